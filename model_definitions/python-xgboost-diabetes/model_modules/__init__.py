@@ -1,0 +1,1 @@
+"""Diabetes prediction: the steps are `training`, `evaluation` and `scoring`."""

@@ -1,0 +1,56 @@
+"""nox's front door: the project's own checks, and evaluation for CI; `nox --list` names them."""
+
+import sys
+
+import nox
+
+nox.needs_version = ">=2026.10.20"
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "tests"]
+
+
+def install(session: nox.Session) -> None:
+    """Bring the locked tools and the project itself: the tests start the runner."""
+    session.install("--require-hashes", "-r", "requirements-dev.txt")
+    # A folder has no hash, whatever the user's settings for uv ask for.
+    session.install("--offline", "--no-deps", "-e", ".", env={"UV_REQUIRE_HASHES": "0"})
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; arguments go to pytest: `nox -s tests -- -k plan`."""
+    install(session)
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the rules and the format of all Python files."""
+    install(session)
+    session.run("python", "-m", "ruff", "check")
+    session.run("python", "-m", "ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of the build system."""
+    install(session)
+    session.run("python", "-m", "mypy", "--strict", "tasks")
+
+
+@nox.session(venv_backend="none")
+def evaluate(session: nox.Session) -> None:
+    """Evaluate the models that changed, or those that are named: `nox -s evaluate -- churn`."""
+    steps = [f"evaluate:{model}" for model in session.posargs] or ["evaluate"]
+    session.run(sys.executable, "-m", "doit", *steps)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Lock what `pyproject.toml` asks for; `nox -s lock -- --upgrade` takes newer versions."""
+    options = "--quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url"
+    command = ["uv", "pip", "compile", *options.split(), *session.posargs, "pyproject.toml"]
+    command += ["--custom-compile-command", "./bootstrap nox -s lock"]
+    session.run(*command, "-o", "requirements.txt")
+    session.run(*command, "-o", "requirements-dev.txt", "--group=dev", "-c", "requirements.txt")

@@ -1,0 +1,186 @@
+"""The data files that a dataset names: where they are, and how they get there."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import os
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.errors import UserError
+from tasks.model import DataFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tasks.fingerprint import Files
+
+FILE_KEYS = ("data_path", "url", "dataset_file_path", "location")
+"""The keys of a dataset whose string value names a data file."""
+
+TIMEOUT_SECONDS = 60
+
+
+def cache_folder() -> str:
+    """Return the folder that all clones on this machine share: `MODEL_CACHE`, or the user's."""
+    chosen = os.environ.get("MODEL_CACHE")
+    if chosen:
+        return os.path.abspath(chosen)
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(Path.home(), ".cache")
+    return os.path.join(base, "modelmake")
+
+
+def locate(content: Mapping[str, Any], folder: str) -> tuple[DataFile, ...]:
+    """Return the data files that a dataset of the model in `folder` names; nothing is fetched."""
+    return tuple(_locate(content, folder, ()))
+
+
+def _locate(value: Any, folder: str, keys: tuple[str | int, ...]) -> Iterator[DataFile]:  # noqa: ANN401
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key in FILE_KEYS and isinstance(item, str) and item:
+                yield _data_file((*keys, key), item, str(value.get("sha256", "")), folder)
+            else:
+                yield from _locate(item, folder, (*keys, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _locate(item, folder, (*keys, index))
+
+
+def _data_file(
+    keys: tuple[str | int, ...], source: str, sha256: str, folder: str
+) -> DataFile:
+    scheme, _, rest = source.partition("://")
+    if scheme in ("http", "https") and rest:
+        name = os.path.basename(urllib.parse.urlsplit(source).path) or "data"
+        path = os.path.join(cache_folder(), "data", sha256.lower(), name)
+        return DataFile(keys, source, path, sha256.lower(), source)
+    if scheme == "file":
+        source_path = urllib.request.url2pathname(urllib.parse.urlsplit(source).path)
+        return DataFile(keys, source, source_path, sha256.lower())
+    near = os.path.normpath(os.path.join(folder, source))
+    path = near if os.path.exists(near) else os.path.normpath(source)
+    return DataFile(keys, source, path, sha256.lower())
+
+
+def members(path: str) -> list[str]:
+    """Return the file itself, or the files of a folder, sorted."""
+    if not os.path.isdir(path):
+        return [path]
+    return sorted(
+        os.path.join(top, name) for top, _, names in os.walk(path) for name in names
+    )
+
+
+def resolved(content: Mapping[str, Any], data_files: tuple[DataFile, ...]) -> dict[str, Any]:
+    """Return the dataset as the model gets it: each file's absolute path in place of its name."""
+    result = copy.deepcopy(dict(content))
+    for data_file in data_files:
+        holder: Any = result
+        for key in data_file.keys[:-1]:
+            holder = holder[key]
+        path = os.path.abspath(data_file.path)
+        is_file_url = data_file.source.startswith("file://")
+        holder[data_file.keys[-1]] = Path(path).as_uri() if is_file_url else path
+    return result
+
+
+def fetch(data_file: DataFile, where: str, files: Files, say: Callable[[str], None]) -> None:
+    """Make a data file present and right: from the cache, a mirror, or the network.
+
+    `where` names the dataset's file for the message.  Raises UserError where it is missing, cannot
+    be fetched, or is not what its `sha256` says.
+    """
+    if data_file.url and not os.path.exists(data_file.path):
+        _into_cache(data_file, where, say)
+    if not os.path.exists(data_file.path):
+        raise UserError(
+            f"`{where}` names a data file that is missing",
+            ("key", ".".join(map(str, data_file.keys))),
+            ("file", data_file.source),
+            ("looked for", os.path.abspath(data_file.path)),
+            hint="a relative path starts at the model's folder or at the repository",
+        )
+    if data_file.sha256 and not os.path.isdir(data_file.path):
+        _verify(data_file, files.digest(data_file.path), where)
+
+
+def _verify(data_file: DataFile, found: str, where: str) -> None:
+    if found == data_file.sha256:
+        return
+    hint = "the file is not the one that the dataset means: fetch it again, or correct `sha256`"
+    if data_file.url:
+        with contextlib.suppress(OSError):
+            os.remove(data_file.path)
+    raise UserError(
+        f"`{where}` names a data file with another checksum",
+        ("file", data_file.source),
+        ("expected", f"sha256 {data_file.sha256}"),
+        ("found", f"sha256 {found}"),
+        hint=hint,
+    )
+
+
+def _into_cache(data_file: DataFile, where: str, say: Callable[[str], None]) -> None:
+    folder = os.path.dirname(data_file.path)
+    os.makedirs(folder, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".fetching-")
+    try:
+        with os.fdopen(handle, "wb") as target:
+            mirrored = _in_mirror(data_file)
+            if mirrored:
+                with open(mirrored, "rb") as source:
+                    digest = _copy(source, target, 0, data_file, say)
+            else:
+                digest = _download(data_file, target, where, say)
+            target.flush()
+            os.fsync(target.fileno())
+        _verify(data_file, digest, where)
+        os.replace(temporary, data_file.path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(temporary)
+
+
+def _in_mirror(data_file: DataFile) -> str | None:
+    """Return the file of the same name (or named by its digest) in a `DATASET_MIRROR` folder."""
+    folders = os.environ.get("DATASET_MIRROR", "").split(os.pathsep)
+    names = (os.path.basename(data_file.path), data_file.sha256)
+    paths = [os.path.join(folder, name) for folder in folders if folder for name in names]
+    return next((path for path in paths if os.path.isfile(path)), None)
+
+
+def _download(
+    data_file: DataFile, target: Any, where: str, say: Callable[[str], None]  # noqa: ANN401
+) -> str:
+    try:
+        with urllib.request.urlopen(data_file.url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
+            size = int(answer.headers.get("Content-Length") or 0)
+            return _copy(answer, target, size, data_file, say)
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        name = os.path.basename(data_file.path)
+        raise UserError(
+            f"`{where}` names a data file that cannot be fetched",
+            ("url", data_file.url),
+            ("reason", getattr(error, "reason", error)),
+            hint=f"put `{name}` into a folder and name the folder in `DATASET_MIRROR`",
+        ) from error
+
+
+def _copy(
+    source: Any, target: Any, size: int, data_file: DataFile, say: Callable[[str], None]  # noqa: ANN401
+) -> str:
+    sha, done = hashlib.sha256(), 0
+    while chunk := source.read(1 << 20):
+        target.write(chunk)
+        sha.update(chunk)
+        done += len(chunk)
+        share = f" of {size / 1e6:.1f}" if size else ""
+        say(f"fetching {os.path.basename(data_file.path)}: {done / 1e6:.1f}{share} MB")
+    return sha.hexdigest()

@@ -1,0 +1,219 @@
+"""Find the models of a repository and read their files; nothing of theirs is run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks import validate
+from tasks.datasets import locate
+from tasks.errors import Fault
+from tasks.model import DEFAULT_DATASET, STEPS, Dataset, Model
+from tasks.sources import PACKAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tasks.fingerprint import Files
+
+MODELS = "model_definitions"
+
+# Where the datasets of older repositories are, by step, newest first.
+_OLDER_DATASETS = {
+    "train": (
+        ".cli/datasets/train.json",
+        ".cli/datasets/train_data_conf.json",
+        ".cli/train_data_conf.json",
+        "train_data.json",
+        "DOCKER/examples/train_dataset1.json",
+        "examples/dataset.json",
+    ),
+    "evaluate": (
+        ".cli/datasets/evaluate.json",
+        ".cli/datasets/evaluate_data_conf.json",
+        ".cli/evaluate_data_conf.json",
+        "test_data.json",
+        "DOCKER/examples/evaluate_dataset.json",
+        "examples/dataset.json",
+    ),
+}
+_SKIPPED = {"__pycache__", ".ipynb_checkpoints", ".git", "build"}
+
+
+def discover(files: Files) -> list[Model]:
+    """Return every model below `model_definitions/`, sorted by name, each with its faults."""
+    models = [_read_model(folder, files) for folder in sorted(_model_folders(MODELS))]
+    return _with_shared_ids(models)
+
+
+def read_again(model: Model, files: Files) -> Model:
+    """Return a model as its files are on the disk now."""
+    held = [f"{model.root}/{PACKAGE}/{name}" for name in model.sources]
+    held += [dataset.path for dataset in model.datasets.values()]
+    files.forget([*held, f"{model.folder}/model.json", f"{model.root}/config.json"])
+    return _read_model(model.folder, files)
+
+
+def _model_folders(top: str) -> Iterator[str]:
+    """Yield the folders that hold a `model.json`; a model is not looked into for more models."""
+    try:
+        entries = sorted(os.scandir(top), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.name in _SKIPPED or not entry.is_dir():
+            continue
+        if os.path.exists(f"{entry.path}/model.json"):
+            yield entry.path
+        else:
+            yield from _model_folders(entry.path)
+
+
+def _read_model(folder: str, files: Files) -> Model:
+    name = os.path.relpath(folder, MODELS)
+    model = Model(name=name, folder=folder, root=folder)
+    document, faults = _read("model", f"{folder}/model.json", files)
+    if document is None:
+        return replace(model, faults=tuple(faults))
+    root = _config_root(folder)
+    config: dict[str, Any] | None = {}
+    if os.path.exists(f"{root}/config.json"):
+        config, found = _read("config", f"{root}/config.json", files)
+        faults += found
+    sources = tuple(sorted(_walk(f"{root}/{PACKAGE}", "")))
+    if not sources:
+        faults.append(Fault(f"{folder}/{PACKAGE}", 0, "", "the folder is missing or empty"))
+    datasets, found = _datasets(folder, files)
+    return replace(
+        model,
+        root=root,
+        document=document,
+        config=config or {},
+        sources=sources,
+        datasets=datasets,
+        faults=tuple(faults + found),
+    )
+
+
+def _config_root(folder: str) -> str:
+    """Return the model's folder, or the one framework folder in it that has the modules."""
+    if os.path.isdir(f"{folder}/{PACKAGE}") or os.path.exists(f"{folder}/config.json"):
+        return folder
+    children = [
+        entry.path for entry in os.scandir(folder) if os.path.isdir(f"{entry.path}/{PACKAGE}")
+    ]
+    return children[0] if len(children) == 1 else folder
+
+
+def _walk(top: str, below: str) -> Iterator[str]:
+    """Yield the files of a folder, relative to `top`, with forward slashes."""
+    try:
+        entries = list(os.scandir(f"{top}/{below}" if below else top))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        path = f"{below}/{entry.name}" if below else entry.name
+        if entry.name in _SKIPPED:
+            continue
+        if entry.is_dir():
+            yield from _walk(top, path)
+        else:
+            yield path
+
+
+def _datasets(
+    folder: str, files: Files
+) -> tuple[dict[tuple[str, str], Dataset], list[Fault]]:
+    found: dict[tuple[str, str], Dataset] = {}
+    faults: list[Fault] = []
+    for (name, step), path in _dataset_paths(folder).items():
+        content, wrong = _read("dataset", path, files)
+        faults += [fault for fault in wrong if fault not in faults]
+        if content is not None:
+            found[name, step] = Dataset(name, path, content, locate(content, folder))
+    return found, faults
+
+
+def _dataset_paths(folder: str) -> dict[tuple[str, str], str]:
+    """Return the dataset files by name and step: `datasets/{train,evaluate,score}.json` are the
+    default, `datasets/NAME.json` serves every step, `datasets/NAME/STEP.json` one.
+    """  # fmt: skip
+    paths: dict[tuple[str, str], str] = {}
+    try:
+        entries = sorted(os.scandir(f"{folder}/datasets"), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return _older_dataset_paths(folder)
+    for entry in entries:
+        stem, extension = os.path.splitext(entry.name)
+        if entry.is_dir():
+            for step in STEPS:
+                if os.path.exists(f"{entry.path}/{step}.json"):
+                    paths[entry.name, step] = f"{entry.path}/{step}.json"
+        elif extension == ".json" and stem in STEPS:
+            paths[DEFAULT_DATASET, stem] = entry.path
+        elif extension == ".json":
+            for step in STEPS:
+                paths.setdefault((stem, step), entry.path)
+    return paths
+
+
+def _older_dataset_paths(folder: str) -> dict[tuple[str, str], str]:
+    return {
+        (DEFAULT_DATASET, step): path
+        for step, places in _OLDER_DATASETS.items()
+        if (path := next((p for q in places if os.path.exists(p := f"{folder}/{q}")), ""))
+    }
+
+
+def _read(kind: str, path: str, files: Files) -> tuple[dict[str, Any] | None, list[Fault]]:
+    """Return a JSON document and its faults, remembered from run to run by the file's digest."""
+
+    def check(data: bytes) -> str:
+        try:
+            checked = validate.check(kind, data.decode("utf-8-sig"), path)
+        except UnicodeDecodeError as error:
+            line = data[: error.start].count(b"\n") + 1
+            fault = Fault(path, line, "", f"is not UTF-8 text: {error.reason}")
+            return json.dumps([None, [asdict(fault)]])
+        return json.dumps([checked.value, [asdict(fault) for fault in checked.faults]])
+
+    try:
+        note = files.note(path, f"{kind} {_rules(files)}", check)
+    except OSError as error:
+        return None, [Fault(path, 0, "", f"cannot be read: {error.strerror}")]
+    value, faults = json.loads(note)
+    return value, [Fault(**{**fault, "file": path}) for fault in faults]
+
+
+def _rules(files: Files) -> str:
+    """Return the digest of the rules that documents are checked by."""
+    here = Path(__file__).parent
+    rules = (here / "validate.py", *sorted((here / "schemas").glob("*.json")))
+    return "".join(files.digest(str(path))[:8] for path in rules)
+
+
+def _with_shared_ids(models: list[Model]) -> list[Model]:
+    """Warn of two models with one id: they are told apart by their folders."""
+    by_id = defaultdict(list)
+    for model in models:
+        by_id[model.id].append(model)
+    return [
+        replace(model, faults=(*model.faults, _shared_id(model, by_id[model.id])))
+        if len(by_id[model.id]) > 1
+        else model
+        for model in models
+    ]
+
+
+def _shared_id(model: Model, sharing: list[Model]) -> Fault:
+    others = " and ".join(f"`{other.folder}`" for other in sharing if other is not model)
+    return Fault(
+        f"{model.folder}/model.json", 0, "id",
+        f"`{model.id}` is also the id of {others}",
+        hint="give one of them an id of its own: `python3 -c 'import uuid; print(uuid.uuid4())'`",
+        warning=True,
+    )  # fmt: skip

@@ -1,0 +1,80 @@
+"""What a user can do wrong, in one shape: a headline, aligned facts, and the way out."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """An expected failure, shown without a traceback.
+
+    `headline` is one sentence without a full stop that names the file, key or model; `facts` are
+    (label, value) pairs shown aligned below it; `hint` says the way out.
+    """
+
+    def __init__(self, headline: str, *facts: tuple[str, object], hint: str = "") -> None:
+        """Keep the three parts apart, so that a JSON report can show them apart."""
+        super().__init__(headline)
+        self.headline = headline
+        self.facts = tuple((label, str(value)) for label, value in facts)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """Render the headline, the facts in a column and the hint after a blank line."""
+        width = max((len(label) for label, _ in self.facts), default=0)
+        lines = [self.headline]
+        for label, value in self.facts:
+            first, *rest = value.splitlines() or [""]
+            lines.append(f"  {label:<{width}}  {first}")
+            lines.extend(f"  {'':<{width}}  {line}" for line in rest)
+        if self.hint:
+            lines += ["", f"hint: {self.hint}"]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong in one file.
+
+    `line` counts from 1 (0: the whole file); `key` is the path to the value, as in
+    `automation.training.resources.memory`.  A warning does not stop a model from running.
+    """
+
+    file: str
+    line: int
+    key: str
+    message: str
+    hint: str = ""
+    warning: bool = False
+
+    def __str__(self) -> str:
+        """Render as `file:line: key: message`, the form that editors and CI logs link."""
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        kind = "warning: " if self.warning else ""
+        key = f"`{self.key}`: " if self.key else ""
+        hint = f"\n  hint: {self.hint}" if self.hint else ""
+        return f"{place}: {kind}{key}{self.message}{hint}"
+
+
+class InvalidModel(UserError):
+    """A model whose files have faults; it never hides the other models."""
+
+    def __init__(self, name: str, faults: Iterable[Fault]) -> None:
+        """Show every fault of the model at once."""
+        self.faults = tuple(faults)
+        super().__init__(
+            f"Model `{name}` cannot be used",
+            *(("", fault) for fault in self.faults),
+            hint="`doit check` shows the faults of all models",
+        )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `did you mean ...?` for the nearest known words, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(f'`{name}`' for name in near)}?" if near else ""

@@ -1,0 +1,373 @@
+"""Carry out one step: environment, inputs, run, check, record.
+
+A result is published by pointing `build/models/<model>/<step>` at its folder in one move, after
+all that is in it has reached the disk.  Until then the result before it stands; a run that fails
+is kept apart, one that is killed is swept away by the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tasks import datasets, discover, launch, metrics, plan, records
+from tasks.environments import build
+from tasks.errors import InvalidModel, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tasks.environments.build import Environment
+    from tasks.fingerprint import Files
+    from tasks.launch import Run
+    from tasks.plan import Step
+    from tasks.records import Record
+    from tasks.state import State
+
+RESULTS = f"{plan.BUILD}/results"
+FAILED = f"{plan.BUILD}/failed"
+
+
+@dataclass
+class Activity:
+    """What a step is doing now, for whoever shows it."""
+
+    phase: str = ""
+    detail: str = ""
+
+    def say(self, phase: str) -> None:
+        """Enter a phase."""
+        self.phase, self.detail = phase, ""
+
+    def tell(self, detail: str) -> None:
+        """Say more about the phase."""
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A step that is ready to run: its files read anew, its environment built, its key known."""
+
+    step: Step
+    environment: Environment
+    inputs: Mapping[str, str]
+    key: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a step: `state` is `ran` or `current` (its result was there already)."""
+
+    state: str
+    folder: str
+    seconds: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    message: str = ""
+
+
+def run_step(
+    step: Step, state: State, activity: Activity, *, force: bool = False, twice: bool = False
+) -> Outcome:
+    """Make a step's result current and return what came of it.
+
+    With `force` it runs although its result is current; with `twice` it runs a second time and
+    the artefacts are compared.  Raises UserError; whatever it raises, what was published before
+    still stands, and nothing half-made does.
+    """
+    started = time.monotonic()
+    try:
+        activity.say("waiting for another run of this step")
+        with launch.hold(f"{launch.HELD}/{step.task.replace('/', '--')}"):
+            prepared = prepare(step, state, activity)
+            if not (force or twice) and is_current(prepared, state.files):
+                return Outcome("current", step.folder, metrics=_metrics(step, state.files))
+            _run(prepared, state, activity)
+            message = _run_again(prepared, state, activity) if twice else ""
+    except OSError as error:
+        raise _unwritable(step, error) from error
+    seconds = time.monotonic() - started
+    return Outcome("ran", step.folder, seconds, _metrics(step, state.files), message)
+
+
+def prepare(step: Step, state: State, activity: Activity) -> Prepared:
+    """Read the model's files as they are now, and make ready all that the step needs."""
+    model = discover.read_again(step.model, state.files)
+    step = plan.Step(model, step.name, step.dataset_name)
+    if model.broken:
+        raise InvalidModel(model.name, model.faults)
+    if model.language not in LAUNCHERS:
+        raise UserError(
+            f"Model `{model.name}` is written in `{model.language}`, which cannot be run yet",
+            ("runs", ", ".join(LAUNCHERS)),
+        )
+    activity.say("environment")
+    environment = build.ensure(model, state, activity.tell)
+    activity.say("data")
+    state.files.forget(plan.data_paths(step))
+    for data_file in step.dataset.files:
+        datasets.fetch(data_file, step.dataset.path, state.files, activity.tell)
+    inputs = plan.inputs(step, state.files, environment.identity)
+    return Prepared(step, environment, inputs, plan.key(step, inputs))
+
+
+LAUNCHERS = ("python",)
+
+
+def is_current(prepared: Prepared, files: Files) -> bool:
+    """Return whether the published result was made from these inputs and is whole."""
+    record = records.read(prepared.step.folder, files)
+    return not records.reasons(record, prepared.inputs, files)
+
+
+def _run(prepared: Prepared, state: State, activity: Activity) -> None:
+    """Run a step in a fresh folder and publish what it made, or keep what it left."""
+    with launch.fresh_run(prepared.step) as run:
+        try:
+            began = time.time()
+            found, measured = _call(prepared, run, state, activity)
+            activity.say("recording")
+            circumstances = _circumstances(prepared, began)
+            os.replace(run.log, f"{run.work}/{records.LOG}")
+            records.write(run.work, found, measured, circumstances)
+            publish(run, prepared.step, state.files)
+        except UserError as error:
+            raise _with_evidence(error, run, prepared.step) from error
+
+
+def _call(
+    prepared: Prepared, run: Run, state: State, activity: Activity
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any] | None]:
+    """Run the model's function and return its artefacts and metrics, both checked."""
+    step = prepared.step
+    upstream = records.read(step.upstream.folder, state.files) if step.upstream else None
+    given = launch.furnish(run, step, upstream)
+    activity.say(step.name)
+    result = launch.call(run, step, prepared.environment, activity.tell)
+    activity.say("checking")
+    _check_inputs(prepared, state)
+    _check_imports(prepared, result["imported"])
+    measured = None
+    if step.name == "evaluate":
+        measured = metrics.collect(run.work, result["returned"], step.model.name)
+        thresholds = step.model.document.get("evaluation", {}).get("thresholds", {})
+        metrics.check_thresholds(measured["metrics"], thresholds, step.model.name)
+    found = launch.left_behind(run, given)
+    if not found and step.name != "evaluate":
+        raise UserError(
+            f"The {step.name} step of model `{step.model.name}` left nothing",
+            hint="save the model under models/ (artifacts/output is the same folder)"
+            if step.name == "train"
+            else "return the predictions, or write them into a file",
+        )
+    return found, measured
+
+
+def _check_inputs(prepared: Prepared, state: State) -> None:
+    """Refuse a result whose inputs moved under it: nobody could say what it was made from."""
+    step = prepared.step
+    model = discover.read_again(step.model, state.files)
+    state.files.forget(plan.data_paths(step))
+    environment = build.find(model, state)
+    now = plan.inputs(
+        plan.Step(model, step.name, step.dataset_name),
+        state.files,
+        environment.identity if environment else None,
+    )
+    moved = [
+        name
+        for name in sorted(prepared.inputs.keys() | now.keys())
+        if prepared.inputs.get(name) != now.get(name)
+    ]
+    if moved:
+        raise UserError(
+            f"What the {step.name} step of model `{model.name}` reads changed while it ran",
+            *(("changed", name) for name in moved),
+            hint="run `doit` again; if the model itself writes there, let it write to models/",
+        )
+
+
+def _check_imports(prepared: Prepared, imported: list[str]) -> None:
+    """Refuse a result that read a source which its key does not hold."""
+    step = prepared.step
+    hidden = [name for name in imported if f"file {plan.PACKAGE}/{name}" not in prepared.inputs]
+    if hidden:
+        raise UserError(
+            f"The {step.name} step of model `{step.model.name}` imported a file that no import"
+            " statement names",
+            *(("file", f"{step.model.root}/{plan.PACKAGE}/{name}") for name in hidden),
+            hint=f"import it in {plan.PACKAGE}/, so that a change to it is seen",
+        )
+
+
+def publish(run: Run, step: Step, files: Files) -> None:
+    """Make a run's folder the result of its step, in one move, once it is all on the disk."""
+    os.makedirs(RESULTS, exist_ok=True)
+    os.makedirs(os.path.dirname(step.folder), exist_ok=True)
+    _sync(run.work)
+    result = f"{RESULTS}/{run.id}"
+    os.rename(run.work, result)
+    _sync_folder(RESULTS)
+    before = os.path.realpath(step.folder) if os.path.lexists(step.folder) else None
+    link = f"{run.folder}/link"
+    os.symlink(os.path.relpath(result, os.path.dirname(step.folder)), link)
+    os.replace(link, step.folder)
+    _sync_folder(os.path.dirname(step.folder))
+    prefix = f"{step.folder}/"
+    files.forget([path for path in list(files.known) if path.startswith(prefix)])
+    for left in (before, failed_folder(step)):
+        if left:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _sync(folder: str) -> None:
+    """Make every file and folder below reach the disk."""
+    for top, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            with open(f"{top}/{name}", "rb") as file:
+                os.fsync(file.fileno())
+        _sync_folder(top)
+
+
+def _sync_folder(folder: str) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _circumstances(prepared: Prepared, began: float) -> dict[str, Any]:
+    step = prepared.step
+    return {
+        "key": prepared.key,
+        "model": {"name": step.model.name, "id": step.model.id, "title": step.model.title},
+        "step": step.name,
+        "dataset": {"name": step.dataset_name, "file": step.dataset.path},
+        "inputs": dict(prepared.inputs),
+        "environment": {
+            "folder": prepared.environment.folder,
+            "packages": prepared.environment.packages(),
+        },
+        "git": git_commit(),
+        "host": socket.gethostname(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "seconds": round(time.time() - began, 3),
+    }
+
+
+def git_commit() -> str | None:
+    """Return the commit that is checked out, `None` outside Git."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def failed_folder(step: Step) -> str:
+    """Return where what a failed run left is kept, until the step succeeds."""
+    return f"{FAILED}/{step.variant}/{step.name}"
+
+
+def _with_evidence(error: UserError, run: Run, step: Step) -> UserError:
+    """Keep a failed run's folder in a place that can be told, and tell it."""
+    kept = failed_folder(step)
+    with contextlib.suppress(OSError):
+        shutil.rmtree(kept, ignore_errors=True)
+        os.makedirs(os.path.dirname(kept), exist_ok=True)
+        os.replace(run.folder, kept)
+        return UserError(error.headline, *error.facts, ("kept", kept), hint=error.hint)
+    return error
+
+
+def _unwritable(step: Step, error: OSError) -> UserError:
+    return UserError(
+        f"The {step.name} step of model `{step.model.name}` cannot be carried out here",
+        ("file", error.filename or "unknown"),
+        ("reason", error.strerror or error),
+        hint="see that the disk has room and that `build/` can be written to",
+    )
+
+
+def _run_again(prepared: Prepared, state: State, activity: Activity) -> str:
+    """Run a step once more, apart, and say whether it made the same bytes.
+
+    Raises UserError, with the files that differ, where it did not.
+    """
+    activity.say("second run")
+    first = records.read(prepared.step.folder, state.files)
+    with launch.fresh_run(prepared.step) as run:
+        try:
+            found, _ = _call(prepared, run, state, activity)
+        except UserError as error:
+            raise _with_evidence(error, run, prepared.step) from error
+    before = {k: v for k, v in (first.outputs if first else {}).items() if k in _listed(first)}
+    after = {name: facts["sha256"] for name, facts in found.items()}
+    different = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
+    if different:
+        raise UserError(
+            f"The {prepared.step.name} step of model `{prepared.step.model.name}` is not"
+            " reproducible: two runs on the same inputs made different files",
+            *(("differs", name) for name in different),
+            hint="seed what is random; the first of the two results was kept",
+        )
+    return "reproducible to the byte"
+
+
+def _listed(record: Record | None) -> set[str]:
+    own = {plan.ARTEFACTS, records.LOG, records.METRICS}
+    return set(record.outputs) - own if record else set()
+
+
+def _metrics(step: Step, files: Files) -> dict[str, float]:
+    return records.metrics(step.folder, files)
+
+
+def remove(step: Step, say: Callable[[str], None]) -> None:
+    """Remove a step's result."""
+    if os.path.lexists(step.folder):
+        say(f"removing {step.folder}")
+        result = os.path.realpath(step.folder)
+        os.unlink(step.folder)
+        shutil.rmtree(result, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Remove what runs that were killed have left: their folders, and results nobody points at.
+
+    Nothing is looked at while a run is being created, so that a new one is not taken for dead.
+    """
+    if not _names(launch.RUNS):
+        return
+    with launch.hold(launch.CREATING):
+        dead = [n for n in _names(launch.RUNS) if not launch.is_held(f"{launch.RUNS}/{n}/held")]
+        orphans = set(_names(RESULTS)) - (set(_names(launch.RUNS)) - set(dead))
+        # Links are read after that: a run that ended meanwhile has moved its link already.
+        orphans -= {os.path.basename(os.path.realpath(path)) for path in _links(plan.RESULTS)}
+        for name in orphans:
+            shutil.rmtree(f"{RESULTS}/{name}", ignore_errors=True)
+        for name in dead:
+            shutil.rmtree(f"{launch.RUNS}/{name}", ignore_errors=True)
+
+
+def _names(folder: str) -> list[str]:
+    with contextlib.suppress(FileNotFoundError):
+        return os.listdir(folder)
+    return []
+
+
+def _links(top: str) -> list[str]:
+    return [
+        f"{folder}/{name}"
+        for folder, names, _ in os.walk(top)
+        for name in names
+        if os.path.islink(f"{folder}/{name}")
+    ]

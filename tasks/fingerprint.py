@@ -1,0 +1,143 @@
+"""Digests: of files, looked at once a run, and of values in a canonical form."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import stat
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, MutableMapping
+
+# A file written in the same tick of the file system's clock as our look at it could be written
+# again without its times changing.  Such a digest is used in this run but not trusted in the next.
+# Linux stamps files at the kernel's tick (at most 10 ms); whole seconds betray a coarser clock.
+TICK_NS = 20_000_000
+COARSE_TICK_NS = 2_000_000_000
+SECOND_NS = 1_000_000_000
+
+class Seen(NamedTuple):
+    """What was seen of a file: its stat, when it was hashed (ns), its digest.
+
+    `note` is what was worked out from the content, by the method `kind`.
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    hashed_ns: int
+    digest: str
+    kind: str = ""
+    note: str = ""
+
+
+class Files:
+    """Digests of files: one stat a run, and at most one read.
+
+    `known` holds what earlier runs saw, by path, and is updated; `changed` collects what is worth
+    keeping.  A remembered digest is believed only while size, both times and inode are the same.
+    Safe to use from several threads.
+    """
+
+    def __init__(self, known: MutableMapping[str, Seen] | None = None) -> None:
+        """Start from what earlier runs saw."""
+        self.known = {} if known is None else known
+        self.changed: dict[str, Seen] = {}
+        self.reads = 0
+        self._current: dict[str, Seen] = {}
+        self._lock = threading.Lock()
+
+    def digest(self, path: str, *, fresh: bool = False) -> str:
+        """Return the SHA-256 of a file's bytes; with `fresh`, look at the disk again.
+
+        Raises OSError where it cannot be read.
+        """
+        seen = None if fresh else self._current.get(path)
+        return (seen or self._look(path)).digest
+
+    def note(self, path: str, kind: str, make: Callable[[bytes], str]) -> str:
+        """Return what `make` works out from a small file's bytes, remembered by digest and `kind`.
+
+        Raises OSError where it cannot be read, and what `make` raises.
+        """
+        seen = self._current.get(path)
+        if seen is None or seen.kind != kind:
+            seen = self._look(path, kind, make)
+        return seen.note
+
+    def exists(self, path: str) -> bool:
+        """Return whether the path is a readable file now."""
+        try:
+            self.digest(path)
+        except OSError:
+            return False
+        return True
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Look at these files again when they are next asked for: a step has just made them."""
+        with self._lock:
+            for path in paths:
+                self._current.pop(path, None)
+
+    def _look(self, path: str, kind: str = "", make: Callable[[bytes], str] | None = None) -> Seen:
+        now = os.stat(path)
+        if stat.S_ISDIR(now.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        known = self.known.get(path)
+        if known is not None and _same(known, now) and (make is None or known.kind == kind):
+            seen = known
+        else:
+            seen = self._read(path) if make is None else self._read_small(path, kind, make)
+            with self._lock:
+                self.known[path] = self.changed[path] = seen
+        with self._lock:
+            self._current[path] = seen
+        return seen
+
+    def _read(self, path: str) -> Seen:
+        self.reads += 1
+        hashed_ns = time.time_ns()
+        sha = hashlib.sha256()
+        buffer = memoryview(bytearray(1 << 18))
+        with open(path, "rb", buffering=0) as file:
+            now = os.fstat(file.fileno())
+            while size := file.readinto(buffer):
+                sha.update(buffer[:size])
+        return Seen(*_times(now), hashed_ns, sha.hexdigest())
+
+    def _read_small(self, path: str, kind: str, make: Callable[[bytes], str]) -> Seen:
+        self.reads += 1
+        hashed_ns = time.time_ns()
+        with open(path, "rb", buffering=0) as file:
+            now = os.fstat(file.fileno())
+            data = file.read()
+        digest = hashlib.sha256(data).hexdigest()
+        return Seen(*_times(now), hashed_ns, digest, kind, make(data))
+
+
+def _times(now: os.stat_result) -> tuple[int, int, int, int]:
+    return now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino
+
+
+def _same(seen: Seen, now: os.stat_result) -> bool:
+    if seen[:4] != _times(now):
+        return False
+    newest = max(seen.mtime_ns, seen.ctime_ns)
+    tick = TICK_NS if newest % SECOND_NS else COARSE_TICK_NS
+    return newest + tick < seen.hashed_ns
+
+
+def canonical(tag: str, value: object) -> str:
+    """Return the SHA-256 of a value in canonical form, behind a tag that says what it is.
+
+    The order of keys never matters, any value does.  Raises TypeError for what JSON cannot hold
+    and ValueError for NaN.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(f"{tag}\0{text}".encode()).hexdigest()

@@ -1,0 +1,181 @@
+"""doit's tasks: one for each step of each model, made from what was discovered."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from doit.exceptions import TaskFailed
+
+from tasks import discover, plan
+from tasks.environments import build, locks
+from tasks.errors import InvalidModel, UserError
+from tasks.explain import why
+from tasks.execute import Activity, remove, run_step
+from tasks.model import STEPS
+from tasks.state import FileChecker, State, open_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tasks.model import Model
+    from tasks.plan import Step
+
+CONFIG = {
+    "dep_file": "build/state.db",
+    "backend": "modelmake",
+    "check_file_uptodate": FileChecker,
+    "reporter": "modelmake",
+    "default_tasks": ["evaluate"],
+    "num_process": os.cpu_count() or 1,
+    "par_type": "thread",
+    "continue": True,
+}
+"""doit's configuration: threads, since a step is a process of its own anyway."""
+
+
+class Options:
+    """What the command line said about how steps run; the run command sets it."""
+
+    force = False
+    twice: frozenset[str] = frozenset()
+
+
+@functools.cache
+def models() -> tuple[Model, ...]:
+    """Return the models of the repository, discovered once a process."""
+    return tuple(discover.discover(open_state().files))
+
+
+def task_env() -> Iterator[dict[str, Any]]:
+    """Build the environment of a model."""
+    yield _group("env", "build the environment of a model")
+    for model in models():
+        activity = Activity()
+        yield {
+            "name": model.name,
+            "doc": f"build the environment of {model.title}",
+            "actions": [(_acted, [_environment, model, activity])],
+            "uptodate": [(_is_built, [model])],
+            "meta": {"activity": activity},
+        }
+
+
+def task_lock() -> Iterator[dict[str, Any]]:
+    """Resolve the requirements of a model anew."""
+    yield _group("lock", "resolve the requirements of a model anew")
+    for model in models():
+        activity = Activity()
+        yield {
+            "name": model.name,
+            "doc": f"resolve the requirements of {model.title} anew",
+            "actions": [(_acted, [_lock, model, activity])],
+            "uptodate": [False],
+            "meta": {"activity": activity},
+        }
+
+
+def task_train() -> Iterator[dict[str, Any]]:
+    """Train a model."""
+    yield from _step_tasks("train")
+
+
+def task_evaluate() -> Iterator[dict[str, Any]]:
+    """Evaluate a model, trained if it must be."""
+    yield from _step_tasks("evaluate")
+
+
+def task_score() -> Iterator[dict[str, Any]]:
+    """Score a dataset with a model, trained if it must be."""
+    yield from _step_tasks("score")
+
+
+def _group(basename: str, doc: str) -> dict[str, Any]:
+    return {"basename": basename, "name": None, "doc": doc}
+
+
+def _step_tasks(name: str) -> Iterator[dict[str, Any]]:
+    yield _group(name, f"{name} every model")
+    for model in models():
+        for step in plan.steps_of(model):
+            if step.name == name:
+                yield _step_task(step, open_state())
+
+
+def _step_task(step: Step, state: State) -> dict[str, Any]:
+    """Return doit's task of a step.
+
+    Its result is current when its key is that of the record and its outputs are what was recorded
+    (`uptodate`); the files that it reads are named as well, so that doit's own commands know them.
+    A step on a named dataset stands outside its group: it runs only when it is asked for.
+    """
+    activity = Activity()
+    reads: list[str] = []
+    if not step.model.broken:
+        reads = [*plan.source_paths(step, state.files), *plan.data_paths(step)]
+        reads += [step.dataset.path] if step.dataset.path else []
+    if step.upstream:
+        reads.append(f"{step.upstream.folder}/{plan.ARTEFACTS}")
+    name = {"basename": step.task} if step.dataset_name else {"name": step.variant}
+    return {
+        **name,
+        "doc": f"{step.name} {step.model.title}",
+        "actions": [(_acted, [_run, step, activity])],
+        "file_dep": reads,
+        "targets": [f"{step.folder}/{plan.ARTEFACTS}"],
+        "uptodate": [(_is_current, [step])],
+        "clean": [(remove, [step, print])],
+        "meta": {"activity": activity, "step": step},
+    }
+
+
+def _is_current(step: Step) -> bool:
+    return not why(step, open_state())
+
+
+def _is_built(model: Model) -> bool:
+    try:
+        environment = build.find(model, open_state())
+    except UserError:
+        return False
+    return environment is not None and environment.built
+
+
+def _acted(act: Callable[..., dict[str, Any]], *arguments: object) -> dict[str, Any] | TaskFailed:
+    """Call an action; what a user can do wrong becomes doit's failure, without a traceback."""
+    try:
+        return act(*arguments)
+    except UserError as error:
+        failure = TaskFailed(str(error))
+        failure.user_error = error
+        return failure
+
+
+def _run(step: Step, activity: Activity) -> dict[str, Any]:
+    outcome = run_step(step, open_state(), activity, force=Options.force, twice=step.task in Options.twice)
+    return asdict(outcome)
+
+
+def _environment(model: Model, activity: Activity) -> dict[str, Any]:
+    _refuse_broken(model)
+    activity.say("environment")
+    environment = build.ensure(model, open_state(), activity.tell)
+    return {"state": "ran", "folder": environment.folder}
+
+
+def _lock(model: Model, activity: Activity) -> dict[str, Any]:
+    _refuse_broken(model)
+    state = open_state()
+    requirements = locks.requirements_of(model, state.files)
+    if requirements.empty:
+        return {"state": "ran", "message": "no requirements to lock"}
+    activity.say("lock")
+    locks.make_lock(model, requirements, state, say=activity.tell, upgrade=True)
+    return {"state": "ran", "folder": locks.lock_path(model)}
+
+
+def _refuse_broken(model: Model) -> None:
+    if model.broken:
+        raise InvalidModel(model.name, model.faults)

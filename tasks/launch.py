@@ -1,0 +1,249 @@
+"""Run a step's function in a folder of its own, inside the model's environment.
+
+The two sides speak through two files (the protocol is in runtime/run_step.py); what the model
+prints is for people.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from tasks import datasets, processes
+from tasks.errors import UserError
+from tasks.fingerprint import Files
+from tasks.plan import BUILD
+from tasks.records import LOG, artefacts, write_json
+from tasks.sources import ENTRY_MODULES, PACKAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tasks.environments.build import Environment
+    from tasks.plan import Step
+    from tasks.records import Record
+
+RUNS = f"{BUILD}/runs"
+HELD = f"{BUILD}/held"
+CREATING = f"{HELD}/creating"
+FORMAT = 1
+DEFAULT_SEED = 0
+LOG_LINES = 20
+
+# What the runner puts into a step's folder; the rest is the step's own doing.
+FURNITURE = frozenset({"config.json", "model_modules", "artifacts/input", "artifacts/output"})
+
+_RUN_STEP = str(Path(__file__).parent / "runtime" / "run_step.py")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of a run that is under way: `work` is the model's working directory."""
+
+    id: str
+    folder: str
+
+    @property
+    def work(self) -> str:
+        """The working directory of the model."""
+        return f"{self.folder}/work"
+
+    @property
+    def log(self) -> str:
+        """What the model prints."""
+        return f"{self.folder}/{LOG}"
+
+
+@contextlib.contextmanager
+def fresh_run(step: Step) -> Iterator[Run]:
+    """Make a folder for a run; it is gone afterwards, whatever happens.
+
+    It is held while the run is under way, so that another process can tell it from one that was
+    killed.
+    """
+    run_id = f"{step.name}-{step.variant.replace('/', '--')}-{uuid.uuid4().hex[:12]}"
+    run = Run(run_id, f"{RUNS}/{run_id}")
+    try:
+        with contextlib.ExitStack() as stack:
+            with hold(CREATING):
+                os.makedirs(run.work)
+                stack.enter_context(hold(f"{run.folder}/held"))
+            yield run
+    finally:
+        shutil.rmtree(run.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def hold(path: str) -> Iterator[IO[str]]:
+    """Hold a file's lock; the kernel lets go of it when the process ends, however it ends."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+
+
+def is_held(path: str) -> bool:
+    """Return whether a process holds the file's lock."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def furnish(run: Run, step: Step, upstream: Record | None) -> dict[str, str]:
+    """Lay out a run's folder as models of every age expect it; return what it was given.
+
+    That is `config.json`, `model_modules`, `models/` with the artefacts of training, `metrics/`,
+    and `artifacts/{input,output}` as other names of `models/`.  Returned are the digests of the
+    copied artefacts by path.  Raises UserError where one is not what was recorded.
+    """
+    model, work = step.model, run.work
+    for folder in ("models", "metrics", "artifacts"):
+        os.mkdir(f"{work}/{folder}")
+    for alias in ("input", "output"):
+        os.symlink("../models", f"{work}/artifacts/{alias}")
+    os.symlink(os.path.abspath(f"{model.root}/{PACKAGE}"), f"{work}/{PACKAGE}")
+    if os.path.exists(f"{model.root}/config.json"):
+        shutil.copyfile(f"{model.root}/config.json", f"{work}/config.json")
+    return _copy_artefacts(upstream, work) if upstream else {}
+
+
+def _copy_artefacts(upstream: Record, work: str) -> dict[str, str]:
+    files = Files()
+    given = {}
+    with open(f"{upstream.folder}/artefacts.json", encoding="utf-8") as file:
+        listed = json.load(file)["files"]
+    for name, facts in listed.items():
+        os.makedirs(os.path.dirname(f"{work}/{name}"), exist_ok=True)
+        shutil.copyfile(f"{upstream.folder}/{name}", f"{work}/{name}")
+        given[name] = files.digest(f"{work}/{name}")
+        if given[name] != facts["sha256"]:
+            raise UserError(
+                f"Artefact `{upstream.folder}/{name}` is not what training made",
+                hint="run `doit` again: it is trained anew",
+            )
+    return given
+
+
+def call(
+    run: Run, step: Step, environment: Environment, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Run the step's function and return its result.
+
+    Raises UserError, with the end of the log, where the model failed.
+    """
+    request_path, result_path = f"{run.folder}/request.json", f"{run.folder}/result.json"
+    progress = os.path.abspath(f"{run.folder}/progress.jsonl")
+    write_json(request_path, _request(step, progress))
+    command = [
+        environment.python, "-s", _RUN_STEP,
+        os.path.abspath(request_path), os.path.abspath(result_path),
+    ]  # fmt: skip
+    with open(run.log, "wb", buffering=0) as log:
+        status = processes.run_logged(
+            command, log, cwd=run.work, env=variables(), tick=lambda: _say_progress(progress, say)
+        )
+    result = _read_result(result_path)
+    if status == 0 and result is not None and result["ok"]:
+        return result
+    raise _failure(step, status, result, run)
+
+
+def variables() -> dict[str, str]:
+    """Return the variables of a model's process: the user's own, and a Python that repeats."""
+    dropped = ("VIRTUAL_ENV", "CONDA_PREFIX", "MAKEFLAGS")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in dropped and not name.startswith("PYTHON")
+    }
+    fixed = {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
+    return {**kept, **fixed, "PYTHONNOUSERSITE": "1"}
+
+
+def _request(step: Step, progress: str) -> dict[str, Any]:
+    model, dataset = step.model, step.dataset
+    hyperparameters = model.config.get("hyperParameters") or {}
+    try:
+        seed = int(hyperparameters.get("seed", DEFAULT_SEED))
+    except (TypeError, ValueError, AttributeError):
+        seed = DEFAULT_SEED
+    return {
+        "format": FORMAT,
+        "step": step.name,
+        "root": os.path.abspath(model.root),
+        "modules": ENTRY_MODULES[step.name],
+        "arguments": {
+            "data_conf": datasets.resolved(dataset.content, dataset.files),
+            "model_conf": dict(model.config),
+            "model_id": model.id,
+            "model_version": "cli",
+            "model_table": "AOA_MODELS_cli",
+            "project_id": "cli",
+            "job_id": "cli",
+        },
+        "data_files": [os.path.abspath(file.path) for file in dataset.files],
+        "seed": seed,
+        "progress": progress,
+        "parent": os.getpid(),
+    }
+
+
+def _say_progress(path: str, say: Callable[[str], None]) -> None:
+    """Tell the last progress message, such as `iter 3  score 0.81`."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        message = json.loads(processes.tail(path, lines=1))
+        parts = [f"{name} {value}" for name, value in message.items() if value is not None]
+        say("  ".join(parts))
+
+
+def _read_result(path: str) -> dict[str, Any] | None:
+    with contextlib.suppress(OSError, ValueError):
+        return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    return None
+
+
+def _failure(step: Step, status: int, result: dict[str, Any] | None, run: Run) -> UserError:
+    model = step.model.name
+    lines = processes.tail(run.log, LOG_LINES)
+    if result is None:
+        how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
+        headline = f"The {step.name} step of model `{model}` ended without a result: it {how}"
+        return UserError(headline, ("log", lines or "(empty)"))
+    error = result["error"]
+    if error["type"] == "ModelFault":
+        return UserError(
+            f"Model `{model}` cannot {step.name}: {error['message']}",
+            ("folder", f"{step.model.root}/{PACKAGE}"),
+            hint="docs/reference.md shows what a model's modules hold",
+        )
+    headline = f"Model `{model}` failed to {step.name}: {error['type']}: {error['message']}"
+    where = f"{step.model.root}/{error['where']}" if error["where"] else "outside its own files"
+    return UserError(headline.splitlines()[0], ("where", where), ("log", lines))
+
+
+def left_behind(run: Run, given: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Return the artefacts of a run, after clearing away what it was given and left as it was."""
+    for name in FURNITURE:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(f"{run.work}/{name}")
+    found = artefacts(run.work, frozenset())
+    for name, digest in given.items():
+        if found.get(name, {}).get("sha256") == digest:
+            os.remove(f"{run.work}/{name}")
+            del found[name]
+    for top, _, _ in os.walk(run.work, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(top)
+    return found

@@ -1,0 +1,197 @@
+"""What there is to do: the steps of each model, and all that a step's result depends on."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks import datasets
+from tasks.errors import UserError, did_you_mean
+from tasks.fingerprint import canonical
+from tasks.model import DEFAULT_DATASET, STEPS, Dataset, Model
+from tasks.sources import PACKAGE, read_by_step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tasks.fingerprint import Files
+
+BUILD = "build"
+RESULTS = f"{BUILD}/models"
+ARTEFACTS = "artefacts.json"
+
+RUNTIME_FORMAT = 1
+"""Raised when the way in which a model is called changes, so that every result is made anew."""
+
+_NO_DATA = Dataset("", "", {})
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of one model on one dataset: what doit calls a task."""
+
+    model: Model
+    name: str
+    dataset_name: str = DEFAULT_DATASET
+
+    @property
+    def variant(self) -> str:
+        """The model's name, with `@dataset` behind it where a dataset is named."""
+        return f"{self.model.name}@{self.dataset_name}" if self.dataset_name else self.model.name
+
+    @property
+    def task(self) -> str:
+        """doit's name of the task."""
+        return f"{self.name}:{self.variant}"
+
+    @property
+    def folder(self) -> str:
+        """Where its result is published: `build/models/<model>[@<dataset>]/<step>`."""
+        return f"{RESULTS}/{self.variant}/{self.name}"
+
+    @property
+    def upstream(self) -> Step | None:
+        """The step whose artefacts it works on."""
+        return None if self.name == "train" else Step(self.model, "train", self.dataset_name)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The dataset, an empty one where the model has none for this step."""
+        return self.model.datasets.get((self.dataset_name, self.name), _NO_DATA)
+
+
+def steps_of(model: Model) -> list[Step]:
+    """Return every step of a model: on its default dataset, then on each that can be named."""
+    names = (DEFAULT_DATASET, *model.dataset_names)
+    return [Step(model, step, name) for name in names for step in STEPS]
+
+
+def source_paths(step: Step, files: Files) -> list[str]:
+    """Return the files of the model that the step reads, relative to the repository."""
+    model = step.model
+    folder = f"{model.root}/{PACKAGE}"
+    names = sorted(read_by_step(step.name, folder, model.sources, files))
+    paths = [f"{folder}/{name}" for name in names]
+    config = f"{model.root}/config.json"
+    return [*paths, config] if os.path.exists(config) else paths
+
+
+def data_paths(step: Step) -> list[str]:
+    """Return the data files that are there now."""
+    paths = (path for item in step.dataset.files for path in datasets.members(item.path))
+    return [path for path in paths if os.path.exists(path)]
+
+
+def inputs(
+    step: Step, files: Files, environment: Mapping[str, str] | None
+) -> dict[str, str]:
+    """Return all that the step's result depends on, each by a name that a person understands.
+
+    Raises OSError where a source cannot be read.
+    """
+    model = step.model
+    found = {
+        "runtime": str(RUNTIME_FORMAT),
+        "model.json: id": model.id,
+        "model.json: language": model.language,
+    }
+    if step.name == "evaluate":
+        thresholds = model.document.get("evaluation", {}).get("thresholds", {})
+        found["model.json: thresholds"] = json.dumps(thresholds, sort_keys=True)
+    for path in source_paths(step, files):
+        found[f"file {os.path.relpath(path, model.root)}"] = files.digest(path)
+    if step.dataset.path:
+        found["dataset"] = files.digest(step.dataset.path)
+    for item in step.dataset.files:
+        found[f"data {item.source}"] = _data_digest(item.path, item.sha256, files)
+    for name, value in (environment or {"": "not locked yet"}).items():
+        found[f"environment {name}".rstrip()] = value
+    if step.upstream:
+        found["artefacts of train"] = _digest_or(
+            f"{step.upstream.folder}/{ARTEFACTS}", "missing", files
+        )
+    return found
+
+
+def key(step: Step, found: Mapping[str, str]) -> str:
+    """Return the step's key: the digest of its name and inputs."""
+    return canonical("step", {"step": step.name, "inputs": dict(found)})
+
+
+def _data_digest(path: str, expected: str, files: Files) -> str:
+    """Return the digest of a data file or folder; of one not fetched yet, what it must be."""
+    if os.path.isdir(path):
+        digests = {
+            os.path.relpath(member, path): files.digest(member)
+            for member in datasets.members(path)
+        }
+        return canonical("folder", digests)
+    return _digest_or(path, expected or "missing", files)
+
+
+def _digest_or(path: str, default: str, files: Files) -> str:
+    try:
+        return files.digest(path)
+    except OSError:
+        return default
+
+
+def find_model(word: str, models: Sequence[Model]) -> Model:
+    """Return the model that a person means: by folder, id, display name or unique id prefix.
+
+    Raises UserError where there is none, or more than one.
+    """
+    for attribute in ("name", "id", "title"):
+        found = [model for model in models if getattr(model, attribute) == word]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise _ambiguous(word, found)
+    found = [m for m in models if word and (m.name.startswith(word) or m.id.startswith(word))]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise _ambiguous(word, found)
+    known = [value for model in models for value in (model.name, model.title)]
+    hint = did_you_mean(word, known) or "`doit list` shows the models"
+    raise UserError(f"There is no model `{word}`", hint=hint)
+
+
+def _ambiguous(word: str, found: Iterable[Model]) -> UserError:
+    return UserError(
+        f"`{word}` names more than one model",
+        *((model.name, model.id) for model in found),
+        hint="use the folder's name",
+    )
+
+
+def find_task(word: str, dataset: str, models: Sequence[Model], kinds: Iterable[str]) -> str:
+    """Return doit's name for `kind:model` as a person may write it; other words are left alone.
+
+    Raises UserError for a model or dataset that is not there.
+    """
+    kind, colon, name = word.partition(":")
+    if not colon or kind not in kinds:
+        if dataset:
+            raise UserError(
+                f"`--dataset` needs the step of one model, not `{word}`",
+                hint=f"for instance `doit train:{models[0].name if models else 'MODEL'}"
+                f" --dataset {dataset}`",
+            )
+        return word
+    if "*" in name:
+        return word
+    if not dataset and "@" in name and name not in {model.name for model in models}:
+        name, _, dataset = name.rpartition("@")
+    model = find_model(name, models)
+    if dataset and dataset not in model.dataset_names and not model.broken:
+        hint = did_you_mean(dataset, model.dataset_names)
+        known = ", ".join(f"`{known}`" for known in model.dataset_names) or "none"
+        raise UserError(
+            f"Model `{model.name}` has no dataset `{dataset}`",
+            ("datasets", known),
+            hint=hint or f"a file `{model.folder}/datasets/{dataset}.json` makes one",
+        )
+    return f"{kind}:{model.name}@{dataset}" if dataset else f"{kind}:{model.name}"

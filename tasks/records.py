@@ -1,0 +1,164 @@
+"""The records beside a result: what it holds, how it came to be, and whether that is still so.
+
+A result's folder has `artefacts.json` (facts: paths, sizes, digests), `metrics.json`, `run.log`
+and `run.json` (circumstances: inputs, environment, times, host; and the digests of the others).
+Facts stand apart so that identical artefacts have an identical file, which stops the work
+downstream.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks.errors import UserError
+from tasks.fingerprint import Files
+from tasks.plan import ARTEFACTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORMAT = 1
+RUN = "run.json"
+METRICS = "metrics.json"
+LOG = "run.log"
+
+_KIND = "record 1"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A published result: its folder and what `run.json` says."""
+
+    folder: str
+    run: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The key that it was made under."""
+        return str(self.run["key"])
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What it was made from."""
+        return dict(self.run["inputs"])
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The digest of every file of the result, by path within its folder."""
+        return dict(self.run["outputs"])
+
+
+def read(folder: str, files: Files) -> Record | None:
+    """Return the record of a result, None where there is none that can be understood."""
+    try:
+        run = json.loads(files.note(f"{folder}/{RUN}", _KIND, lambda data: data.decode()))
+        record = Record(folder, run)
+        understood = run["format"] == FORMAT and record.key and record.outputs and record.inputs
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return record if understood else None
+
+
+def metrics(folder: str, files: Files) -> dict[str, float]:
+    """Return the metrics of a result; empty where it has none."""
+    try:
+        text = files.note(f"{folder}/{METRICS}", _KIND, lambda data: data.decode())
+        return dict(json.loads(text)["metrics"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def damage(record: Record, files: Files) -> list[str]:
+    """Return a sentence for each file of the result that is no longer what was recorded."""
+    found = []
+    for name, digest in record.outputs.items():
+        path = f"{record.folder}/{name}"
+        try:
+            if files.digest(path) != digest:
+                found.append(f"`{path}` is not what the step made")
+        except OSError:
+            found.append(f"`{path}` is missing")
+    return found
+
+
+def changes(record: Record, inputs: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each input that is not what the result was made from."""
+    before = record.inputs
+    sentences = []
+    for name in sorted(before.keys() | inputs.keys()):
+        old, new = before.get(name), inputs.get(name)
+        if old == new:
+            continue
+        if old is None:
+            sentences.append(f"{name} is new")
+        elif new is None:
+            sentences.append(f"{name} is gone")
+        elif max(len(old), len(new)) < len("x" * 64):
+            sentences.append(f"{name} changed from {old} to {new}")
+        else:
+            sentences.append(f"{name} changed")
+    return sentences
+
+
+def reasons(record: Record | None, inputs: Mapping[str, str], files: Files) -> list[str]:
+    """Return why the step must run, one sentence each; empty where its result is current."""
+    if record is None:
+        return ["it has no result yet"]
+    return changes(record, inputs) or damage(record, files)
+
+
+def artefacts(folder: str, ignored: frozenset[str]) -> dict[str, dict[str, Any]]:
+    """Return size and digest of every file that a step left in its folder, by path.
+
+    Raises UserError for a link that leads out of the folder.
+    """
+    files = Files()
+    inside = os.path.realpath(folder)
+    found = {}
+    for top, folders, names in os.walk(folder):
+        folders[:] = [
+            name for name in folders if os.path.relpath(f"{top}/{name}", folder) not in ignored
+        ]
+        for name in names + [f for f in folders if os.path.islink(f"{top}/{f}")]:
+            path = f"{top}/{name}"
+            relative = os.path.relpath(path, folder)
+            if relative in ignored:
+                continue
+            if not os.path.realpath(path).startswith(inside + os.sep) or os.path.isdir(path):
+                raise UserError(
+                    f"Artefact `{relative}` is a link that a result cannot keep",
+                    ("leads to", os.path.realpath(path)),
+                    hint="write the file itself into the step's folder",
+                )
+            found[relative] = {"size": os.path.getsize(path), "sha256": files.digest(path)}
+    return dict(sorted(found.items()))
+
+
+def write_json(path: str, value: object) -> None:
+    """Write a JSON file for people and programs, and make it last."""
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write(
+    folder: str,
+    found: Mapping[str, Mapping[str, Any]],
+    metrics: Mapping[str, Any] | None,
+    run: Mapping[str, Any],
+) -> None:
+    """Write a result's records into its folder, `run.json` last."""
+    write_json(f"{folder}/{ARTEFACTS}", {"format": FORMAT, "files": found})
+    outputs = {name: facts["sha256"] for name, facts in found.items()}
+    own = [ARTEFACTS, LOG]
+    if metrics is not None:
+        write_json(f"{folder}/{METRICS}", {"format": FORMAT, **metrics})
+        own.append(METRICS)
+    files = Files()
+    outputs |= {name: files.digest(f"{folder}/{name}") for name in own}
+    write_json(f"{folder}/{RUN}", {"format": FORMAT, **run, "outputs": outputs})

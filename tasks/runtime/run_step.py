@@ -1,0 +1,264 @@
+"""Call one function of a model, inside the model's own environment.
+
+    python run_step.py REQUEST RESULT
+
+The working directory is the step's own folder.  REQUEST is a JSON file:
+
+    format        1
+    step          the function to call: `train`, `evaluate` or `score`
+    root          the folder that holds the package `model_modules`
+    modules       where the function may be, as names inside that package, in order
+    arguments     what can be passed, by parameter name (`data_conf`, `model_conf`, ...)
+    data_files    the data files, for batch scoring by a `ModelScorer`
+    seed          the seed for `random` and, where it is installed, NumPy
+    progress      the file that progress messages are appended to, one JSON object a line
+    parent        the process id of the runner; when that dies this process dies
+
+RESULT is written as JSON, last of all, through a rename:
+
+    format, ok
+    returned      what the function returned, if it was a mapping of plain values, else null
+    imported      the model's files that were imported, relative to `model_modules`
+    error         {"type", "message", "where"} where ok is false
+
+What the function prints goes to stdout and stderr and means nothing.  Exit status: 0 with a good
+result, 1 with a failure of the model (its traceback is on stderr).  No RESULT: it ended early.
+
+Only the standard library is used, in a form that Python 3.6 parses.
+"""
+
+import csv
+import ctypes
+import importlib
+import importlib.machinery
+import importlib.util
+import inspect
+import json
+import os
+import random
+import signal
+import sys
+import traceback
+
+FORMAT = 1
+PACKAGE = "model_modules"
+PR_SET_PDEATHSIG = 1
+
+
+class ModelFault(Exception):
+    """The model does not keep the contract; the message says how."""
+
+
+class SourceOnlyLoader(importlib.machinery.SourceFileLoader):
+    """Load a model's source as it is now.
+
+    A cached `.pyc` is believed by size and whole seconds of time, so it can be that of an earlier
+    edit; and a model's folder is not ours to write into.
+    """
+
+    def get_code(self, fullname):
+        """Return the code object compiled from the file."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+def main(arguments):
+    """Carry out the request and write the result.  Return the exit status."""
+    request_path, result_path = arguments
+    with open(request_path, encoding="utf-8") as file:
+        request = json.load(file)
+    die_with_parent(request["parent"])
+    result = {"format": FORMAT, "ok": False, "returned": None}
+    root = request["root"]
+    try:
+        prepare(request)
+        result["returned"] = plain(call(request))
+        result["ok"] = True
+    except BaseException as error:  # noqa: B902 - a SystemExit of the model is a failure too
+        result["error"] = describe(error, root)
+    result["imported"] = imported(root)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    write(result_path, result)
+    return 0 if result["ok"] else 1
+
+
+def die_with_parent(parent):
+    """Ask Linux to kill this process when the runner dies; elsewhere nothing happens."""
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("the runner is gone")
+
+
+def prepare(request):
+    """Make the model importable before all else, and nothing of ours in its way."""
+    root = request["root"]
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [root] + [path for path in sys.path if os.path.abspath(path or ".") != here]
+    details = (
+        (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
+        (SourceOnlyLoader, importlib.machinery.SOURCE_SUFFIXES),
+    )
+
+    def hook(path):
+        if os.path.abspath(path) != root and not os.path.abspath(path).startswith(root + os.sep):
+            raise ImportError("not of the model", path=path)
+        return importlib.machinery.FileFinder(path, *details)
+
+    sys.path_hooks.insert(0, hook)
+    sys.path_importer_cache.clear()
+    random.seed(request["seed"])
+    if importlib.util.find_spec("numpy"):
+        importlib.import_module("numpy").random.seed(request["seed"] % 2**32)
+
+
+def call(request):
+    """Find the step's function, call it with what it asks for, and return what it returns."""
+    step = request["step"]
+    available = dict(request["arguments"])
+    available["progress_callback_handler"] = progress_handler(request["progress"])
+    function = find(step, request["modules"])
+    if function is None and step == "score":
+        return score_rows(request)
+    if function is None:
+        tried = " or ".join("`%s/%s.py`" % (PACKAGE, name) for name in request["modules"])
+        raise ModelFault("no function `%s` in %s" % (step, tried))
+    returned = function(**select(function, available))
+    if step == "score" and returned is not None:
+        write_predictions(returned)
+        return None
+    return returned
+
+
+def find(step, modules):
+    """Return the function of a step from the first module (or the package) that has it."""
+    for name in modules:
+        if importlib.util.find_spec("%s.%s" % (PACKAGE, name)):
+            module = importlib.import_module("%s.%s" % (PACKAGE, name))
+            if callable(getattr(module, step, None)):
+                return getattr(module, step)
+    function = getattr(importlib.import_module(PACKAGE), step, None)
+    return function if callable(function) else None
+
+
+def select(function, available):
+    """Return the arguments that a function asks for by name; all of them if it takes **kwargs."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        asked = dict(available)
+    else:
+        asked = {p.name: available[p.name] for p in parameters if p.name in available}
+    for parameter in parameters:
+        named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if named and parameter.default is parameter.empty and parameter.name not in asked:
+            raise ModelFault(
+                "`%s` asks for `%s`, which is not among what a model is given: %s"
+                % (function.__name__, parameter.name, ", ".join(sorted(available)))
+            )
+    return asked
+
+
+def progress_handler(path):
+    """Return the callable that takes `iter`, `epoc` and `score` and never fails a training."""
+
+    def progress_callback_handler(**values):
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps({key: plain(value) for key, value in values.items()}) + "\n")
+        except (OSError, TypeError, ValueError):
+            pass
+
+    return progress_callback_handler
+
+
+def score_rows(request):
+    """Score the rows of the data files with the model's `ModelScorer`."""
+    scorer_class = find("ModelScorer", request["modules"])
+    if scorer_class is None:
+        raise ModelFault("no function `score` and no class `ModelScorer` in `scoring.py`")
+    if not request["data_files"]:
+        raise ModelFault("no function `score`, and the dataset names no file to score")
+    takes_config = "config" in inspect.signature(scorer_class).parameters
+    config = {"config": request["arguments"]["model_conf"]} if takes_config else {}
+    scorer = scorer_class(**config)
+    rows = [row for path in request["data_files"] for row in read_rows(path)]
+    write_predictions(scorer.predict(rows))
+
+
+def read_rows(path):
+    """Return the rows of a CSV file; numbers where they are numbers, without a header of words."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = [[number(text) for text in row] for row in csv.reader(file) if row]
+    headed = len(rows) > 1 and all(isinstance(value, str) for value in rows[0])
+    return rows[1:] if headed else rows
+
+
+def number(text):
+    """Return a number where the text is one."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def write_predictions(predictions):
+    """Write what a model returned as `predictions.csv`: a data frame, an array, or rows."""
+    if isinstance(predictions, tuple) and predictions:
+        predictions = predictions[0]  # models of 2019 return (predictions, ...)
+    if hasattr(predictions, "to_csv"):
+        predictions.to_csv("predictions.csv", index=False)
+        return
+    rows = predictions.tolist() if hasattr(predictions, "tolist") else predictions
+    rows = list(rows) if isinstance(rows, (list, tuple)) else [rows]
+    with open("predictions.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerows(row if isinstance(row, (list, tuple)) else [plain(row)] for row in rows)
+
+
+def plain(value):
+    """Return a value as JSON can hold it, None for what it cannot."""
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        value = value.item()
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool)) else None
+
+
+def describe(error, root):
+    """Print the model's traceback without our own frames, and return the error in short."""
+    if isinstance(error, ModelFault):
+        sys.stderr.write("%s\n" % error)
+        return {"type": "ModelFault", "message": str(error), "where": ""}
+    frames = error.__traceback__
+    hidden = (os.path.abspath(__file__), "<frozen importlib", importlib.__file__)
+    while frames and frames.tb_frame.f_code.co_filename.startswith(hidden):
+        frames = frames.tb_next
+    lines = traceback.format_exception(type(error), error, frames)
+    sys.stderr.write("".join(lines))
+    own = [f for f in traceback.extract_tb(frames) if f.filename.startswith(root + os.sep)]
+    where = "%s:%s" % (os.path.relpath(own[-1].filename, root), own[-1].lineno) if own else ""
+    if isinstance(error, SystemExit):
+        return {"type": "SystemExit", "message": "called sys.exit(%r)" % (error.code,), "where": where}
+    return {"type": type(error).__name__, "message": str(error), "where": where}
+
+
+def imported(root):
+    """Return the files of the model that were imported, relative to `model_modules`."""
+    folder = os.path.join(root, PACKAGE) + os.sep
+    paths = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
+    return sorted(path[len(folder) :] for path in paths if path.startswith(folder))
+
+
+def write(path, value):
+    """Write a JSON file under a temporary name, then give it its own."""
+    with open(path + ".part", "w", encoding="utf-8") as file:
+        json.dump(value, file)
+    os.rename(path + ".part", path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,244 @@
+"""doit's state and the digests of files, in one SQLite file: the BACKEND and the checker.
+
+Nothing here is the only copy of anything: a result's own record says what it was made from, so
+this file can be deleted at any time.  What is lost with it is time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sqlite3
+import sys
+import threading
+from typing import Any
+
+from doit.dependency import FileChangedChecker
+from doit.exceptions import InvalidCommand
+
+from tasks.errors import UserError
+from tasks.fingerprint import Files, Seen
+
+STATE_FILE = "build/state.db"
+FORMAT = 1
+BUSY_SECONDS = 60
+
+_TABLES = """
+create table if not exists task (name text primary key, data text not null) without rowid;
+create table if not exists file (path text primary key, size int, mtime_ns int, ctime_ns int,
+    inode int, hashed_ns int, digest text, kind text, note text) without rowid;
+create table if not exists memo (key text primary key, value text not null) without rowid;
+"""
+
+
+class State:
+    """The SQLite file: rows by task, digests by path, and small memos.
+
+    In WAL mode two runs can read and write at once; each commit is one transaction.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Open or make the file; one that SQLite cannot read is set aside."""
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            self._connection = self._open()
+        except sqlite3.OperationalError as error:
+            raise _unusable(path, error) from error
+        except sqlite3.DatabaseError:
+            _set_aside(path)
+            self._connection = self._open()
+        rows = self._connection.execute("select * from file")
+        self.files = Files({row[0]: Seen._make(row[1:]) for row in rows})
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        connection = sqlite3.connect(
+            self.path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
+        )
+        found = connection.execute("pragma user_version").fetchone()[0]
+        if found != FORMAT:
+            connection.execute("pragma journal_mode=wal")
+            connection.execute("begin immediate")
+            if connection.execute("pragma user_version").fetchone()[0] not in (0, FORMAT):
+                for table in ("task", "file", "memo"):
+                    connection.execute(f"drop table if exists {table}")
+            for statement in _TABLES.strip().split(";\n"):
+                connection.execute(statement.rstrip(";"))
+            connection.execute(f"pragma user_version={FORMAT}")
+            connection.execute("commit")
+        connection.execute("pragma synchronous=normal")
+        connection.execute("select count(*) from task").fetchone()
+        return connection
+
+    def tasks(self) -> dict[str, str]:
+        """Return every task's row as JSON text."""
+        with self._lock:
+            return dict(self._connection.execute("select name, data from task"))
+
+    def save(self, rows: dict[str, str]) -> None:
+        """Commit rows of tasks, and the digests that were worked out since the last commit.
+
+        A full disk costs a warning: the results themselves are recorded elsewhere.
+        """
+        seen = [(path, *row) for path, row in _take(self.files.changed)]
+        if not rows and not seen:
+            return
+        with self._lock:
+            try:
+                self._connection.execute("begin immediate")
+                self._connection.executemany("replace into task values (?, ?)", rows.items())
+                self._connection.executemany(
+                    "replace into file values (?, ?, ?, ?, ?, ?, ?, ?, ?)", seen
+                )
+                self._connection.execute("commit")
+            except sqlite3.Error as error:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("rollback")
+                print(f"warning: cannot save {self.path}: {error}", file=sys.stderr)
+
+    def remove(self, name: str | None) -> None:
+        """Delete one task's row, or with None all of them."""
+        with self._lock:
+            if name is None:
+                self._connection.execute("delete from task")
+            else:
+                self._connection.execute("delete from task where name = ?", (name,))
+
+    def recall(self, key: str) -> str | None:
+        """Return what was remembered under a key."""
+        with self._lock:
+            row = self._connection.execute("select value from memo where key = ?", (key,))
+            found = row.fetchone()
+        return found[0] if found else None
+
+    def remember(self, key: str, value: str) -> None:
+        """Keep a small value; losing it costs only time."""
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self._connection.execute("replace into memo values (?, ?)", (key, value))
+
+
+def _take(changed: dict[str, Seen]) -> list[tuple[str, Seen]]:
+    taken = []
+    while changed:
+        with contextlib.suppress(KeyError):
+            taken.append(changed.popitem())
+    return taken
+
+
+def _unusable(path: str, error: Exception) -> UserError:
+    folder = os.path.dirname(os.path.abspath(path))
+    return UserError(
+        f"Cannot use the state file `{path}`",
+        ("reason", error),
+        hint=f"make `{folder}` a folder that you can write to, with free space",
+    )
+
+
+def _set_aside(path: str) -> None:
+    print(f"warning: {path} is damaged; it is made anew, nothing is lost", file=sys.stderr)
+    os.replace(path, f"{path}.damaged")
+    for suffix in ("-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path + suffix)
+
+
+@functools.cache
+def _opened(path: str) -> State:
+    return State(path)
+
+
+def open_state(path: str = STATE_FILE) -> State:
+    """Return the state of the repository in the working directory, opened once a process."""
+    return _opened(os.path.abspath(path))
+
+
+class StateBackend:
+    """doit's BACKEND: a JSON row a task, committed when doit has saved the task's success."""
+
+    desc = "SQLite in WAL mode, committed task by task"
+
+    def __init__(self, name: str, codec: Any, *, module_name: str | None = None) -> None:  # noqa: ANN401 - doit's signature
+        """Open the file named by doit's `dep_file`."""
+        del module_name
+        try:
+            self._state = open_state(name)
+        except UserError as error:
+            raise InvalidCommand(str(error)) from error
+        self.name = name
+        self._codec = codec
+        self._texts = self._state.tasks()
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._dirty: set[str] = set()
+
+    def get(self, task_id: str, dependency: str) -> Any:  # noqa: ANN401 - any JSON value
+        """Return a value of a task's row, or None."""
+        row = self._rows.get(task_id)
+        if row is None:
+            text = self._texts.get(task_id)
+            row = self._rows[task_id] = self._codec.decode(text) if text else {}
+        return row.get(dependency)
+
+    def set(self, task_id: str, dependency: str, value: object) -> None:
+        """Set a value; `deps:` is the last that doit sets of a task, and commits."""
+        self.get(task_id, dependency)
+        self._rows[task_id][dependency] = value
+        self._dirty.add(task_id)
+        if dependency == "deps:":
+            self._commit()
+
+    def in_(self, task_id: str) -> bool:
+        """Return whether anything is known of a task."""
+        return task_id in self._texts or task_id in self._dirty
+
+    def remove(self, task_id: str) -> None:
+        """Forget a task at once."""
+        self._texts.pop(task_id, None)
+        self._rows.pop(task_id, None)
+        self._dirty.discard(task_id)
+        self._state.remove(task_id)
+
+    def remove_all(self) -> None:
+        """Forget every task at once."""
+        self._texts, self._rows = {}, {}
+        self._dirty.clear()
+        self._state.remove(None)
+
+    def dump(self) -> None:
+        """Commit what is left, at the end of a command."""
+        self._commit()
+
+    def _commit(self) -> None:
+        rows = {name: self._codec.encode(self._rows[name]) for name in self._dirty}
+        self._state.save(rows)
+        self._texts.update(rows)
+        self._dirty.clear()
+
+
+class FileChecker(FileChangedChecker):  # type: ignore[misc] - doit has no types
+    """doit's checker: a file is what its digest is, worked out at most once a run.
+
+    A touched file is read once; its new time is remembered, so that the next run only stats it.
+    """
+
+    def __init__(self) -> None:
+        """Share the digests with everything else in this process."""
+        self._files = open_state().files
+
+    def info(self, file_path: str) -> str:
+        """Return the digest.  Raises OSError where the file is missing."""
+        return self._files.digest(file_path)
+
+    def check_modified(self, file_path: str, file_stat: str, state: str) -> bool:
+        """Return whether the digest differs from the saved one."""
+        del file_path
+        return file_stat != state
+
+    def get_state(self, dep: str, current_state: str | None) -> str | None:
+        """Return the digest to save, None where it is saved already."""
+        digest = self._files.digest(dep)
+        return None if digest == current_state else digest

@@ -1,0 +1,240 @@
+"""Check the JSON documents that describe a model, and say everything that is wrong with them.
+
+The rules are the JSON Schemas in `schemas/`.  Beside the standard's keywords they hold two of ours:
+`x-expected` says in English what a value must be, `x-hint` the way out.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tasks.errors import Fault, did_you_mean
+from tasks.positions import Keys, Parsed, parse, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
+
+DOWNLOAD_KEYS = ("url", "data_path", "dataset_file_path", "location")
+"""The keys of a dataset under which a download is recognised."""
+
+# How near a key that a schema does not list must be to one that it lists, to be thought misspelled.
+_NEAR = {"model": 0.6, "config": 0.8, "dataset": 0.88}
+
+_TYPES = {
+    "array": "a list",
+    "boolean": "`true` or `false`",
+    "null": "`null`",
+    "number": "a number",
+    "object": "an object",
+    "string": "a string",
+}
+
+
+class Checked(NamedTuple):
+    """A document, None where it is no JSON object, and all that is wrong with it, by line."""
+
+    value: dict[str, Any] | None
+    faults: tuple[Fault, ...]
+
+
+def check(kind: str, text: str | bytes, path: str) -> Checked:
+    """Check a document; `kind` is `model`, `config` or `dataset`, `path` its name in the faults."""
+    try:
+        text = text.decode("utf-8") if isinstance(text, bytes) else text
+    except UnicodeDecodeError as error:
+        return Checked(None, (_not_utf8(error, path),))
+    parsed = parse(text, path)
+    faults = list(parsed.faults)
+    value = parsed.value
+    if isinstance(value, dict):
+        faults += _schema_faults(kind, parsed)
+        faults += _unknown_keys(kind, parsed)
+        if kind == "dataset":
+            faults += _download_faults(parsed)
+        faults = sorted(dict.fromkeys(faults), key=lambda fault: fault.line)
+        return Checked(value if parsed.valid else None, tuple(faults))
+    if parsed.valid:
+        faults.append(parsed.fault((), f"expected an object, found {_described(value)}"))
+    return Checked(None, tuple(faults))
+
+
+@functools.cache
+def schema(kind: str) -> dict[str, Any]:
+    """Return the JSON Schema of a kind of document."""
+    path = Path(__file__).with_name("schemas") / f"{kind}.json"
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+@functools.cache
+def _validator(kind: str) -> Draft202012Validator:
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - slow to import, seldom needed
+
+    checker = Draft202012Validator.FORMAT_CHECKER
+    return Draft202012Validator(schema(kind), format_checker=checker)
+
+
+def _not_utf8(error: UnicodeDecodeError, path: str) -> Fault:
+    data = error.object
+    line = data.count(b"\n", 0, error.start) + 1
+    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    found = "UTF-16" if utf16 else f"the byte 0x{data[error.start]:02x}"
+    message = f"expected text in UTF-8, found {found}"
+    return Fault(path, line, "", message, "save the file as UTF-8")
+
+
+# The schema's faults, in our words
+
+
+def _schema_faults(kind: str, parsed: Parsed) -> Iterator[Fault]:
+    for error in _validator(kind).iter_errors(parsed.value):
+        yield from _translated(error, tuple(error.absolute_path), parsed)
+
+
+def _translated(error: ValidationError, keys: Keys, parsed: Parsed) -> Iterator[Fault]:
+    """Yield the faults that an error of jsonschema stands for; `keys` leads to its value."""
+    rule: Any = error.schema
+    value: Any = error.instance
+    if error.validator == "required":
+        yield from _missing_keys(rule, value, keys, parsed)
+    elif error.validator == "additionalProperties":
+        allowed = rule["properties"]
+        expected = _either(f"`{name}`" for name in allowed)
+        for key in value:
+            if key in allowed:
+                continue
+            hint = _suggestion(key, [name for name in allowed if name not in value])
+            yield parsed.fault((*keys, key), f"expected {expected}, found {shown(key)}", hint)
+    else:
+        expected = rule.get("x-expected") or _expected(error)
+        hint = _suggestion(value, rule.get("examples", ())) or rule.get("x-hint", "")
+        yield parsed.fault(keys, f"expected {expected}, found {_described(value)}", hint)
+
+
+def _missing_keys(
+    rule: Mapping[str, Any], value: Mapping[str, Any], keys: Keys, parsed: Parsed
+) -> Iterator[Fault]:
+    unknown = [key for key in value if key not in rule["properties"]]
+    for missing in rule["required"]:
+        if missing not in value:
+            near = _nearest(missing, unknown, _NEAR["model"])
+            there = f"line {parsed.lines[(*keys, near)]} has {shown(near)}: " if near else ""
+            hint = there + did_you_mean(missing, [missing]) if near else ""
+            yield parsed.fault((*keys, missing), "expected this required key, found none", hint)
+
+
+def _expected(error: ValidationError) -> str:
+    """Return in English what a rule without `x-expected` asks for."""
+    if error.validator == "type":
+        types: Any = error.validator_value
+        names = [types] if isinstance(types, str) else types
+        return _either(_TYPES[name] for name in names if name != "null")
+    if error.validator == "minLength":
+        return "a string that is not empty"
+    return f"{error.validator} {error.validator_value}"
+
+
+def _either(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _described(value: object) -> str:
+    if isinstance(value, dict):
+        return "an object" if value else "an empty object"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    if isinstance(value, str):
+        return f"the string {shown(value)}" if value else "an empty string"
+    number = not isinstance(value, bool) and value is not None
+    return f"the number {shown(json.dumps(value))}" if number else f"`{json.dumps(value)}`"
+
+
+# Keys that nothing reads
+
+
+def _unknown_keys(kind: str, parsed: Parsed) -> Iterator[Fault]:
+    """Yield a warning for each key that looks misspelled, and in `model.json` for all unknown."""
+    strict = kind == "model"
+    for keys, siblings, known in _levels(schema(kind), schema(kind), parsed.value, ()):
+        if keys and not strict:
+            continue
+        for key in siblings:
+            if key in known:
+                continue
+            hint = _suggestion(key, _not_used(known, siblings), _NEAR[kind])
+            if strict or hint:
+                message = f"expected a known key, found {shown(key)}"
+                yield parsed.fault((*keys, key), message, hint, warning=True)
+
+
+def _levels(
+    root: Mapping[str, Any], rule: Mapping[str, Any], value: object, keys: Keys
+) -> Iterator[tuple[Keys, Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield the objects for which the schema lists keys: the way there, the object, the keys."""
+    rule = root["$defs"][rule["$ref"].rpartition("/")[2]] if "$ref" in rule else rule
+    known = rule.get("properties")
+    if known is None or not isinstance(value, dict):
+        return
+    yield keys, value, known
+    for key, item in value.items():
+        if key in known:
+            yield from _levels(root, known[key], item, (*keys, key))
+
+
+def _not_used(known: Mapping[str, Any], siblings: Mapping[str, Any]) -> list[str]:
+    """Return the keys that could be meant: neither there already nor out of use."""
+    return [key for key in known if key not in siblings and not known[key].get("deprecated")]
+
+
+def _suggestion(word: object, known: Iterable[str], cutoff: float = _NEAR["model"]) -> str:
+    near = _nearest(word, known, cutoff) if isinstance(word, str) else ""
+    return did_you_mean(near, [near]) if near else ""
+
+
+def _nearest(word: str, known: Iterable[str], cutoff: float) -> str:
+    """Return the known word that is nearest, whatever its case and joints, or nothing."""
+    squashed = {_squashed(name): name for name in known}
+    near = difflib.get_close_matches(_squashed(word), squashed, n=1, cutoff=cutoff)
+    return squashed[near[0]] if near else ""
+
+
+def _squashed(word: str) -> str:
+    return word.casefold().replace("_", "").replace("-", "")
+
+
+# Downloads
+
+
+def _download_faults(parsed: Parsed) -> Iterator[Fault]:
+    """Yield a fault for each download without a checksum, and each nested checksum that is none."""
+    checksum = schema("dataset")["properties"]["sha256"]
+    validator = _validator("dataset").evolve(schema=checksum)
+    for keys, value in _objects(parsed.value, ()):
+        if "sha256" in value:
+            for error in validator.iter_errors(value["sha256"]):
+                yield from _translated(error, (*keys, "sha256"), parsed)
+            continue
+        for key in DOWNLOAD_KEYS:
+            source = value.get(key)
+            if isinstance(source, str) and source.startswith(("http://", "https://")):
+                message = f"expected `sha256` beside the download, found {shown(source)} alone"
+                hint = f'`sha256sum FILE` prints it: add `"sha256": "..."` beside `{key}`'
+                yield parsed.fault((*keys, key), message, hint)
+
+
+def _objects(value: object, keys: Keys) -> Iterator[tuple[Keys, Mapping[str, Any]]]:
+    if isinstance(value, dict):
+        yield keys, value
+        for key, item in value.items():
+            yield from _objects(item, (*keys, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _objects(item, (*keys, index))
