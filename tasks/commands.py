@@ -49,6 +49,14 @@ def _named(words: Sequence[str], dataset: str = "") -> list[str]:
         raise InvalidCommand(str(error)) from error
 
 
+def _kinds(words: Sequence[str]) -> frozenset[str] | None:
+    """Return the kinds of tasks that a run of these can come to; None where that is not plain."""
+    kinds = {word.partition(":")[0] for word in words} or {"evaluate"}
+    if not kinds <= set(KINDS):
+        return None
+    return frozenset(kinds | {"train"} if kinds & {"evaluate", "score"} else kinds)
+
+
 class Run(DoitRun):  # type: ignore[misc] - doit has no types
     """`doit [STEP:MODEL ...]`: run what must be run."""
 
@@ -72,6 +80,9 @@ class Run(DoitRun):  # type: ignore[misc] - doit has no types
                 params["dataset"] = word.partition("=")[2]
             else:
                 words.append(word)
+        generators.Options.kinds = _kinds(words)
+        plain = set(words) <= set(KINDS) and not (params["always"] or params["twice"])
+        generators.Options.only_stale = plain and params["reporter"] != "json"
         self._ours = {"dataset": params["dataset"], "twice": params["twice"]}
         return int(super().execute(params, words))
 
@@ -120,6 +131,8 @@ class ListModels(DoitList):  # type: ignore[misc] - doit has no types
     def execute(self, params: Any, args: list[str]) -> int:  # noqa: ANN401 - doit's parameters
         """Note which form was asked for."""
         self._json = params["json"]
+        of_doit = args or any(params[n] for n in ("subtasks", "status", "list_deps", "template"))
+        generators.Options.kinds = None if of_doit else frozenset()
         return int(super().execute(params, args))
 
     def _execute(
@@ -193,6 +206,11 @@ class _ModelCommand(DoitCmdBase):  # type: ignore[misc] - doit has no types
     """A command that reads the models and runs nothing."""
 
     cmd_options = (JSON_OPTION,)
+
+    def execute(self, params: Any, args: list[str]) -> int:  # noqa: ANN401 - doit's parameters
+        """Have doit load no tasks: the models say it all."""
+        generators.Options.kinds = frozenset()
+        return int(super().execute(params, args))
 
 
 class Why(_ModelCommand):

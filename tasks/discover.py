@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections import defaultdict
@@ -81,9 +82,12 @@ def _read_model(folder: str, files: Files) -> Model:
         return replace(model, faults=tuple(faults))
     root = _config_root(folder)
     config: dict[str, Any] | None = {}
-    if os.path.exists(f"{root}/config.json"):
-        config, found = _read("config", f"{root}/config.json", files)
+    config_path = f"{root}/config.json"
+    if os.path.exists(config_path):
+        config, found = _read("config", config_path, files)
         faults += found
+    else:
+        config_path = ""
     sources = tuple(sorted(_walk(f"{root}/{PACKAGE}", "")))
     if not sources:
         faults.append(Fault(f"{folder}/{PACKAGE}", 0, "", "the folder is missing or empty"))
@@ -92,6 +96,7 @@ def _read_model(folder: str, files: Files) -> Model:
         model,
         root=root,
         document=document,
+        config_path=config_path,
         config=config or {},
         sources=sources,
         datasets=datasets,
@@ -189,6 +194,7 @@ def _read(kind: str, path: str, files: Files) -> tuple[dict[str, Any] | None, li
     return value, [Fault(**{**fault, "file": path}) for fault in faults]
 
 
+@functools.cache
 def _rules(files: Files) -> str:
     """Return the digest of the rules that documents are checked by."""
     here = Path(__file__).parent

@@ -29,7 +29,7 @@ class UserError(Exception):
         width = max((len(label) for label, _ in self.facts), default=0)
         lines = [self.headline]
         for label, value in self.facts:
-            first, *rest = value.splitlines() or [""]
+            first, *rest = value.split("\n")
             lines.append(f"  {label:<{width}}  {first}")
             lines.extend(f"  {'':<{width}}  {line}" for line in rest)
         if self.hint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,14 @@ from tasks.environments import build, locks
 from tasks.errors import InvalidModel, UserError
 from tasks.explain import why
 from tasks.execute import Activity, remove, run_step
-from tasks.model import STEPS
+from tasks.model import DEFAULT_DATASET, STEPS
+from tasks.plan import Step
 from tasks.state import FileChecker, State, open_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tasks.model import Model
-    from tasks.plan import Step
 
 CONFIG = {
     "dep_file": "build/state.db",
@@ -37,8 +38,15 @@ CONFIG = {
 
 
 class Options:
-    """What the command line said about how steps run; the run command sets it."""
+    """What the command line said; the run command sets it.
 
+    `kinds` are the kinds of tasks that can come up, None: all.  With `only_stale`, doit is given
+    tasks for those models alone that have something to do: a doit task costs more than the look
+    that finds it current.  `force` and `twice` go to the steps.
+    """
+
+    kinds: frozenset[str] | None = None
+    only_stale = False
     force = False
     twice: frozenset[str] = frozenset()
 
@@ -52,7 +60,7 @@ def models() -> tuple[Model, ...]:
 def task_env() -> Iterator[dict[str, Any]]:
     """Build the environment of a model."""
     yield _group("env", "build the environment of a model")
-    for model in models():
+    for model in _models_for("env"):
         activity = Activity()
         yield {
             "name": model.name,
@@ -66,7 +74,7 @@ def task_env() -> Iterator[dict[str, Any]]:
 def task_lock() -> Iterator[dict[str, Any]]:
     """Resolve the requirements of a model anew."""
     yield _group("lock", "resolve the requirements of a model anew")
-    for model in models():
+    for model in _models_for("lock"):
         activity = Activity()
         yield {
             "name": model.name,
@@ -92,16 +100,41 @@ def task_score() -> Iterator[dict[str, Any]]:
     yield from _step_tasks("score")
 
 
+def _models_for(kind: str) -> list[Model]:
+    if Options.kinds is not None and kind not in Options.kinds:
+        return []
+    if Options.only_stale and kind in STEPS:
+        current = _current_steps()
+        return [m for m in models() if not all(Step(m, k).task in current for k in _step_kinds())]
+    return list(models())
+
+
+def _step_kinds() -> list[str]:
+    return [kind for kind in STEPS if Options.kinds is None or kind in Options.kinds]
+
+
+@functools.cache
+def _current_steps() -> frozenset[str]:
+    """Return the steps, on their default datasets, that have nothing to do."""
+    state = open_state()
+    steps = [Step(model, kind) for model in models() for kind in _step_kinds()]
+    return frozenset(step.task for step in steps if not why(step, state))
+
+
 def _group(basename: str, doc: str) -> dict[str, Any]:
     return {"basename": basename, "name": None, "doc": doc}
 
 
 def _step_tasks(name: str) -> Iterator[dict[str, Any]]:
-    yield _group(name, f"{name} every model")
-    for model in models():
-        for step in plan.steps_of(model):
-            if step.name == name:
-                yield _step_task(step, open_state())
+    group = _group(name, f"{name} every model")
+    state = open_state()
+    if Options.only_stale:
+        shown = {Step(model, kind).task for model in _models_for(name) for kind in _step_kinds()}
+        group["meta"] = {"current": len(_current_steps() - shown)}
+    yield group
+    for model in _models_for(name):
+        for dataset_name in (DEFAULT_DATASET, *model.dataset_names):
+            yield _step_task(Step(model, name, dataset_name), state)
 
 
 def _step_task(step: Step, state: State) -> dict[str, Any]:
@@ -125,14 +158,18 @@ def _step_task(step: Step, state: State) -> dict[str, Any]:
         "actions": [(_acted, [_run, step, activity])],
         "file_dep": reads,
         "targets": [f"{step.folder}/{plan.ARTEFACTS}"],
-        "uptodate": [(_is_current, [step])],
+        "uptodate": [(_is_current, [step, state])],
         "clean": [(remove, [step, print])],
         "meta": {"activity": activity, "step": step},
     }
 
 
-def _is_current(step: Step) -> bool:
-    return not why(step, open_state())
+def _is_current(step: Step, state: State) -> bool:
+    return not why(step, state)
+
+
+# doit looks at the signature for every task of a run; this is where Python keeps one it knows.
+_is_current.__signature__ = inspect.signature(_is_current)  # type: ignore[attr-defined]
 
 
 def _is_built(model: Model) -> bool:

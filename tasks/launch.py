@@ -114,8 +114,8 @@ def furnish(run: Run, step: Step, upstream: Record | None) -> dict[str, str]:
     for alias in ("input", "output"):
         os.symlink("../models", f"{work}/artifacts/{alias}")
     os.symlink(os.path.abspath(f"{model.root}/{PACKAGE}"), f"{work}/{PACKAGE}")
-    if os.path.exists(f"{model.root}/config.json"):
-        shutil.copyfile(f"{model.root}/config.json", f"{work}/config.json")
+    if model.config_path:
+        shutil.copyfile(model.config_path, f"{work}/config.json")
     return _copy_artefacts(upstream, work) if upstream else {}
 
 

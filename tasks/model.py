@@ -53,6 +53,7 @@ class Model:
     identity.  `folder` holds `model.json`, `root` holds `config.json` and `model_modules/` (the same
     folder, or a framework folder below it).  `datasets` maps (dataset name, step) to a dataset.
     `faults` says why it cannot run; a model whose `model.json` cannot be read has only that.
+    `worked_out` keeps what is asked for again and again of these same files.
     """
 
     name: str
@@ -60,9 +61,11 @@ class Model:
     root: str
     document: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+    config_path: str = ""
     sources: tuple[str, ...] = ()
     datasets: Mapping[tuple[str, str], Dataset] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    worked_out: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def id(self) -> str:

@@ -71,11 +71,14 @@ def steps_of(model: Model) -> list[Step]:
 def source_paths(step: Step, files: Files) -> list[str]:
     """Return the files of the model that the step reads, relative to the repository."""
     model = step.model
-    folder = f"{model.root}/{PACKAGE}"
-    names = sorted(read_by_step(step.name, folder, model.sources, files))
-    paths = [f"{folder}/{name}" for name in names]
-    config = f"{model.root}/config.json"
-    return [*paths, config] if os.path.exists(config) else paths
+    paths: list[str] | None = model.worked_out.get(step.name)
+    if paths is None:
+        folder = f"{model.root}/{PACKAGE}"
+        names = sorted(read_by_step(step.name, folder, model.sources, files))
+        paths = [f"{folder}/{name}" for name in names]
+        paths += [model.config_path] if model.config_path else []
+        model.worked_out[step.name] = paths
+    return paths
 
 
 def data_paths(step: Step) -> list[str]:
@@ -101,7 +104,7 @@ def inputs(
         thresholds = model.document.get("evaluation", {}).get("thresholds", {})
         found["model.json: thresholds"] = json.dumps(thresholds, sort_keys=True)
     for path in source_paths(step, files):
-        found[f"file {os.path.relpath(path, model.root)}"] = files.digest(path)
+        found[f"file {path[len(model.root) + 1 :]}"] = files.digest(path)
     if step.dataset.path:
         found["dataset"] = files.digest(step.dataset.path)
     for item in step.dataset.files:

@@ -67,6 +67,7 @@ class Reporter:
         self.errors: list[str] = []
         self.tasks: Mapping[str, Task] = {}
         self.planned: list[str] = []
+        self.left_out = 0  # steps that are up to date, of which doit was not told
         self._began = time.monotonic()
         self._culprits: dict[str, str] = {}  # task -> the failed step that is to blame
         self._lock = threading.RLock()
@@ -87,6 +88,8 @@ class Reporter:
     def initialize(self, tasks: Mapping[str, Task], selected_tasks: Iterable[str]) -> None:
         """Keep what doit is about to do, to know at the end what was never reached."""
         self.tasks = tasks
+        groups = (tasks[name].meta or {} for name in selected_tasks)
+        self.left_out = sum(meta.get("current", 0) for meta in groups)
         self.planned = [name for name in self._needed(selected_tasks) if _is_step(tasks[name])]
 
     def get_status(self, task: Task) -> None:
@@ -182,6 +185,7 @@ class Reporter:
     def _counts(self) -> dict[str, int]:
         """Count the steps by state, in the order of the last line."""
         found = Counter(step.state for step in self.steps.values())
+        found["up to date"] += self.left_out
         return {state: found[state] for state in dict.fromkeys([*STYLES, *found]) if found[state]}
 
 
@@ -224,7 +228,7 @@ class ConsoleReporter(Reporter):
         """Leave the terminal as it was, and show the table, the failures and the last line."""
         if self._live is not None:
             self._live.stop()
-        counts, total = self._counts(), len(self.steps)
+        counts, total = self._counts(), len(self.steps) + self.left_out
         steps = f"{total} step{'' if total == 1 else 's'}"
         if not (self.interrupted or self.errors or counts.keys() - {"up to date"}):
             each = f": {steps} {'is' if total == 1 else 'are'} up to date" if total else ""
@@ -349,7 +353,7 @@ class JsonReporter(Reporter):
         """Tell how the run ended, and give stdout back."""
         self._tell(
             "summary",
-            steps=len(self.steps),
+            steps=len(self.steps) + self.left_out,
             states=self._counts(),
             seconds=time.monotonic() - self._began,
             interrupted=self.interrupted,

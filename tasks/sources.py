@@ -98,21 +98,22 @@ def _resolve(name: str, importer: str, code: set[str]) -> set[str]:
     """Return the files that importing `name` inside `importer` runs, among the model's own."""
     path = name.lstrip(".")
     level = len(name) - len(path)
-    bases = [posixpath.dirname(importer)]
+    base, slash, _ = importer.rpartition("/")
     if level:
         for _ in range(level - 1):
-            bases = [posixpath.dirname(base) for base in bases]
+            base, slash, _ = base.rpartition("/")
+        bases = {base + slash}
     else:
         # `import helper` finds a sibling where the model has put its own folder on sys.path.
         first, _, rest = path.partition(".")
-        bases, path = ([""], rest) if first == PACKAGE else ([*bases, ""], path)
-    parts = [part for part in path.replace("*", "").split(".") if part]
+        bases, path = ({""}, rest) if first == PACKAGE else ({base + slash, ""}, path)
+    parts = path.removesuffix(".*").strip("*").replace(".", "/")
     found = set()
-    for base in bases:
-        location = posixpath.join(base, *parts) if parts else base
-        hits = {f"{location}.py"} & code | ({posixpath.join(location, "__init__.py")} & code)
-        if hits:
-            found |= hits | _package_files(posixpath.dirname(next(iter(hits))), code)
+    for folder in bases:
+        location = f"{folder}{parts}"
+        for hit in (f"{location}.py", f"{location}/__init__.py".lstrip("/")):
+            if hit in code:
+                found |= {hit} | _package_files(hit.rpartition("/")[0], code)
     return found
 
 
@@ -120,7 +121,9 @@ def _package_files(folder: str, code: set[str]) -> set[str]:
     """Return the `__init__.py` of a folder and of those around it."""
     found = set()
     while True:
-        found |= {posixpath.join(folder, "__init__.py")} & code
+        name = f"{folder}/__init__.py" if folder else "__init__.py"
+        if name in code:
+            found.add(name)
         if not folder:
             return found
-        folder = posixpath.dirname(folder)
+        folder = folder.rpartition("/")[0]

@@ -171,9 +171,15 @@ class StateBackend:
             raise InvalidCommand(str(error)) from error
         self.name = name
         self._codec = codec
-        self._texts = self._state.tasks()
+        self._loaded: dict[str, str] | None = None
         self._rows: dict[str, dict[str, Any]] = {}
         self._dirty: set[str] = set()
+
+    @property
+    def _texts(self) -> dict[str, str]:
+        if self._loaded is None:
+            self._loaded = self._state.tasks()
+        return self._loaded
 
     def get(self, task_id: str, dependency: str) -> Any:  # noqa: ANN401 - any JSON value
         """Return a value of a task's row, or None."""
@@ -204,7 +210,7 @@ class StateBackend:
 
     def remove_all(self) -> None:
         """Forget every task at once."""
-        self._texts, self._rows = {}, {}
+        self._loaded, self._rows = {}, {}
         self._dirty.clear()
         self._state.remove(None)
 
@@ -215,7 +221,8 @@ class StateBackend:
     def _commit(self) -> None:
         rows = {name: self._codec.encode(self._rows[name]) for name in self._dirty}
         self._state.save(rows)
-        self._texts.update(rows)
+        if rows:
+            self._texts.update(rows)
         self._dirty.clear()
 
 

@@ -49,12 +49,12 @@ class Interpreter:
         return f"{self.implementation} {self.version} {self.machine}"
 
 
-def installed(state: State) -> list[Interpreter]:
+def installed(state: State) -> tuple[Interpreter, ...]:
     """Return the interpreters found on PATH, of pyenv and of uv, newest first, one a version.
 
     A path that does not run (a pyenv shim without a version behind it) is left out.
     """
-    return list(_installed(state, os.environ.get("PATH", "")))
+    return _installed(state, os.environ.get("PATH", ""))
 
 
 @functools.cache
@@ -129,7 +129,8 @@ def specifier(text: str) -> SpecifierSet:
         ) from error
 
 
-def allowed(text: str, interpreters: list[Interpreter]) -> list[Interpreter]:
+@functools.cache
+def allowed(text: str, interpreters: tuple[Interpreter, ...]) -> tuple[Interpreter, ...]:
     """Return those of the interpreters that a `"python"` key allows, in the same order."""
     allows = specifier(text)
-    return [one for one in interpreters if allows.contains(one.version, prereleases=True)]
+    return tuple(one for one in interpreters if allows.contains(one.version, prereleases=True))

@@ -15,15 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import SpecifierSet
-
 from tasks.environments.interpreters import Interpreter, allowed, installed
 from tasks.errors import UserError
 from tasks.fingerprint import canonical
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from tasks.fingerprint import Files
     from tasks.model import Model
@@ -173,9 +171,9 @@ def choose(lock: Lock | None, requirements: Requirements, state: State) -> Inter
     """
     candidates = allowed(requirements.python, installed(state))
     if lock is not None:
-        bound = SpecifierSet(lock.bound)
-        candidates = [one for one in candidates if bound.contains(one.version, prereleases=True)]
-        candidates.sort(key=lambda one: one.minor != lock.minor)
+        candidates = allowed(lock.bound, candidates)
+        same = [one for one in candidates if one.minor == lock.minor]
+        return (same or [*candidates, None])[0]
     return candidates[0] if candidates else None
 
 
@@ -229,7 +227,7 @@ def no_python(model: Model, python: str, state: State) -> UserError:
     )
 
 
-def _one_a_minor(interpreters: list[Interpreter]) -> list[Interpreter]:
+def _one_a_minor(interpreters: Sequence[Interpreter]) -> list[Interpreter]:
     return list({one.minor: one for one in reversed(interpreters)}.values())[::-1]
 
 
