@@ -253,7 +253,7 @@ class _Reader:
         message += shown(token) if token else end
         if token.startswith(("//", "/*", "#")):
             hint = "JSON has no comments: remove it"
-        elif token[:1].isspace():
+        elif token[:1].isspace() and not token.isascii():
             hint = "it looks like a space and is none: replace it"
         raise _InvalidJSONError(Fault(self._file, line, "", message, hint))
 

@@ -381,20 +381,26 @@ UNPRINTABLE = {
     "no-break-space": (
         "model",
         '{\u00a0"a": 1}',
-        "model.json:1: invalid JSON in column 2: expected a key in double quotes, found `\\u00a0`\n"
-        "  hint: it looks like a space and is none: replace it",
+        (
+            "model.json:1: invalid JSON in column 2: expected a key in double quotes, found `\\u00a0`\n"
+            "  hint: it looks like a space and is none: replace it"
+        ),
     ),
     "tab-in-a-string": (
         "model",
         '{"a": "x\ty"}',
-        "model.json:1: invalid JSON in column 9: expected no control character in a string, "
-        "found `\\t`\n  hint: write it `\\t`",
+        (
+            "model.json:1: invalid JSON in column 9: expected no control character in a string, "
+            "found `\\t`\n  hint: write it `\\t`"
+        ),
     ),
     "too-deep": (
         "model",
         "[" * (DEEPEST + 2),
-        "model.json:1: invalid JSON in column 102: expected at most 100 objects and lists in each "
-        "other, found `[`",
+        (
+            "model.json:1: invalid JSON in column 102: expected at most 100 objects and lists in each "
+            "other, found `[`"
+        ),
     ),
 }
 
@@ -497,8 +503,8 @@ def test_faults_are_told_in_full(kind: str, text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "text", "expected"), CASES.values(), ids=CASES)
-def test_messages_have_no_full_stop(kind: str, text: str, expected: str) -> None:
-    """Every fault names its file and a line, says what it found and ends without a full stop."""
+def test_messages_are_of_one_form(kind: str, text: str, expected: str) -> None:
+    """Every fault names a line of the text, says what it found and ends without a full stop."""
     for fault in check(kind, text, f"{kind}.json").faults:
         assert 1 <= fault.line <= text.count("\n") + 1
         assert not fault.message.endswith(".")
@@ -534,8 +540,10 @@ def test_byte_order_mark_and_windows_line_ends_are_fine(indent: int | None) -> N
     [
         (
             b'{"a":\n"caf\xe9"}',
-            "model.json:2: expected text in UTF-8, found the byte 0xe9\n"
-            + "  hint: save the file as UTF-8",
+            (
+                "model.json:2: expected text in UTF-8, found the byte 0xe9\n"
+                "  hint: save the file as UTF-8"
+            ),
         ),
         (
             "{}".encode("utf-16"),

@@ -1,0 +1,103 @@
+"""What the tests share: a repository of tiny models, and the real doit run on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RUNNER = Path(__file__).parent.parent
+GALLERY = Path(__file__).parent / "gallery"
+TIMEOUT_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository of models in a temporary folder."""
+
+    path: Path
+    cache: Path
+
+    def write(self, path: str, content: str | Mapping[str, Any]) -> Path:
+        """Write a file, a mapping as JSON, and return its path."""
+        target = self.path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content if isinstance(content, str) else json.dumps(content, indent=2))
+        return target
+
+    def read(self, path: str) -> str:
+        """Return a file's text."""
+        return (self.path / path).read_text()
+
+    def json(self, path: str) -> Any:  # noqa: ANN401 - JSON is any value
+        """Return a JSON file's value."""
+        return json.loads(self.read(path))
+
+    def add(self, gallery: str, name: str = "") -> str:
+        """Copy a model of the gallery into the repository, and return its name."""
+        name = name or gallery
+        shutil.copytree(GALLERY / gallery, self.path / "model_definitions" / name)
+        return name
+
+    def command(self, *words: str) -> list[str]:
+        """Return the command line of doit for this repository."""
+        place = ["-f", str(RUNNER / "dodo.py"), "-d", str(self.path)]
+        named = words and words[0] in COMMANDS
+        front = [words[0], *place] if named else place
+        return [sys.executable, "-m", "doit", *front, *words[1 if named else 0 :]]
+
+    def variables(self, **more: str) -> dict[str, str]:
+        """Return the variables for doit: a cache of the tests' own, no colour."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("DOIT_", "MODEL_"))}
+        return {**kept, "MODEL_CACHE": str(self.cache), "NO_COLOR": "1", **more}
+
+    def doit(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run doit to its end."""
+        return subprocess.run(
+            self.command(*words),
+            env=self.variables(**variables),
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT_SECONDS,
+        )
+
+    def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
+        """Start doit in a process group of its own."""
+        return subprocess.Popen(
+            self.command(*words),
+            env=self.variables(**variables),
+            cwd=self.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+
+COMMANDS = ("list", "why", "check", "clean", "forget", "info", "run")
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache of environments and data that the tests of one session share."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def repository(tmp_path: Path, cache: Path) -> Repository:
+    """Return an empty repository."""
+    path = tmp_path / "repository"
+    (path / "model_definitions").mkdir(parents=True)
+    return Repository(path, cache)

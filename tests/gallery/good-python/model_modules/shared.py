@@ -1,0 +1,3 @@
+def total(path):
+    with open(path) as file:
+        return sum(float(cell) for line in file for cell in line.split(","))
