@@ -17,7 +17,7 @@ from doit.exceptions import InvalidCommand
 
 from tasks import execute, generators, plan, processes, records
 from tasks.errors import UserError
-from tasks.explain import explain, why
+from tasks.explain import explain
 from tasks.model import STEPS
 from tasks.state import open_state
 
@@ -41,10 +41,12 @@ def _option(name: str, kind: type, help_text: str) -> dict[str, Any]:
 JSON_OPTION = _option("json", bool, "print JSON, for programs")
 
 
-def _named(words: Sequence[str], dataset: str = "") -> list[str]:
-    """Return doit's task names for what a person typed."""
+def _named(words: Sequence[str], dataset: str = "", tasks: Sequence[Any] = ()) -> list[str]:
+    """Return doit's task names for what a person typed; the names of `tasks` are right already."""
+    exact = set() if dataset else {task.name for task in tasks}
+    models = generators.models()
     try:
-        return [plan.find_task(word, dataset, generators.models(), KINDS) for word in words]
+        return [w if w in exact else plan.find_task(w, dataset, models, KINDS) for w in words]
     except UserError as error:
         raise InvalidCommand(str(error)) from error
 
@@ -57,7 +59,7 @@ def _kinds(words: Sequence[str]) -> frozenset[str] | None:
     return frozenset(kinds | {"train"} if kinds & {"evaluate", "score"} else kinds)
 
 
-class Run(DoitRun):  # type: ignore[misc] - doit has no types
+class Run(DoitRun):
     """`doit [STEP:MODEL ...]`: run what must be run."""
 
     doc_usage = "[STEP:MODEL [--dataset NAME] [--twice] ...]"
@@ -67,7 +69,7 @@ class Run(DoitRun):  # type: ignore[misc] - doit has no types
         _option("twice", bool, "run each named step twice and compare what it made, byte by byte"),
     )
 
-    def execute(self, params: Any, args: list[str]) -> int:  # noqa: ANN401 - doit's parameters
+    def execute(self, params: Any, args: list[str]) -> int:
         """Take our options from behind the steps' names too, where people write them."""
         words, rest = [], list(args)
         while rest:
@@ -87,16 +89,16 @@ class Run(DoitRun):  # type: ignore[misc] - doit has no types
         return int(super().execute(params, words))
 
     def _execute(
-        self, outfile: Any, verbosity: Any = None, always: bool = False,  # noqa: ANN401, FBT001, FBT002
-        continue_: bool = False, reporter: Any = "console", num_process: int = 0,  # noqa: ANN401, FBT001, FBT002
-        par_type: str = "thread", single: bool = False, auto_delayed_regex: bool = False,  # noqa: FBT001, FBT002
-        force_verbosity: bool = False, failure_verbosity: int = 0, pdb: bool = False,  # noqa: FBT001, FBT002
+        self, outfile: Any, verbosity: Any = None, always: bool = False,
+        continue_: bool = False, reporter: Any = "console", num_process: int = 0,
+        par_type: str = "thread", single: bool = False, auto_delayed_regex: bool = False,
+        force_verbosity: bool = False, failure_verbosity: int = 0, pdb: bool = False,
     ) -> int:  # fmt: skip
         """Run; an interruption ends what runs and leaves nothing half-made."""
         dataset, twice = self._ours["dataset"], self._ours["twice"]
         if dataset and self.sel_default_tasks:
             raise InvalidCommand("`--dataset` needs a step: `doit train:MODEL --dataset NAME`")
-        self.sel_tasks = _named(self.sel_tasks, dataset)
+        self.sel_tasks: list[str] = _named(self.sel_tasks, dataset, self.task_list)
         generators.Options.force = always
         generators.Options.twice = frozenset(self.sel_tasks) if twice else frozenset()
         before = signal.signal(signal.SIGTERM, _terminated)
@@ -121,14 +123,14 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
 
-class ListModels(DoitList):  # type: ignore[misc] - doit has no types
+class ListModels(DoitList):
     """`doit list`: the models, their state and what they last measured."""
 
     doc_purpose = "list the models, or with --all or a name doit's tasks"
     doc_usage = "[TASK ...]"
     cmd_options = (*DoitList.cmd_options, JSON_OPTION)
 
-    def execute(self, params: Any, args: list[str]) -> int:  # noqa: ANN401 - doit's parameters
+    def execute(self, params: Any, args: list[str]) -> int:
         """Note which form was asked for."""
         self._json = params["json"]
         of_doit = args or any(params[n] for n in ("subtasks", "status", "list_deps", "template"))
@@ -136,9 +138,9 @@ class ListModels(DoitList):  # type: ignore[misc] - doit has no types
         return int(super().execute(params, args))
 
     def _execute(
-        self, subtasks: bool = False, quiet: bool = True, status: bool = False,  # noqa: FBT001, FBT002
-        private: bool = False, list_deps: bool = False, template: str | None = None,  # noqa: FBT001, FBT002
-        sort: str = "name", pos_args: Any = None,  # noqa: ANN401
+        self, subtasks: bool = False, quiet: bool = True, status: bool = False,
+        private: bool = False, list_deps: bool = False, template: str | None = None,
+        sort: str = "name", pos_args: Any = None,
     ) -> int:  # fmt: skip
         """List the models; every form of doit's own list is still there."""
         if subtasks or status or list_deps or template or pos_args:
@@ -196,18 +198,20 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
         cells.append((row["name"], row["framework"], row["state"], metrics))
     widths = [max(len(line[column]) for line in cells) for column in range(3)]
     lines = [
-        "  ".join([*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[3]])
+        "  ".join(
+            [*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[3]]
+        )
         for line in cells
     ]
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-class _ModelCommand(DoitCmdBase):  # type: ignore[misc] - doit has no types
+class _ModelCommand(DoitCmdBase):
     """A command that reads the models and runs nothing."""
 
     cmd_options = (JSON_OPTION,)
 
-    def execute(self, params: Any, args: list[str]) -> int:  # noqa: ANN401 - doit's parameters
+    def execute(self, params: Any, args: list[str]) -> int:
         """Have doit load no tasks: the models say it all."""
         generators.Options.kinds = frozenset()
         return int(super().execute(params, args))
@@ -221,7 +225,7 @@ class Why(_ModelCommand):
     doc_usage = "STEP:MODEL ... | MODEL ..."
     doc_description = "Exit status 0: told; 3: there is no such step."
 
-    def _execute(self, json: bool, pos_args: list[str]) -> int:  # noqa: FBT001 - doit's parameters
+    def _execute(self, json: bool, pos_args: list[str]) -> int:
         """Tell each reason in one sentence."""
         if not pos_args:
             raise InvalidCommand("`doit why` needs a step or a model: `doit why train:MODEL`")
@@ -239,7 +243,7 @@ class Why(_ModelCommand):
 
 
 def _steps(words: Sequence[str]) -> list[Step]:
-    """Return the steps that a person named; a model's name alone means its training and evaluation."""
+    """Return the steps that a person named; a model alone means its training and evaluation."""
     models = generators.models()
     words = [
         f"{step}:{word}" if step else word
@@ -267,7 +271,7 @@ class Check(_ModelCommand):
     doc_usage = ""
     doc_description = "Exit status 1 where a model cannot run; warnings leave it 0."
 
-    def _execute(self, json: bool) -> int:  # noqa: FBT001 - doit's parameters
+    def _execute(self, json: bool) -> int:
         """Show every fault of every model."""
         models = generators.models()
         faults = [fault for model in models for fault in model.faults]
@@ -286,16 +290,19 @@ class Check(_ModelCommand):
         return 1 if broken else 0
 
 
-class Forget(DoitForget):  # type: ignore[misc] - doit has no types
+class Forget(DoitForget):
     """`doit forget STEP:MODEL`: make a step run again, by removing its result."""
 
     doc_purpose = "forget steps, so that they run again: their results are removed"
 
     def _execute(
-        self, forget_sub: bool, forget_disable_default: bool, forget_all: bool  # noqa: FBT001
+        self,
+        forget_sub: bool,
+        forget_disable_default: bool,
+        forget_all: bool,
     ) -> None:
         """Forget as doit does, and remove the results, which would otherwise be found current."""
-        self.sel_tasks = _named(self.sel_tasks)
+        self.sel_tasks: list[str] = _named(self.sel_tasks, tasks=self.task_list)
         tasks = {task.name: task for task in self.task_list}
         chosen = list(tasks.values()) if forget_all else []
         if not (forget_all or (self.sel_default_tasks and forget_disable_default)):

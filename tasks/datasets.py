@@ -11,7 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from tasks.errors import UserError
 from tasks.model import DataFile
@@ -53,9 +53,7 @@ def _locate(value: Any, folder: str, keys: tuple[str | int, ...]) -> Iterator[Da
             yield from _locate(item, folder, (*keys, index))
 
 
-def _data_file(
-    keys: tuple[str | int, ...], source: str, sha256: str, folder: str
-) -> DataFile:
+def _data_file(keys: tuple[str | int, ...], source: str, sha256: str, folder: str) -> DataFile:
     scheme, _, rest = source.partition("://")
     if scheme in ("http", "https") and rest:
         name = os.path.basename(urllib.parse.urlsplit(source).path) or "data"
@@ -73,9 +71,7 @@ def members(path: str) -> list[str]:
     """Return the file itself, or the files of a folder, sorted."""
     if not os.path.isdir(path):
         return [path]
-    return sorted(
-        os.path.join(top, name) for top, _, names in os.walk(path) for name in names
-    )
+    return sorted(os.path.join(top, name) for top, _, names in os.walk(path) for name in names)
 
 
 def resolved(content: Mapping[str, Any], data_files: tuple[DataFile, ...]) -> dict[str, Any]:
@@ -157,7 +153,10 @@ def _in_mirror(data_file: DataFile) -> str | None:
 
 
 def _download(
-    data_file: DataFile, target: Any, where: str, say: Callable[[str], None]  # noqa: ANN401
+    data_file: DataFile,
+    target: IO[bytes],
+    where: str,
+    say: Callable[[str], None],
 ) -> str:
     try:
         with urllib.request.urlopen(data_file.url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
@@ -174,7 +173,11 @@ def _download(
 
 
 def _copy(
-    source: Any, target: Any, size: int, data_file: DataFile, say: Callable[[str], None]  # noqa: ANN401
+    source: IO[bytes],
+    target: IO[bytes],
+    size: int,
+    data_file: DataFile,
+    say: Callable[[str], None],
 ) -> str:
     sha, done = hashlib.sha256(), 0
     while chunk := source.read(1 << 20):

@@ -130,9 +130,7 @@ def _walk(top: str, below: str) -> Iterator[str]:
             yield path
 
 
-def _datasets(
-    folder: str, files: Files
-) -> tuple[dict[tuple[str, str], Dataset], list[Fault]]:
+def _datasets(folder: str, files: Files) -> tuple[dict[tuple[str, str], Dataset], list[Fault]]:
     found: dict[tuple[str, str], Dataset] = {}
     faults: list[Fault] = []
     for (name, step), path in _dataset_paths(folder).items():
@@ -144,9 +142,11 @@ def _datasets(
 
 
 def _dataset_paths(folder: str) -> dict[tuple[str, str], str]:
-    """Return the dataset files by name and step: `datasets/{train,evaluate,score}.json` are the
-    default, `datasets/NAME.json` serves every step, `datasets/NAME/STEP.json` one.
-    """  # fmt: skip
+    """Return the dataset files by name and step.
+
+    `datasets/{train,evaluate,score}.json` are the default ones, `datasets/NAME.json` serves every
+    step, `datasets/NAME/STEP.json` one.
+    """
     paths: dict[tuple[str, str], str] = {}
     try:
         entries = sorted(os.scandir(f"{folder}/datasets"), key=lambda entry: entry.name)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import datasets, discover, launch, metrics, plan, records
 from tasks.environments import build
 from tasks.errors import InvalidModel, UserError
+from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -195,13 +196,13 @@ def _check_inputs(prepared: Prepared, state: State) -> None:
 def _check_imports(prepared: Prepared, imported: list[str]) -> None:
     """Refuse a result that read a source which its key does not hold."""
     step = prepared.step
-    hidden = [name for name in imported if f"file {plan.PACKAGE}/{name}" not in prepared.inputs]
+    hidden = [name for name in imported if f"file {PACKAGE}/{name}" not in prepared.inputs]
     if hidden:
         raise UserError(
             f"The {step.name} step of model `{step.model.name}` imported a file that no import"
             " statement names",
-            *(("file", f"{step.model.root}/{plan.PACKAGE}/{name}") for name in hidden),
-            hint=f"import it in {plan.PACKAGE}/, so that a change to it is seen",
+            *(("file", f"{step.model.root}/{PACKAGE}/{name}") for name in hidden),
+            hint=f"import it in {PACKAGE}/, so that a change to it is seen",
         )
 
 

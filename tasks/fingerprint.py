@@ -21,6 +21,7 @@ TICK_NS = 20_000_000
 COARSE_TICK_NS = 2_000_000_000
 SECOND_NS = 1_000_000_000
 
+
 class Seen(NamedTuple):
     """What was seen of a file: its stat, when it was hashed (ns), its digest.
 

@@ -13,8 +13,8 @@ from doit.exceptions import TaskFailed
 from tasks import discover, plan
 from tasks.environments import build, locks
 from tasks.errors import InvalidModel, UserError
-from tasks.explain import why
 from tasks.execute import Activity, remove, run_step
+from tasks.explain import why
 from tasks.model import DEFAULT_DATASET, STEPS
 from tasks.plan import Step
 from tasks.state import FileChecker, State, open_state
@@ -191,7 +191,9 @@ def _acted(act: Callable[..., dict[str, Any]], *arguments: object) -> dict[str, 
 
 
 def _run(step: Step, activity: Activity) -> dict[str, Any]:
-    outcome = run_step(step, open_state(), activity, force=Options.force, twice=step.task in Options.twice)
+    outcome = run_step(
+        step, open_state(), activity, force=Options.force, twice=step.task in Options.twice
+    )
     return asdict(outcome)
 
 

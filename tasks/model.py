@@ -50,8 +50,9 @@ class Model:
     """One model, as its files describe it.
 
     `name` is the folder below `model_definitions/`, which is what people type; `id` is its
-    identity.  `folder` holds `model.json`, `root` holds `config.json` and `model_modules/` (the same
-    folder, or a framework folder below it).  `datasets` maps (dataset name, step) to a dataset.
+    identity.  `folder` holds `model.json`, `root` holds `config.json` and `model_modules/` (the
+    same folder, or a framework folder below it).  `datasets` maps (dataset, step)
+    to what the step is told.
     `faults` says why it cannot run; a model whose `model.json` cannot be read has only that.
     `worked_out` keeps what is asked for again and again of these same files.
     """

@@ -87,9 +87,7 @@ def data_paths(step: Step) -> list[str]:
     return [path for path in paths if os.path.exists(path)]
 
 
-def inputs(
-    step: Step, files: Files, environment: Mapping[str, str] | None
-) -> dict[str, str]:
+def inputs(step: Step, files: Files, environment: Mapping[str, str] | None) -> dict[str, str]:
     """Return all that the step's result depends on, each by a name that a person understands.
 
     Raises OSError where a source cannot be read.
@@ -127,8 +125,7 @@ def _data_digest(path: str, expected: str, files: Files) -> str:
     """Return the digest of a data file or folder; of one not fetched yet, what it must be."""
     if os.path.isdir(path):
         digests = {
-            os.path.relpath(member, path): files.digest(member)
-            for member in datasets.members(path)
+            os.path.relpath(member, path): files.digest(member) for member in datasets.members(path)
         }
         return canonical("folder", digests)
     return _digest_or(path, expected or "missing", files)

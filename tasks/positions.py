@@ -88,11 +88,10 @@ class _InvalidJSONError(Exception):
 
 
 class _Open(NamedTuple):
-    """An object or a list that is being read: its bracket, where that stands, and its keys."""
+    """An object or a list that is being read: its bracket, and where that stands."""
 
     bracket: str
     at: int
-    keys: Keys
 
 
 class _Reader:
@@ -129,7 +128,7 @@ class _Reader:
 
     def _object(self, keys: Keys) -> dict[str, object]:
         members: dict[str, object] = {}
-        opened = _Open("{", self._at, keys)
+        opened = _Open("{", self._at)
         self._at += 1
         while self._more(opened, first=not members):
             line = self._line(self._at)
@@ -145,7 +144,7 @@ class _Reader:
 
     def _list(self, keys: Keys) -> list[object]:
         items: list[object] = []
-        opened = _Open("[", self._at, keys)
+        opened = _Open("[", self._at)
         self._at += 1
         while self._more(opened, first=not items):
             path = (*keys, len(items))
@@ -247,7 +246,7 @@ class _Reader:
     def _stop(self, expected: str, hint: str = "") -> NoReturn:
         line = self._line(self._at)
         column = self._at - (self._newlines[line - 2] if line > 1 else -1)
-        token = self._token(self._at) or self._text[self._at : self._at + 1].replace("\n", "")
+        token = self._token(self._at) or self._text[self._at : self._at + 1].strip("\r\n")
         end = "the end of the line" if self._at < len(self._text) else "the end of the file"
         message = f"invalid JSON in column {column}: expected {expected}, found "
         message += shown(token) if token else end

@@ -46,8 +46,7 @@ def run_logged(
     )  # fmt: skip
     _running.add(process)
     try:
-        assert process.stdout is not None  # noqa: S101 - for the type checker
-        _copy_output(process, process.stdout.fileno(), log, tick)
+        _copy_output(process, log, tick)
         return process.wait()
     finally:
         _end_group(process, signal.SIGKILL)
@@ -57,11 +56,42 @@ def run_logged(
             process.stdout.close()
 
 
-def _copy_output(process: subprocess.Popen[bytes], source: int, log: IO[bytes], tick: Callable[[], None]) -> None:
-    """Copy until the process has ended and nothing more comes, keeping the head and the tail."""
-    written, left_out = 0, 0
-    tail: deque[bytes] = deque()
-    tail_size = 0
+class _BoundedLog:
+    """Keeps the first bytes of what is written as it comes, and the last at the end."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._room = HEAD_BYTES
+        self._tail: deque[bytes] = deque()
+        self._tail_size = self._left_out = 0
+
+    def write(self, data: bytes) -> None:
+        if self._room:
+            head, data = data[: self._room], data[self._room :]
+            self._file.write(head)
+            self._room -= len(head)
+        if data:
+            self._tail.append(data)
+            self._tail_size += len(data)
+            while self._tail_size - len(self._tail[0]) > TAIL_BYTES:
+                dropped = len(self._tail.popleft())
+                self._tail_size -= dropped
+                self._left_out += dropped
+
+    def finish(self) -> None:
+        if self._left_out:
+            self._file.write(b"\n... %d bytes left out ...\n" % self._left_out)
+        for data in self._tail:
+            self._file.write(data)
+
+
+def _copy_output(
+    process: subprocess.Popen[bytes], log: IO[bytes], tick: Callable[[], None]
+) -> None:
+    """Copy until the process has ended and nothing more comes."""
+    assert process.stdout is not None  # noqa: S101 - for the type checker
+    source = process.stdout.fileno()
+    bounded = _BoundedLog(log)
     ticked = time.monotonic()
     while True:
         ended = process.poll() is not None
@@ -69,30 +99,12 @@ def _copy_output(process: subprocess.Popen[bytes], source: int, log: IO[bytes], 
             ticked = time.monotonic()
             tick()
         ready, _, _ = select.select([source], [], [], 0 if ended else LOOK_SECONDS)
-        if not ready:
-            if ended:
-                break
-            continue
-        data = os.read(source, 1 << 16)
-        if not data:
-            break
-        room = HEAD_BYTES - written
-        if room > 0:
-            written += log.write(data[:room])
-            log.flush()
-            data = data[room:]
+        data = os.read(source, 1 << 16) if ready else b""
         if data:
-            tail.append(data)
-            tail_size += len(data)
-            while tail_size - len(tail[0]) > TAIL_BYTES:
-                dropped = len(tail.popleft())
-                tail_size -= dropped
-                left_out += dropped
-    if left_out:
-        log.write(b"\n... %d bytes left out ...\n" % left_out)
-    for data in tail:
-        log.write(data)
-    log.flush()
+            bounded.write(data)
+        elif ready or ended:
+            break
+    bounded.finish()
 
 
 def _end_group(process: subprocess.Popen[bytes], how: signal.Signals) -> None:

@@ -99,7 +99,7 @@ class State:
             except sqlite3.Error as error:
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("rollback")
-                print(f"warning: cannot save {self.path}: {error}", file=sys.stderr)
+                _warn(f"cannot save {self.path}: {error}")
 
     def remove(self, name: str | None) -> None:
         """Delete one task's row, or with None all of them."""
@@ -122,6 +122,10 @@ class State:
             self._connection.execute("replace into memo values (?, ?)", (key, value))
 
 
+def _warn(message: str) -> None:
+    sys.stderr.write(f"warning: {message}\n")
+
+
 def _take(changed: dict[str, Seen]) -> list[tuple[str, Seen]]:
     taken = []
     while changed:
@@ -140,7 +144,7 @@ def _unusable(path: str, error: Exception) -> UserError:
 
 
 def _set_aside(path: str) -> None:
-    print(f"warning: {path} is damaged; it is made anew, nothing is lost", file=sys.stderr)
+    _warn(f"{path} is damaged; it is made anew, nothing is lost")
     os.replace(path, f"{path}.damaged")
     for suffix in ("-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
@@ -226,7 +230,7 @@ class StateBackend:
         self._dirty.clear()
 
 
-class FileChecker(FileChangedChecker):  # type: ignore[misc] - doit has no types
+class FileChecker(FileChangedChecker):
     """doit's checker: a file is what its digest is, worked out at most once a run.
 
     A touched file is read once; its new time is remembered, so that the next run only stats it.

@@ -263,7 +263,12 @@ def _resolve(
             "--output-file", str(target), str(source),
         ]  # fmt: skip
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=os.getcwd(), env=uv_variables()
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=os.getcwd(),
+            env=uv_variables(),
         )
         if done.returncode:
             return None, _cleaned(done.stderr, scratch)

@@ -39,6 +39,7 @@ import random
 import signal
 import sys
 import traceback
+from typing import Any, Callable, Dict, List, Optional
 
 FORMAT = 1
 PACKAGE = "model_modules"
@@ -56,25 +57,25 @@ class SourceOnlyLoader(importlib.machinery.SourceFileLoader):
     edit; and a model's folder is not ours to write into.
     """
 
-    def get_code(self, fullname):
+    def get_code(self, fullname: str) -> Any:
         """Return the code object compiled from the file."""
         path = self.get_filename(fullname)
         return self.source_to_code(self.get_data(path), path)
 
 
-def main(arguments):
+def main(arguments: List[str]) -> int:
     """Carry out the request and write the result.  Return the exit status."""
     request_path, result_path = arguments
     with open(request_path, encoding="utf-8") as file:
         request = json.load(file)
     die_with_parent(request["parent"])
-    result = {"format": FORMAT, "ok": False, "returned": None}
+    result = {"format": FORMAT, "ok": False, "returned": None}  # type: Dict[str, Any]
     root = request["root"]
     try:
         prepare(request)
         result["returned"] = plain(call(request))
         result["ok"] = True
-    except BaseException as error:  # noqa: B902 - a SystemExit of the model is a failure too
+    except BaseException as error:  # noqa: BLE001 - a SystemExit is a failure too
         result["error"] = describe(error, root)
     result["imported"] = imported(root)
     sys.stdout.flush()
@@ -83,7 +84,7 @@ def main(arguments):
     return 0 if result["ok"] else 1
 
 
-def die_with_parent(parent):
+def die_with_parent(parent: int) -> None:
     """Ask Linux to kill this process when the runner dies; elsewhere nothing happens."""
     if not sys.platform.startswith("linux"):
         return
@@ -92,7 +93,7 @@ def die_with_parent(parent):
         sys.exit("the runner is gone")
 
 
-def prepare(request):
+def prepare(request: Dict[str, Any]) -> None:
     """Make the model importable before all else, and nothing of ours in its way."""
     root = request["root"]
     here = os.path.dirname(os.path.abspath(__file__))
@@ -102,7 +103,7 @@ def prepare(request):
         (SourceOnlyLoader, importlib.machinery.SOURCE_SUFFIXES),
     )
 
-    def hook(path):
+    def hook(path: str) -> Any:
         if os.path.abspath(path) != root and not os.path.abspath(path).startswith(root + os.sep):
             raise ImportError("not of the model", path=path)
         return importlib.machinery.FileFinder(path, *details)
@@ -114,7 +115,7 @@ def prepare(request):
         importlib.import_module("numpy").random.seed(request["seed"] % 2**32)
 
 
-def call(request):
+def call(request: Dict[str, Any]) -> Any:
     """Find the step's function, call it with what it asks for, and return what it returns."""
     step = request["step"]
     available = dict(request["arguments"])
@@ -123,8 +124,8 @@ def call(request):
     if function is None and step == "score":
         return score_rows(request)
     if function is None:
-        tried = " or ".join("`%s/%s.py`" % (PACKAGE, name) for name in request["modules"])
-        raise ModelFault("no function `%s` in %s" % (step, tried))
+        tried = " or ".join(f"`{PACKAGE}/{name}.py`" for name in request["modules"])
+        raise ModelFault(f"no function `{step}` in {tried}")
     returned = function(**select(function, available))
     if step == "score" and returned is not None:
         write_predictions(returned)
@@ -132,18 +133,17 @@ def call(request):
     return returned
 
 
-def find(step, modules):
-    """Return the function of a step from the first module (or the package) that has it."""
-    for name in modules:
-        if importlib.util.find_spec("%s.%s" % (PACKAGE, name)):
-            module = importlib.import_module("%s.%s" % (PACKAGE, name))
-            if callable(getattr(module, step, None)):
-                return getattr(module, step)
-    function = getattr(importlib.import_module(PACKAGE), step, None)
-    return function if callable(function) else None
+def find(name: str, modules: List[str]) -> Optional[Callable[..., Any]]:
+    """Return a function or class from the first module, or the package, that has it."""
+    present = [m for m in modules if importlib.util.find_spec(f"{PACKAGE}.{m}")]
+    for module in [f"{PACKAGE}.{m}" for m in present] + [PACKAGE]:
+        found = getattr(importlib.import_module(module), name, None)
+        if callable(found):
+            return found  # type: ignore[no-any-return]
+    return None
 
 
-def select(function, available):
+def select(function: Callable[..., Any], available: Dict[str, Any]) -> Dict[str, Any]:
     """Return the arguments that a function asks for by name; all of them if it takes **kwargs."""
     parameters = inspect.signature(function).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -153,17 +153,18 @@ def select(function, available):
     for parameter in parameters:
         named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         if named and parameter.default is parameter.empty and parameter.name not in asked:
+            given = ", ".join(sorted(available))
             raise ModelFault(
-                "`%s` asks for `%s`, which is not among what a model is given: %s"
-                % (function.__name__, parameter.name, ", ".join(sorted(available)))
+                f"`{function.__name__}` asks for `{parameter.name}`,"
+                f" which is not among what a model is given: {given}"
             )
     return asked
 
 
-def progress_handler(path):
+def progress_handler(path: str) -> Callable[..., None]:
     """Return the callable that takes `iter`, `epoc` and `score` and never fails a training."""
 
-    def progress_callback_handler(**values):
+    def progress_callback_handler(**values: Any) -> None:
         try:
             with open(path, "a", encoding="utf-8") as file:
                 file.write(json.dumps({key: plain(value) for key, value in values.items()}) + "\n")
@@ -173,7 +174,7 @@ def progress_handler(path):
     return progress_callback_handler
 
 
-def score_rows(request):
+def score_rows(request: Dict[str, Any]) -> None:
     """Score the rows of the data files with the model's `ModelScorer`."""
     scorer_class = find("ModelScorer", request["modules"])
     if scorer_class is None:
@@ -187,7 +188,7 @@ def score_rows(request):
     write_predictions(scorer.predict(rows))
 
 
-def read_rows(path):
+def read_rows(path: str) -> List[List[Any]]:
     """Return the rows of a CSV file; numbers where they are numbers, without a header of words."""
     with open(path, newline="", encoding="utf-8-sig") as file:
         rows = [[number(text) for text in row] for row in csv.reader(file) if row]
@@ -195,7 +196,7 @@ def read_rows(path):
     return rows[1:] if headed else rows
 
 
-def number(text):
+def number(text: str) -> Any:
     """Return a number where the text is one."""
     try:
         return float(text)
@@ -203,7 +204,7 @@ def number(text):
         return text
 
 
-def write_predictions(predictions):
+def write_predictions(predictions: Any) -> None:
     """Write what a model returned as `predictions.csv`: a data frame, an array, or rows."""
     if isinstance(predictions, tuple) and predictions:
         predictions = predictions[0]  # models of 2019 return (predictions, ...)
@@ -217,7 +218,7 @@ def write_predictions(predictions):
         writer.writerows(row if isinstance(row, (list, tuple)) else [plain(row)] for row in rows)
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """Return a value as JSON can hold it, None for what it cannot."""
     if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         value = value.item()
@@ -228,10 +229,10 @@ def plain(value):
     return value if isinstance(value, (str, int, float, bool)) else None
 
 
-def describe(error, root):
+def describe(error: BaseException, root: str) -> Dict[str, str]:
     """Print the model's traceback without our own frames, and return the error in short."""
     if isinstance(error, ModelFault):
-        sys.stderr.write("%s\n" % error)
+        sys.stderr.write(f"{error}\n")
         return {"type": "ModelFault", "message": str(error), "where": ""}
     frames = error.__traceback__
     hidden = (os.path.abspath(__file__), "<frozen importlib", importlib.__file__)
@@ -240,20 +241,21 @@ def describe(error, root):
     lines = traceback.format_exception(type(error), error, frames)
     sys.stderr.write("".join(lines))
     own = [f for f in traceback.extract_tb(frames) if f.filename.startswith(root + os.sep)]
-    where = "%s:%s" % (os.path.relpath(own[-1].filename, root), own[-1].lineno) if own else ""
+    where = f"{os.path.relpath(own[-1].filename, root)}:{own[-1].lineno}" if own else ""
     if isinstance(error, SystemExit):
-        return {"type": "SystemExit", "message": "called sys.exit(%r)" % (error.code,), "where": where}
+        message = f"called sys.exit({error.code!r})"
+        return {"type": "SystemExit", "message": message, "where": where}
     return {"type": type(error).__name__, "message": str(error), "where": where}
 
 
-def imported(root):
+def imported(root: str) -> List[str]:
     """Return the files of the model that were imported, relative to `model_modules`."""
     folder = os.path.join(root, PACKAGE) + os.sep
     paths = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
     return sorted(path[len(folder) :] for path in paths if path.startswith(folder))
 
 
-def write(path, value):
+def write(path: str, value: Any) -> None:
     """Write a JSON file under a temporary name, then give it its own."""
     with open(path + ".part", "w", encoding="utf-8") as file:
         json.dump(value, file)
