@@ -178,12 +178,7 @@ def _read(kind: str, path: str, files: Files) -> tuple[dict[str, Any] | None, li
     """Return a JSON document and its faults, remembered from run to run by the file's digest."""
 
     def check(data: bytes) -> str:
-        try:
-            checked = validate.check(kind, data.decode("utf-8-sig"), path)
-        except UnicodeDecodeError as error:
-            line = data[: error.start].count(b"\n") + 1
-            fault = Fault(path, line, "", f"is not UTF-8 text: {error.reason}")
-            return json.dumps([None, [asdict(fault)]])
+        checked = validate.check(kind, data, path)
         return json.dumps([checked.value, [asdict(fault) for fault in checked.faults]])
 
     try:
@@ -198,7 +193,7 @@ def _read(kind: str, path: str, files: Files) -> tuple[dict[str, Any] | None, li
 def _rules(files: Files) -> str:
     """Return the digest of the rules that documents are checked by."""
     here = Path(__file__).parent
-    rules = (here / "validate.py", *sorted((here / "schemas").glob("*.json")))
+    rules = (here / "positions.py", here / "validate.py", *sorted((here / "schemas").glob("*.json")))
     return "".join(files.digest(str(path))[:8] for path in rules)
 
 

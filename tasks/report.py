@@ -9,13 +9,27 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, TextIO, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, TextIO
+
+from tasks.wording import (
+    Step,
+    captured_of,
+    clean,
+    duration,
+    first_line,
+    is_step,
+    live_lines,
+    message_of,
+    notes_of,
+    parts_of,
+    shorten,
+    values_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,13 +38,11 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
-Task: TypeAlias = Any  # doit's, which has no types
-Failure: TypeAlias = Any  # doit's BaseFail; ours may have a `user_error` too
+    from tasks.wording import Failure, Task
 
 # the states that a step can end in, in the order of the last line, each with its style
 STYLES = {
     "ran": "green",
-    "adopted": "cyan",
     "up to date": "dim",
     "failed": "bold red",
     "interrupted": "yellow",
@@ -38,20 +50,6 @@ STYLES = {
     "ignored": "dim",
 }
 LIST_ALL = 20  # up to this many steps, the table lists even those to which nothing happened
-MAIN_METRICS = 4  # a line shows no more of them
-SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*\x07?|[^\n\t -~\xa0-\U0010ffff]")
-
-
-@dataclass(frozen=True)
-class Step:
-    """What is known of one step; replaced whole, so that any thread sees a state that was."""
-
-    task: Task
-    state: str = "waiting"
-    began: float = 0.0
-    seconds: float | None = None
-    note: str = ""  # a failure's first line, why the step did not run, or its own message
 
 
 class Reporter:
@@ -90,11 +88,11 @@ class Reporter:
         self.tasks = tasks
         groups = (tasks[name].meta or {} for name in selected_tasks)
         self.left_out = sum(meta.get("current", 0) for meta in groups)
-        self.planned = [name for name in self._needed(selected_tasks) if _is_step(tasks[name])]
+        self.planned = [name for name in self._needed(selected_tasks) if is_step(tasks[name])]
 
     def get_status(self, task: Task) -> None:
         """Note that doit looks at a task."""
-        if _is_step(task):
+        if is_step(task):
             self.steps[task.name] = Step(task)
 
     def execute_task(self, task: Task) -> None:
@@ -106,7 +104,7 @@ class Reporter:
 
     def add_success(self, task: Task) -> None:
         """Note that a task has run, or has found its result there already."""
-        values = _values(task)
+        values = values_of(task)
         state = values.get("state", "ran")
         state = "up to date" if state == "current" else state
         self._settle(task, state, note=values.get("message", ""))
@@ -122,7 +120,7 @@ class Reporter:
         else:
             self._culprits[task.name] = task.name
             self.steps.setdefault(task.name, Step(task))
-            self._settle(task, "failed", note=_first_line(fail), failure=fail)
+            self._settle(task, "failed", note=first_line(fail), failure=fail)
 
     def skip_uptodate(self, task: Task) -> None:
         """Note that there is nothing to do; a console shows it at the end."""
@@ -137,7 +135,7 @@ class Reporter:
 
     def cleanup_error(self, exception: Failure) -> None:
         """Keep the error of a teardown for the end."""
-        self.errors.append(_message(exception))
+        self.errors.append(message_of(exception))
 
     def runtime_error(self, msg: str) -> None:
         """Keep an error of doit's own for the end."""
@@ -168,7 +166,7 @@ class Reporter:
                 return
             seconds = time.monotonic() - step.began if step.began else None
             if step.began and state != "failed":
-                seconds = _values(task).get("seconds", seconds)
+                seconds = values_of(task).get("seconds", seconds)
             self.steps[task.name] = replace(step, state=state, note=note, seconds=seconds)
             self.finished(self.steps[task.name], failure)
 
@@ -219,10 +217,10 @@ class ConsoleReporter(Reporter):
         if self._live is not None:
             self._live.refresh()  # or the line of what runs would outlive it for a moment
         word = {"ran": "ok", "failed": "FAILED"}.get(step.state, step.state)
-        self._print(f"{name} ", (word, STYLES.get(step.state, "")), f" {_duration(step.seconds)}")
+        self._print(f"{name} ", (word, STYLES.get(step.state, "")), f" {duration(step.seconds)}")
         if failure is not None and failure.report:
-            text = "\n".join(filter(None, [_message(failure), _captured(step.task)]))
-            self._print("\n".join(f"  {line}".rstrip() for line in _clean(text).split("\n")))
+            text = "\n".join(filter(None, [message_of(failure), captured_of(step.task)]))
+            self._print("\n".join(f"  {line}".rstrip() for line in clean(text).split("\n")))
 
     def summary(self) -> None:
         """Leave the terminal as it was, and show the table, the failures and the last line."""
@@ -243,8 +241,8 @@ class ConsoleReporter(Reporter):
             if step.state == "failed":
                 self._print(("failed", STYLES["failed"]), f" {step.task.name}: {step.note}")
         for error in self.errors:
-            self._print(("error", STYLES["failed"]), f" {_clean(error)}")
-        took = _duration(time.monotonic() - self._began)
+            self._print(("error", STYLES["failed"]), f" {clean(error)}")
+        took = duration(time.monotonic() - self._began)
         each = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none reached"
         if self.interrupted:
             self._print(("interrupted", STYLES["interrupted"]), f" after {took}, {steps}: {each}")
@@ -257,8 +255,8 @@ class ConsoleReporter(Reporter):
             return
         width = self._console.width if self._console else sys.maxsize
         states = max(5, *(len(step.state) for step in listed))
-        times = max(4, *(len(_duration(step.seconds)) for step in listed))
-        notes = max(len(_notes(step, width)) for step in listed)
+        times = max(4, *(len(duration(step.seconds)) for step in listed))
+        notes = max(len(notes_of(step, width)) for step in listed)
         rest = width - states - times - 6
         names = max(4, *(len(step.task.name) for step in listed))
         names = min(names, max(20, rest - min(notes, width // 3)))
@@ -266,9 +264,9 @@ class ConsoleReporter(Reporter):
         self._print(("\n" + head + ("  metrics" if notes else ""), "dim"))
         for step in listed:
             self._print(
-                f"{_shorten(step.task.name, names):<{names}}  ",
+                f"{shorten(step.task.name, names):<{names}}  ",
                 (f"{step.state:<{states}}", STYLES.get(step.state, "")),
-                f"  {_duration(step.seconds):>{times}}  {_notes(step, rest - names)}",
+                f"  {duration(step.seconds):>{times}}  {notes_of(step, rest - names)}",
             )
         self._print("")
 
@@ -313,8 +311,8 @@ class ConsoleReporter(Reporter):
         width, height = self._console.size if self._console else (80, 25)
         fits = max(1, height - 4)
         end = f"{len(running) - fits} more running, {end}" if len(running) > fits else end
-        lines = [Text.assemble(*line) for line in _live_lines(running[:fits], width, now)]
-        lines.append(Text(f"{end}, {_duration(now - self._began, 0)}", "dim"))
+        lines = [Text.assemble(*line) for line in live_lines(running[:fits], width, now)]
+        lines.append(Text(f"{end}, {duration(now - self._began, 0)}", "dim"))
         for line in lines:
             line.truncate(width, overflow="ellipsis")
         return Text("\n").join(lines)
@@ -337,7 +335,7 @@ class JsonReporter(Reporter):
 
     def finished(self, step: Step, failure: Failure = None) -> None:
         """Tell how a step ended."""
-        values = _values(step.task) if failure is None else {}
+        values = values_of(step.task) if failure is None else {}
         self._tell(
             "finish",
             step=step.task.name,
@@ -346,7 +344,7 @@ class JsonReporter(Reporter):
             metrics=values.get("metrics"),
             folder=values.get("folder"),
             message="" if failure else step.note,
-            error=_error(step.task, failure) if failure else None,
+            error=parts_of(step.task, failure) if failure else None,
         )
 
     def summary(self) -> None:
@@ -370,123 +368,3 @@ class JsonReporter(Reporter):
             text = json.dumps(json.loads(text, parse_constant=lambda _: None))
         self.outstream.write(text + "\n")
         self.outstream.flush()
-
-
-def _is_step(task: Task) -> bool:
-    """Return whether a task is shown: not a group, nor one that doit calls private."""
-    return not task.has_subtask and not task.name.startswith("_") and bool(task.actions)
-
-
-def _activity(task: Task) -> Any:  # noqa: ANN401 - whatever has a phase and perhaps a detail
-    """Return what a model's step is doing, None for a task of the user's own."""
-    return (task.meta or {}).get("activity")
-
-
-def _values(task: Task) -> dict[str, Any]:
-    """Return what the step of a model gave back, nothing for a task of the user's own."""
-    return task.values or {} if _activity(task) else {}
-
-
-def _message(failure: Failure) -> str:
-    """Return the whole message: our own text as it is, with a traceback if there is one."""
-    error = getattr(failure, "user_error", None)
-    if error is not None:
-        return str(error)
-    message = "" if failure.message == "PythonAction Error" else f"{failure.message}\n"
-    return (message + "".join(failure.traceback)).strip("\n")
-
-
-def _first_line(failure: Failure) -> str:
-    """Return the line of the message that says most: of a traceback, the exception."""
-    if failure.traceback and getattr(failure, "user_error", None) is None:
-        return _clean(failure.traceback[-1]).strip().partition("\n")[0]
-    return _clean(_message(failure)).strip().partition("\n")[0]
-
-
-def _error(task: Task, failure: Failure) -> dict[str, object]:
-    """Return a failure in parts."""
-    error = getattr(failure, "user_error", None)
-    if error is not None:
-        return {"headline": error.headline, "facts": error.facts, "hint": error.hint}
-    return {"text": _message(failure), "output": _captured(task)}
-
-
-def _captured(task: Task) -> str:
-    """Return what doit kept back of a failed task's output; a model's step has its own log."""
-    if _activity(task):
-        return ""
-    kept = {0: ("out", "err"), 1: ("out",), None: ("out",)}.get(task.verbosity, ())
-    texts = (getattr(action, stream) for action in task.actions for stream in kept)
-    return "".join(filter(None, texts)).strip("\n")
-
-
-def _clean(text: str) -> str:
-    """Return what a terminal would show in the end, without colours and control characters."""
-    lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-    return "\n".join(_CONTROL.sub("", line) for line in lines)
-
-
-def _duration(seconds: float | None, digits: int = 1) -> str:
-    """Return a time as people say it, nothing for None."""
-    if seconds is None:
-        return ""
-    if seconds < 59.95:  # noqa: PLR2004 - less than what rounds to a minute
-        return f"{seconds:.{digits}f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
-
-
-def _shorten(text: str, room: int) -> str:
-    """Return the text with its middle left out if it is too long: names differ at both ends."""
-    if len(text) <= room:
-        return text
-    tail = (room - 1) // 2
-    return f"{text[: room - 1 - tail]}…{text[len(text) - tail :]}"
-
-
-def _notes(step: Step, room: int) -> str:
-    """Return the main metrics, as many as there is room for, or why there are none."""
-    if step.state == "failed":
-        return ""  # it is listed below the table
-    note = f"({step.note})" if step.note and step.state == "not run" else step.note
-    metrics = (_values(step.task).get("metrics") or {}).items()
-    parts = [
-        f"{name} {_number(value)}" for name, value in metrics if isinstance(value, (int, float))
-    ]
-    line = ""
-    for count in range(min(len(parts), MAIN_METRICS), -1, -1):
-        more = [f"+{len(parts) - count}"] if count < len(parts) else []
-        line = "  ".join(filter(None, [*parts[:count], *more, note]))
-        if len(line) <= room:
-            return line
-    return f"{line[: room - 1]}…"
-
-
-def _number(value: float) -> str:
-    """Return a metric with as many digits as people compare."""
-    if isinstance(value, int):
-        return str(value)
-    readable = not value or 1e-3 <= abs(value) < 1e6  # noqa: PLR2004
-    return f"{value:.3f}" if readable else f"{value:.4g}"
-
-
-def _live_lines(running: Sequence[Step], width: int, now: float) -> list[list[tuple[str, str]]]:
-    """Return a line for each running step: spinner, name, phase, time and what it last said."""
-    doing = [_activity(step.task) for step in running]
-    phases = [str(getattr(activity, "phase", "")) for activity in doing]
-    details = [_clean(str(getattr(activity, "detail", ""))).strip() for activity in doing]
-    times = [_duration(now - step.began, 0) for step in running]
-    longest = [max(map(len, texts), default=0) for texts in (phases, times)]
-    room = max(12, width - sum(longest) - 6 - (width // 5 if any(details) else 0))
-    names = min(room, max((len(step.task.name) for step in running), default=0))
-    spinner = SPINNER[int(now * 8) % len(SPINNER)]
-    return [
-        [
-            (f"{spinner} ", "cyan"),
-            (f"{_shorten(step.task.name, names):<{names}}  ", ""),
-            (f"{phase:<{longest[0]}}  {took:>{longest[1]}}  ", ""),
-            (detail.rpartition("\n")[2], "dim"),
-        ]
-        for step, phase, took, detail in zip(running, phases, times, details, strict=True)
-    ]

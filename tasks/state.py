@@ -12,6 +12,7 @@ import os
 import sqlite3
 import sys
 import threading
+import time
 from typing import Any
 
 from doit.dependency import FileChangedChecker
@@ -49,7 +50,7 @@ class State:
         except sqlite3.DatabaseError:
             _set_aside(path)
             self._connection = self._open()
-        rows = self._connection.execute("select * from file")
+        rows = self._do("select * from file")
         self.files = Files({row[0]: Seen._make(row[1:]) for row in rows})
 
     def _open(self) -> sqlite3.Connection:
@@ -62,7 +63,7 @@ class State:
         )
         found = connection.execute("pragma user_version").fetchone()[0]
         if found != FORMAT:
-            connection.execute("pragma journal_mode=wal")
+            _switch_to_wal(connection)
             connection.execute("begin immediate")
             if connection.execute("pragma user_version").fetchone()[0] not in (0, FORMAT):
                 for table in ("task", "file", "memo"):
@@ -75,10 +76,22 @@ class State:
         connection.execute("select count(*) from task").fetchone()
         return connection
 
+    def _do(self, statement: str, *values: object) -> list[Any]:
+        """Execute a statement and return its rows; a file found damaged only now is made anew."""
+        with self._lock:
+            try:
+                return self._connection.execute(statement, values).fetchall()
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                self._connection.close()
+                _set_aside(self.path)
+                self._connection = self._open()
+                return self._connection.execute(statement, values).fetchall()
+
     def tasks(self) -> dict[str, str]:
         """Return every task's row as JSON text."""
-        with self._lock:
-            return dict(self._connection.execute("select name, data from task"))
+        return dict(self._do("select name, data from task"))
 
     def save(self, rows: dict[str, str]) -> None:
         """Commit rows of tasks, and the digests that were worked out since the last commit.
@@ -103,27 +116,38 @@ class State:
 
     def remove(self, name: str | None) -> None:
         """Delete one task's row, or with None all of them."""
-        with self._lock:
-            if name is None:
-                self._connection.execute("delete from task")
-            else:
-                self._connection.execute("delete from task where name = ?", (name,))
+        if name is None:
+            self._do("delete from task")
+        else:
+            self._do("delete from task where name = ?", name)
 
     def recall(self, key: str) -> str | None:
         """Return what was remembered under a key."""
-        with self._lock:
-            row = self._connection.execute("select value from memo where key = ?", (key,))
-            found = row.fetchone()
-        return found[0] if found else None
+        found = self._do("select value from memo where key = ?", key)
+        return found[0][0] if found else None
 
     def remember(self, key: str, value: str) -> None:
         """Keep a small value; losing it costs only time."""
-        with self._lock, contextlib.suppress(sqlite3.Error):
-            self._connection.execute("replace into memo values (?, ?)", (key, value))
+        with contextlib.suppress(sqlite3.Error):
+            self._do("replace into memo values (?, ?)", key, value)
 
 
 def _warn(message: str) -> None:
     sys.stderr.write(f"warning: {message}\n")
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Switch to WAL mode; SQLite itself does not wait here for another run that does the same."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("pragma journal_mode=wal")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _take(changed: dict[str, Seen]) -> list[tuple[str, Seen]]:

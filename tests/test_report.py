@@ -70,7 +70,7 @@ FAILING = """
 def task_train():
     yield fake("good", ran())
     yield fake("old", lambda: {"state": "current", "metrics": {}})
-    yield fake("stored", lambda: {"state": "adopted", "seconds": 0.1, "message": "from the store"})
+    yield fake("stored", lambda: {"state": "ran", "seconds": 0.1, "message": "second time"})
     yield fake("bad", user_failure)
     yield fake("crash", crash)
 
@@ -174,7 +174,7 @@ train:good ok 0.0 s
 train:old started
 train:old up to date 0.0 s
 train:stored started
-train:stored adopted 0.0 s
+train:stored ok 0.0 s
 train:bad started
 train:bad FAILED 0.0 s
   Model `bad` cannot train
@@ -196,7 +196,7 @@ mine FAILED 0.0 s
 step           state        time  metrics
 train:good     ran         0.0 s
 train:old      up to date  0.0 s
-train:stored   adopted     0.0 s  from the store
+train:stored   ran         0.0 s  second time
 train:bad      failed      0.0 s
 train:crash    failed      0.0 s
 evaluate:good  ran         0.0 s  accuracy 0.760  f1 0.650  rows 9  r2 -1.000  +1
@@ -207,7 +207,7 @@ mine           failed      0.0 s
 failed train:bad: Model `bad` cannot train
 failed train:crash: ZeroDivisionError: by zero
 failed mine: Command failed: 'echo out; exit 3' returned 3
-9 steps: 2 ran, 1 adopted, 1 up to date, 3 failed, 2 not run in 0.0 s
+9 steps: 3 ran, 1 up to date, 3 failed, 2 not run in 0.0 s
 """
 
 
@@ -293,7 +293,7 @@ def test_terminal(tmp_path: Path) -> None:
     assert re.search(r"7 of 9 done, 2 failed, \d s", text)
     assert "\x1b[1;31mFAILED\x1b[0m" in shown
     assert text.count("Model `bad` cannot train") == 2  # as it happens, and at the end
-    assert "9 steps: 3 ran, 1 adopted, 1 up to date, 3 failed, 1 not run in" in text
+    assert "9 steps: 4 ran, 1 up to date, 3 failed, 1 not run in" in text
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
 
 

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from packaging.specifiers import SpecifierSet
 
+from tasks.environments.interpreters import specifier
 from tasks.errors import Fault
 from tasks.positions import DEEPEST, Keys, dotted, parse
 from tasks.validate import check, schema
@@ -382,8 +384,8 @@ UNPRINTABLE = {
         "model",
         '{\u00a0"a": 1}',
         (
-            "model.json:1: invalid JSON in column 2: expected a key in double quotes, found `\\u00a0`\n"
-            "  hint: it looks like a space and is none: replace it"
+            "model.json:1: invalid JSON in column 2: expected a key in double quotes, "
+            "found `\\u00a0`\n  hint: it looks like a space and is none: replace it"
         ),
     ),
     "tab-in-a-string": (
@@ -394,12 +396,20 @@ UNPRINTABLE = {
             "found `\\t`\n  hint: write it `\\t`"
         ),
     ),
+    "unclosed-string-windows": (
+        "model",
+        '{"a": "x\r\n}',
+        (
+            'model.json:1: invalid JSON in column 9: expected a `"` at the end of the string, '
+            "found the end of the line\n  hint: a string ends on its own line"
+        ),
+    ),
     "too-deep": (
         "model",
         "[" * (DEEPEST + 2),
         (
-            "model.json:1: invalid JSON in column 102: expected at most 100 objects and lists in each "
-            "other, found `[`"
+            "model.json:1: invalid JSON in column 102: expected at most 100 objects and lists in "
+            "each other, found `[`"
         ),
     ),
 }
@@ -594,7 +604,7 @@ def test_no_other_language_is_taken(language: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "python", ["3", "3.11", "3.11.7", "3.13rc1", "==3.9.*", ">=3.6,!=3.8.1 , <4", " 3.9 "]
+    "python", ["3", "3.11", "3.11.7", "3.9.*", "==3.9.*", ">=3.13rc1", ">=3.6,!=3.8.1 , <4"]
 )
 def test_python_takes_versions_and_ranges(python: str) -> None:
     """A version or a PEP 440 set passes."""
@@ -604,7 +614,7 @@ def test_python_takes_versions_and_ranges(python: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "python", ["", "3.", "py3", ">=", "3.9,3.10", ">=3.9,", "^3.9", "3.9\n\n3"]
+    "python", ["", "3.", "py3", ">=", "3.9,3.10", ">=3.9,", "^3.9", " 3.9", "3.9\n"]
 )
 def test_python_takes_nothing_else(python: str) -> None:
     """What neither uv nor packaging reads is a fault here already."""
@@ -613,6 +623,17 @@ def test_python_takes_nothing_else(python: str) -> None:
     faults = check("model", json.dumps(document), "m").faults
 
     assert {"python"} == {fault.key for fault in faults}
+
+
+@given(st.from_regex(schema("model")["properties"]["python"]["pattern"]))
+@example(">=3.9.*")
+@example("~=3")
+def test_python_is_what_interpreters_are_chosen_by(python: str) -> None:
+    """What the pattern takes can be read where it is used."""
+    document = {"id": "1", "name": "n", "language": "r", "python": python}
+
+    if not check("model", json.dumps(document), "m").faults:
+        assert isinstance(specifier(python), SpecifierSet)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,148 @@
+"""How a run is put into words: pure functions from doit's tasks and failures to lines of text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Task: TypeAlias = Any  # doit's, which has no types
+Failure: TypeAlias = Any  # doit's BaseFail; ours may have a `user_error` too
+
+MAIN_METRICS = 4  # a line shows no more of them
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*\x07?|[^\n\t -~\xa0-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is known of one step; replaced whole, so that any thread sees a state that was."""
+
+    task: Task
+    state: str = "waiting"
+    began: float = 0.0
+    seconds: float | None = None
+    note: str = ""  # a failure's first line, why the step did not run, or its own message
+
+
+def is_step(task: Task) -> bool:
+    """Return whether a task is shown: not a group, nor one that doit calls private."""
+    return not task.has_subtask and not task.name.startswith("_") and bool(task.actions)
+
+
+def activity_of(task: Task) -> Any:  # noqa: ANN401 - whatever has a phase and perhaps a detail
+    """Return what a model's step is doing, None for a task of the user's own."""
+    return (task.meta or {}).get("activity")
+
+
+def values_of(task: Task) -> dict[str, Any]:
+    """Return what the step of a model gave back, nothing for a task of the user's own."""
+    return task.values or {} if activity_of(task) else {}
+
+
+def message_of(failure: Failure) -> str:
+    """Return the whole message: our own text as it is, with a traceback if there is one."""
+    error = getattr(failure, "user_error", None)
+    if error is not None:
+        return str(error)
+    message = "" if failure.message == "PythonAction Error" else f"{failure.message}\n"
+    return (message + "".join(failure.traceback)).strip("\n")
+
+
+def first_line(failure: Failure) -> str:
+    """Return the line of the message that says most: of a traceback, the exception."""
+    if failure.traceback and getattr(failure, "user_error", None) is None:
+        return clean(failure.traceback[-1]).strip().partition("\n")[0]
+    return clean(message_of(failure)).strip().partition("\n")[0]
+
+
+def parts_of(task: Task, failure: Failure) -> dict[str, object]:
+    """Return a failure in parts."""
+    error = getattr(failure, "user_error", None)
+    if error is not None:
+        return {"headline": error.headline, "facts": error.facts, "hint": error.hint}
+    return {"text": message_of(failure), "output": captured_of(task)}
+
+
+def captured_of(task: Task) -> str:
+    """Return what doit kept back of a failed task's output; a model's step has its own log."""
+    if activity_of(task):
+        return ""
+    kept = {0: ("out", "err"), 1: ("out",), None: ("out",)}.get(task.verbosity, ())
+    texts = (getattr(action, stream) for action in task.actions for stream in kept)
+    return "".join(filter(None, texts)).strip("\n")
+
+
+def clean(text: str) -> str:
+    """Return what a terminal would show in the end, without colours and control characters."""
+    lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    return "\n".join(_CONTROL.sub("", line) for line in lines)
+
+
+def duration(seconds: float | None, digits: int = 1) -> str:
+    """Return a time as people say it, nothing for None."""
+    if seconds is None:
+        return ""
+    if seconds < 59.95:  # noqa: PLR2004 - less than what rounds to a minute
+        return f"{seconds:.{digits}f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def shorten(text: str, room: int) -> str:
+    """Return the text with its middle left out if it is too long: names differ at both ends."""
+    if len(text) <= room:
+        return text
+    tail = (room - 1) // 2
+    return f"{text[: room - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def notes_of(step: Step, room: int) -> str:
+    """Return the main metrics, as many as there is room for, or why there are none."""
+    if step.state == "failed":
+        return ""  # it is listed below the table
+    note = f"({step.note})" if step.note and step.state == "not run" else step.note
+    metrics = (values_of(step.task).get("metrics") or {}).items()
+    parts = [
+        f"{name} {number_text(value)}" for name, value in metrics if isinstance(value, (int, float))
+    ]
+    line = ""
+    for count in range(min(len(parts), MAIN_METRICS), -1, -1):
+        more = [f"+{len(parts) - count}"] if count < len(parts) else []
+        line = "  ".join(filter(None, [*parts[:count], *more, note]))
+        if len(line) <= room:
+            return line
+    return f"{line[: room - 1]}…"
+
+
+def number_text(value: float) -> str:
+    """Return a metric with as many digits as people compare."""
+    if isinstance(value, int):
+        return str(value)
+    readable = not value or 1e-3 <= abs(value) < 1e6  # noqa: PLR2004
+    return f"{value:.3f}" if readable else f"{value:.4g}"
+
+
+def live_lines(running: Sequence[Step], width: int, now: float) -> list[list[tuple[str, str]]]:
+    """Return a line for each running step: spinner, name, phase, time and what it last said."""
+    doing = [activity_of(step.task) for step in running]
+    phases = [str(getattr(activity, "phase", "")) for activity in doing]
+    details = [clean(str(getattr(activity, "detail", ""))).strip() for activity in doing]
+    times = [duration(now - step.began, 0) for step in running]
+    longest = [max(map(len, texts), default=0) for texts in (phases, times)]
+    room = max(12, width - sum(longest) - 6 - (width // 5 if any(details) else 0))
+    names = min(room, max((len(step.task.name) for step in running), default=0))
+    spinner = SPINNER[int(now * 8) % len(SPINNER)]
+    return [
+        [
+            (f"{spinner} ", "cyan"),
+            (f"{shorten(step.task.name, names):<{names}}  ", ""),
+            (f"{phase:<{longest[0]}}  {took:>{longest[1]}}  ", ""),
+            (detail.rpartition("\n")[2], "dim"),
+        ]
+        for step, phase, took, detail in zip(running, phases, times, details, strict=True)
+    ]

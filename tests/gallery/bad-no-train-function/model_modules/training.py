@@ -1,0 +1,2 @@
+def fit(data_conf, model_conf):
+    pass

@@ -1,0 +1,2 @@
+def train(frame, model_conf):
+    pass

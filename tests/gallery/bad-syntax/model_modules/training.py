@@ -1,0 +1,5 @@
+from .features import names
+
+
+def train(data_conf, model_conf):
+    names()

@@ -1,0 +1,5 @@
+import sys
+
+
+def train(data_conf, model_conf):
+    sys.exit(0)

@@ -1,0 +1,6 @@
+import time
+
+
+def train(data_conf, model_conf):
+    with open("models/model.txt", "w") as file:
+        file.write(str(time.time_ns()))
