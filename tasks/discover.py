@@ -88,7 +88,7 @@ def _read_model(folder: str, files: Files) -> Model:
         faults += found
     else:
         config_path = ""
-    sources = tuple(sorted(_walk(f"{root}/{PACKAGE}", "")))
+    sources = tuple(sorted(walk(f"{root}/{PACKAGE}")))
     if not sources:
         faults.append(Fault(f"{folder}/{PACKAGE}", 0, "", "the folder is missing or empty"))
     datasets, found = _datasets(folder, files)
@@ -114,7 +114,7 @@ def _config_root(folder: str) -> str:
     return children[0] if len(children) == 1 else folder
 
 
-def _walk(top: str, below: str) -> Iterator[str]:
+def walk(top: str, below: str = "") -> Iterator[str]:
     """Yield the files of a folder, relative to `top`, with forward slashes."""
     try:
         entries = list(os.scandir(f"{top}/{below}" if below else top))
@@ -125,7 +125,7 @@ def _walk(top: str, below: str) -> Iterator[str]:
         if entry.name in _SKIPPED:
             continue
         if entry.is_dir():
-            yield from _walk(top, path)
+            yield from walk(top, path)
         else:
             yield path
 

@@ -107,6 +107,9 @@ def prepare(step: Step, state: State, activity: Activity) -> Prepared:
             f"Model `{model.name}` is written in `{model.language}`, which cannot be run yet",
             ("runs", ", ".join(LAUNCHERS)),
         )
+    for made in (step, step.upstream):
+        if made:
+            _look_again(made, state.files)
     activity.say("environment")
     environment = build.ensure(model, state, activity.tell)
     activity.say("data")
@@ -159,6 +162,15 @@ def _call(
         thresholds = step.model.document.get("evaluation", {}).get("thresholds", {})
         metrics.check_thresholds(measured["metrics"], thresholds, step.model.name)
     found = launch.left_behind(run, given)
+    if measured is not None:
+        found.pop(records.METRICS, None)  # the record of that name says the same
+    taken = sorted(found.keys() & records.NAMES)
+    if taken:
+        raise UserError(
+            f"The {step.name} step of model `{step.model.name}` left a file with a record's name",
+            *(("file", name) for name in taken),
+            hint="write it under models/",
+        )
     if not found and step.name != "evaluate":
         raise UserError(
             f"The {step.name} step of model `{step.model.name}` left nothing",
@@ -174,6 +186,8 @@ def _check_inputs(prepared: Prepared, state: State) -> None:
     step = prepared.step
     model = discover.read_again(step.model, state.files)
     state.files.forget(plan.data_paths(step))
+    if step.upstream:
+        state.files.forget([f"{step.upstream.folder}/{plan.ARTEFACTS}"])
     environment = build.find(model, state)
     now = plan.inputs(
         plan.Step(model, step.name, step.dataset_name),
@@ -219,11 +233,17 @@ def publish(run: Run, step: Step, files: Files) -> None:
     os.symlink(os.path.relpath(result, os.path.dirname(step.folder)), link)
     os.replace(link, step.folder)
     _sync_folder(os.path.dirname(step.folder))
-    prefix = f"{step.folder}/"
-    files.forget([path for path in list(files.known) if path.startswith(prefix)])
+    _look_again(step, files)
     for left in (before, failed_folder(step)):
         if left:
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _look_again(step: Step, files: Files) -> None:
+    """Forget what was seen of a step's result: this run or another one has published since."""
+    seen = records.read(step.folder, files)
+    names = {records.RUN, records.METRICS, plan.ARTEFACTS, *(seen.outputs if seen else ())}
+    files.forget([f"{step.folder}/{name}" for name in names])
 
 
 def _sync(folder: str) -> None:
@@ -307,12 +327,14 @@ def _run_again(prepared: Prepared, state: State, activity: Activity) -> str:
     first = records.read(prepared.step.folder, state.files)
     with launch.fresh_run(prepared.step) as run:
         try:
-            found, _ = _call(prepared, run, state, activity)
+            found, measured = _call(prepared, run, state, activity)
         except UserError as error:
             raise _with_evidence(error, run, prepared.step) from error
     before = {k: v for k, v in (first.outputs if first else {}).items() if k in _listed(first)}
     after = {name: facts["sha256"] for name, facts in found.items()}
     different = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
+    if measured != records.measured(prepared.step.folder):
+        different.append(records.METRICS)
     if different:
         raise UserError(
             f"The {prepared.step.name} step of model `{prepared.step.model.name}` is not"

@@ -54,12 +54,9 @@ class Files:
         self._current: dict[str, Seen] = {}
         self._lock = threading.Lock()
 
-    def digest(self, path: str, *, fresh: bool = False) -> str:
-        """Return the SHA-256 of a file's bytes; with `fresh`, look at the disk again.
-
-        Raises OSError where it cannot be read.
-        """
-        seen = None if fresh else self._current.get(path)
+    def digest(self, path: str) -> str:
+        """Return the SHA-256 of a file's bytes.  Raises OSError where it cannot be read."""
+        seen = self._current.get(path)
         return (seen or self._look(path)).digest
 
     def note(self, path: str, kind: str, make: Callable[[bytes], str]) -> str:
@@ -71,14 +68,6 @@ class Files:
         if seen is None or seen.kind != kind:
             seen = self._look(path, kind, make)
         return seen.note
-
-    def exists(self, path: str) -> bool:
-        """Return whether the path is a readable file now."""
-        try:
-            self.digest(path)
-        except OSError:
-            return False
-        return True
 
     def forget(self, paths: Iterable[str]) -> None:
         """Look at these files again when they are next asked for: a step has just made them."""

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 from tasks import datasets, processes
 from tasks.errors import UserError
 from tasks.fingerprint import Files
+from tasks.metrics import GIVEN_NS
 from tasks.plan import BUILD
 from tasks.records import LOG, artefacts, write_json
 from tasks.sources import ENTRY_MODULES, PACKAGE
@@ -127,6 +128,7 @@ def _copy_artefacts(upstream: Record, work: str) -> dict[str, str]:
     for name, facts in listed.items():
         os.makedirs(os.path.dirname(f"{work}/{name}"), exist_ok=True)
         shutil.copyfile(f"{upstream.folder}/{name}", f"{work}/{name}")
+        os.utime(f"{work}/{name}", ns=(GIVEN_NS, GIVEN_NS))
         given[name] = files.digest(f"{work}/{name}")
         if given[name] != facts["sha256"]:
             raise UserError(
@@ -244,6 +246,7 @@ def left_behind(run: Run, given: dict[str, str]) -> dict[str, dict[str, Any]]:
             os.remove(f"{run.work}/{name}")
             del found[name]
     for top, _, _ in os.walk(run.work, topdown=False):
-        with contextlib.suppress(OSError):
-            os.rmdir(top)
+        if top != run.work:
+            with contextlib.suppress(OSError):
+                os.rmdir(top)
     return found

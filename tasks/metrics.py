@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 FOLDERS = ("models", "metrics", "artifacts/output", ".")
 NAMES = ("evaluation.json", "metrics.json", "metric.json")
 
+GIVEN_NS = 0
+"""The time of the files that an evaluation is given: metrics of that time are the training's."""
+
 
 def collect(work: str, returned: object, model: str) -> dict[str, dict[str, Any]]:
     """Return `{"metrics": numbers, "other": the rest}` of an evaluation in the folder `work`.
@@ -53,7 +56,7 @@ def _files(work: str) -> list[str]:
     paths = [f"{work}/{folder}/{name}" for folder in FOLDERS for name in NAMES]
     found: dict[str, str] = {}
     for path in paths:
-        if os.path.isfile(path):
+        if os.path.isfile(path) and os.stat(path).st_mtime_ns != GIVEN_NS:
             found.setdefault(os.path.realpath(path), path)
     return list(found.values())
 

@@ -24,6 +24,7 @@ FORMAT = 1
 RUN = "run.json"
 METRICS = "metrics.json"
 LOG = "run.log"
+NAMES = frozenset({ARTEFACTS, RUN, METRICS, LOG})
 
 _KIND = "record 1"
 
@@ -69,6 +70,17 @@ def metrics(folder: str, files: Files) -> dict[str, float]:
         return dict(json.loads(text)["metrics"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def measured(folder: str) -> dict[str, Any] | None:
+    """Return all that a result's `metrics.json` says, None where it has none."""
+    try:
+        with open(f"{folder}/{METRICS}", encoding="utf-8") as file:
+            found = dict(json.load(file))
+    except FileNotFoundError:
+        return None
+    del found["format"]
+    return found
 
 
 def damage(record: Record, files: Files) -> list[str]:

@@ -260,13 +260,9 @@ class FileChecker(FileChangedChecker):
     A touched file is read once; its new time is remembered, so that the next run only stats it.
     """
 
-    def __init__(self) -> None:
-        """Share the digests with everything else in this process."""
-        self._files = open_state().files
-
     def info(self, file_path: str) -> str:
         """Return the digest.  Raises OSError where the file is missing."""
-        return self._files.digest(file_path)
+        return open_state().files.digest(file_path)
 
     def check_modified(self, file_path: str, file_stat: str, state: str) -> bool:
         """Return whether the digest differs from the saved one."""
@@ -275,5 +271,5 @@ class FileChecker(FileChangedChecker):
 
     def get_state(self, dep: str, current_state: str | None) -> str | None:
         """Return the digest to save, None where it is saved already."""
-        digest = self._files.digest(dep)
+        digest = open_state().files.digest(dep)
         return None if digest == current_state else digest

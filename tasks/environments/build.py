@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import shutil
 import subprocess
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from tasks.datasets import cache_folder
 from tasks.environments import locks
 from tasks.errors import UserError
-from tasks.fingerprint import canonical
+from tasks.fingerprint import Files, canonical
 from tasks.records import write_json
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _build(environment: Environment, say: Callable[[str], None]) -> None:
         for left in (making, folder):
             shutil.rmtree(left, ignore_errors=True)
         try:
-            _install(environment, making, say)
+            _install(environment, making, functools.partial(_uv, environment, held), say)
             os.rename(making, folder)
         except OSError as error:
             raise UserError(
@@ -150,10 +151,12 @@ def _build(environment: Environment, say: Callable[[str], None]) -> None:
             shutil.rmtree(making, ignore_errors=True)
 
 
-def _install(environment: Environment, folder: str, say: Callable[[str], None]) -> None:
+def _install(
+    environment: Environment, folder: str, uv: Callable[..., str], say: Callable[[str], None]
+) -> None:
     interpreter, lock = environment.interpreter, environment.lock
     say(f"making an environment with Python {interpreter.version}")
-    _uv(environment, "venv", "--relocatable", "--no-project", "--python", interpreter.path, folder)
+    uv("venv", "--relocatable", "--no-project", "--python", interpreter.path, folder)
     python = os.path.join(folder, "bin", "python")
     pip = ("pip", "install", "--python", python, "--no-deps")
     if lock and lock.pins:
@@ -161,14 +164,19 @@ def _install(environment: Environment, folder: str, say: Callable[[str], None]) 
         pins = os.path.join(folder, "lock.txt")
         with open(pins, "w", encoding="utf-8") as file:
             file.write(lock.pins + "\n")
-        _uv(environment, *pip, "--require-hashes", "--requirement", pins)
+        uv(*pip, "--require-hashes", "--requirement", pins)
     for package in environment.requirements.packages:
         say(f"installing {package}")
         copy = os.path.join(folder, f".source-{uuid.uuid4().hex}")
         shutil.copytree(package, copy, ignore=shutil.ignore_patterns(*_NOT_COPIED))
-        _uv(environment, *pip, copy)
+        if locks.package_digest(copy, Files()) != environment.identity[f"package {package}"]:
+            raise UserError(
+                f"Package `{package}` changed while an environment was made of it",
+                hint="run `doit` again",
+            )
+        uv(*pip, copy)
         shutil.rmtree(copy)
-    listed = json.loads(_uv(environment, "pip", "list", "--python", python, "--format", "json"))
+    listed = json.loads(uv("pip", "list", "--python", python, "--format", "json"))
     packages = {item["name"]: item["version"] for item in listed}
     description = {"format": FORMAT, **environment.identity, "packages": packages}
     write_json(os.path.join(folder, DESCRIPTION), description)
@@ -177,12 +185,16 @@ def _install(environment: Environment, folder: str, say: Callable[[str], None]) 
 _NOT_COPIED = ("__pycache__", "build", "dist", "*.egg-info", ".git", ".venv")
 
 
-def _uv(environment: Environment, *arguments: str) -> str:
-    """Run uv and return what it prints.  Raises UserError with what it says went wrong."""
+def _uv(environment: Environment, held: IO[str], *arguments: str) -> str:
+    """Run uv and return what it prints.  Raises UserError with what it says went wrong.
+
+    It holds the lock with us: where we are killed and it lives on, others wait for it as well.
+    """
     command = [locks.uv(), *arguments]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=locks.uv_variables()
-    )
+        command, capture_output=True, text=True, check=False, env=locks.uv_variables(),
+        pass_fds=[held.fileno()],
+    )  # fmt: skip
     if done.returncode:
         raise UserError(
             f"The environment of model `{environment.model.name}` cannot be built",

@@ -6,11 +6,13 @@ import functools
 import json
 import os
 import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from tasks.errors import UserError
@@ -24,8 +26,10 @@ MINORS = range(6, 21)
 
 _PROBE = (
     "import json, platform, sys; print(json.dumps([platform.python_version(),"
-    " platform.python_implementation(), platform.machine(), sys.base_prefix]))"
+    " platform.python_implementation() + getattr(sys, 'abiflags', '').replace('m', ''),"
+    " platform.machine()]))"
 )
+_PROBE_KIND = 2
 _PROBE_SECONDS = 20
 
 
@@ -48,72 +52,94 @@ class Interpreter:
         """What of it can change a result."""
         return f"{self.implementation} {self.version} {self.machine}"
 
+    @property
+    def preference(self) -> tuple[bool, bool, Version]:
+        """The greater, the better: plain CPython, a final release, the newest."""
+        version = Version(self.version)
+        return self.implementation == "CPython", not version.is_prerelease, version
+
 
 def installed(state: State) -> tuple[Interpreter, ...]:
-    """Return the interpreters found on PATH, of pyenv and of uv, newest first, one a version.
+    """Return the interpreters on PATH and of pyenv, uv and their like, best first, one a version.
 
-    A path that does not run (a pyenv shim without a version behind it) is left out.
+    An environment stands for the interpreter that it was made from, and so does the runner's own.
+    What is not a program itself (a shim, which starts another Python in each folder) is left out.
     """
     return _installed(state, os.environ.get("PATH", ""))
 
 
 @functools.cache
 def _installed(state: State, path: str) -> tuple[Interpreter, ...]:
-    found: dict[str, Interpreter] = {}
-    for candidate in _candidates(path):
-        interpreter = _probe(candidate, state)
-        if interpreter:
-            found.setdefault(interpreter.version, interpreter)
-    return tuple(sorted(found.values(), key=lambda i: Version(i.version), reverse=True))
+    found: dict[tuple[str, str], Interpreter] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for interpreter in pool.map(functools.partial(_probe, state=state), _candidates(path)):
+            if interpreter:
+                found.setdefault((interpreter.version, interpreter.implementation), interpreter)
+    return tuple(sorted(found.values(), key=lambda one: one.preference, reverse=True))
 
 
 def _candidates(path: str) -> Iterator[str]:
     """Yield the real paths of what may be interpreters, each once."""
     names = [f"python3.{minor}" for minor in reversed(MINORS)] + ["python3"]
-    home = Path.home()
-    pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv")
-    uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or home / ".local/share/uv/python")
-    folders = [folder for folder in path.split(os.pathsep) if folder]
-    folders += os.environ.get("UV_PYTHON_SEARCH_PATH", "").split(os.pathsep)
-    folders += [str(folder / "bin") for top in (pyenv / "versions", uv) for folder in _below(top)]
+    folders = [*path.split(os.pathsep), *os.environ.get("UV_PYTHON_SEARCH_PATH", "").split(os.pathsep)]
+    folders += [str(folder / "bin") for top in _version_managers() for folder in _below(top)]
+    folders.append(os.path.dirname(os.path.realpath(sys.executable)))
     seen = set()
-    for folder in filter(None, folders):
+    for folder in dict.fromkeys(filter(None, folders)):
         for name in names:
+            if not os.access(f"{folder}/{name}", os.X_OK):
+                continue
             real = os.path.realpath(f"{folder}/{name}")
-            if real not in seen and os.access(real, os.X_OK) and not _in_environment(folder):
+            if real not in seen and not _in_environment(real):
                 seen.add(real)
                 yield real
+
+
+def _version_managers() -> list[Path]:
+    """Return the folders that hold a folder for each version."""
+    home, named = Path.home(), os.environ.get
+    return [
+        Path(named("PYENV_ROOT") or home / ".pyenv") / "versions",
+        Path(named("UV_PYTHON_INSTALL_DIR") or home / ".local/share/uv/python"),
+        Path(named("ASDF_DATA_DIR") or home / ".asdf") / "installs/python",
+        Path(named("MISE_DATA_DIR") or home / ".local/share/mise") / "installs/python",
+    ]
 
 
 def _below(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def _in_environment(folder: str) -> bool:
-    return os.path.exists(f"{folder}/../pyvenv.cfg")
+def _in_environment(path: str) -> bool:
+    """Return whether an interpreter is an environment's own copy."""
+    return os.path.exists(f"{os.path.dirname(os.path.dirname(path))}/pyvenv.cfg")
 
 
 def _probe(path: str, state: State) -> Interpreter | None:
     """Ask an interpreter what it is, once for as long as its file stays the same."""
-    now = os.stat(path)
-    key = f"interpreter {path} {now.st_size} {now.st_mtime_ns} {now.st_ino}"
-    answer = state.recall(key)
-    if answer is None:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        try:
-            done = subprocess.run(
-                [path, "-I", "-c", _PROBE], capture_output=True, text=True, check=False,
-                timeout=_PROBE_SECONDS, env=environment,
-            )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        answer = done.stdout.strip() if done.returncode == 0 else "null"
-        state.remember(key, answer)
     try:
-        facts = json.loads(answer)
-    except ValueError:
+        now = os.stat(path)
+        key = f"interpreter {_PROBE_KIND} {path} {now.st_size} {now.st_mtime_ns} {now.st_ino}"
+        answer = state.recall(key)
+        if answer is None:
+            answer = _ask(path)
+            state.remember(key, answer)
+        return Interpreter(path, *json.loads(answer))
+    except (OSError, ValueError, TypeError, subprocess.SubprocessError):
         return None
-    return Interpreter(path, *facts[:3]) if facts else None
+
+
+def _ask(path: str) -> str:
+    """Return an interpreter's answer.  Raises OSError or SubprocessError where it has none."""
+    with open(path, "rb") as file:
+        if file.read(2) == b"#!":
+            raise OSError(path)
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    done = subprocess.run(
+        [path, "-I", "-S", "-c", _PROBE], capture_output=True, text=True, check=True,
+        timeout=_PROBE_SECONDS, env=variables, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    return done.stdout.strip()
 
 
 def specifier(text: str) -> SpecifierSet:
@@ -122,8 +148,11 @@ def specifier(text: str) -> SpecifierSet:
     Raises UserError where it is neither.
     """
     try:
-        return SpecifierSet(text if not text[:1].isdigit() else f"=={text.removesuffix('.*')}.*")
-    except InvalidSpecifier as error:
+        if not text[:1].isdigit():
+            return SpecifierSet(text)
+        version = Version(text.removesuffix(".*"))
+        return SpecifierSet(f"=={version}" if version.is_prerelease else f"=={version}.*")
+    except ValueError as error:  # both InvalidSpecifier and InvalidVersion
         raise UserError(
             f"`{text}` is not a Python version", hint='write "3.11" or ">=3.10,<3.13"'
         ) from error

@@ -234,18 +234,27 @@ def describe(error: BaseException, root: str) -> Dict[str, str]:
     if isinstance(error, ModelFault):
         sys.stderr.write(f"{error}\n")
         return {"type": "ModelFault", "message": str(error), "where": ""}
-    frames = error.__traceback__
-    hidden = (os.path.abspath(__file__), "<frozen importlib", importlib.__file__)
-    while frames and frames.tb_frame.f_code.co_filename.startswith(hidden):
-        frames = frames.tb_next
-    lines = traceback.format_exception(type(error), error, frames)
-    sys.stderr.write("".join(lines))
-    own = [f for f in traceback.extract_tb(frames) if f.filename.startswith(root + os.sep)]
-    where = f"{os.path.relpath(own[-1].filename, root)}:{own[-1].lineno}" if own else ""
+    report = traceback.TracebackException(type(error), error, error.__traceback__)
+    hide_ours(report)
+    sys.stderr.write("".join(report.format()))
+    own = [(frame.filename, frame.lineno) for frame in report.stack]
+    if isinstance(error, SyntaxError):  # it stands where nothing has run yet
+        own.append((error.filename or "", error.lineno))
+    own = [place for place in own if place[0].startswith(root + os.sep)]
+    where = f"{os.path.relpath(own[-1][0], root)}:{own[-1][1]}" if own else ""
     if isinstance(error, SystemExit):
         message = f"called sys.exit({error.code!r})"
         return {"type": "SystemExit", "message": message, "where": where}
     return {"type": type(error).__name__, "message": str(error), "where": where}
+
+
+def hide_ours(report: traceback.TracebackException) -> None:
+    """Take the frames of this file and of the import system out of a traceback."""
+    hidden = (os.path.abspath(__file__), "<frozen importlib", importlib.__file__)
+    report.stack[:] = [frame for frame in report.stack if not frame.filename.startswith(hidden)]
+    for linked in (report.__cause__, report.__context__):
+        if linked is not None:
+            hide_ours(linked)
 
 
 def imported(root: str) -> List[str]:

@@ -1,0 +1,215 @@
+"""What a model asks for: its `requirements.txt`, and the packages of this repository named there.
+
+A requirement that is a path means a folder of this repository (or a wheel in it): code that models
+share.  It is built from a copy of its files, and these files count, as a model's own do.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.request import url2pathname
+
+from tasks.environments.interpreters import specifier
+from tasks.errors import UserError
+from tasks.fingerprint import canonical
+from tasks.sources import PACKAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tasks.fingerprint import Files
+    from tasks.model import Model
+
+ANY_PYTHON = ">=3.8"
+DESCRIPTIONS = ("pyproject.toml", "setup.py", "setup.cfg")
+
+_NEVER_SOURCE = {"__pycache__", ".git", ".venv", ".nox", ".tox"}
+_BUILT = {"build", "dist"}  # by a build by hand, at the top of the package
+_OPTION = re.compile(r"(--?[a-z-]+)[ =]?\s*(.*)")
+_NAMED = re.compile(r"[\w.-]+\s*(\[[^]]*\])?\s*@\s*(.+)")
+_PATH = re.compile(r"([^\[;#]+)(?:#[^\s;]*)?\s*(\[[^]]*\])?\s*(;.*)?")
+
+
+@dataclass(frozen=True, order=True)
+class Package:
+    """A package of this repository: its folder or wheel, and the extras and marker asked for."""
+
+    path: str
+    extras: str = ""
+    marker: str = ""
+
+    def requirement(self, place: str = "") -> str:
+        """Return the line that asks uv for it, with its files at `place`."""
+        address = Path(os.path.abspath(place or self.path)).as_uri()
+        return f"{address}{self.extras} {self.marker}".rstrip()
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What a model asks for.
+
+    `lines` are for the index, `constraints` and `options` (such as `--extra-index-url`) say how;
+    `packages` are of this repository; `python` and `as_of` come from `model.json`; `files` is what
+    was read.
+    """
+
+    path: str
+    python: str = ANY_PYTHON
+    as_of: str = ""
+    lines: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    packages: tuple[Package, ...] = ()
+    files: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether the standard library is enough."""
+        return not self.lines and not self.packages
+
+
+def read(model: Model, files: Files) -> Requirements:
+    """Return what a model asks for.  Raises UserError for what cannot be read or is not there."""
+    python = str(model.document.get("python") or ANY_PYTHON).strip()
+    try:
+        specifier(python)
+    except UserError as error:
+        place = ("file", f"{model.folder}/model.json")
+        raise UserError(error.headline, place, hint=error.hint) from error
+    as_of = str(model.document.get("resolveAsOf") or "")
+    path = f"{model.root}/{PACKAGE}/requirements.txt"
+    if not os.path.exists(path):
+        return Requirements("", python, as_of)
+    found: dict[str, set[str]] = {"line": set(), "constraint": set(), "option": set()}
+    packages, seen = set(), list[str]()
+    for kind, line, source in _entries(path, "line", files, seen):
+        package = _package(line, source) if kind == "line" else None
+        if package:
+            packages.add(package)
+        else:
+            found[kind].add(line)
+    lines, constraints, options = (tuple(sorted(found[kind])) for kind in found)
+    return Requirements(
+        path, python, as_of, lines, constraints, options, tuple(sorted(packages)), tuple(seen)
+    )
+
+
+def _entries(
+    path: str, kind: str, files: Files, seen: list[str]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield each entry's kind and text, and the file that it stands in; others are read in place."""
+    if path in seen:
+        return
+    seen.append(path)
+    try:
+        lines = json.loads(files.note(path, "requirements 1", _logical_lines))
+    except (OSError, ValueError) as error:
+        raise UserError(f"`{path}` cannot be read", ("reason", error)) from error
+    for line in lines:
+        option = _OPTION.fullmatch(line)
+        name, value = option.groups() if option else ("", "")
+        near = os.path.normpath(os.path.join(os.path.dirname(path), value))
+        if name in ("-r", "--requirement"):
+            yield from _entries(near, kind, files, seen)
+        elif name in ("-c", "--constraint"):
+            yield from _entries(near, "constraint", files, seen)
+        elif name in ("-e", "--editable"):
+            yield kind, value, path
+        elif name in ("-f", "--find-links") and "://" not in value:
+            yield "option", f"--find-links {near}", path
+        elif name:
+            yield "option", line, path
+        else:
+            yield kind, line, path
+
+
+def _logical_lines(data: bytes) -> str:
+    """Return the lines as JSON: decoded as editors of every system write them, without comments."""
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = data.decode("utf-16" if wide else "utf-8-sig").replace("\r\n", "\n")
+    lines = (re.sub(r"(^|\s)#.*$", "", line) for line in text.replace("\\\n", " ").splitlines())
+    return json.dumps([line.strip() for line in lines if line.strip()])
+
+
+def _package(line: str, source: str) -> Package | None:
+    """Return the package of this repository that a requirement names, or None for the index's."""
+    named = _NAMED.fullmatch(line)
+    place = _PATH.fullmatch(named[2] if named else line)
+    name = place[1].strip() if place else ""
+    if not place or not (name.startswith((".", "/", "file:")) or re.match(r"[\w.-]+/", name)):
+        return None
+    name = url2pathname(re.sub(r"^file:(//)?", "", name)) if name.startswith("file:") else name
+    for base in (os.path.dirname(source), ""):
+        path = os.path.normpath(os.path.join(base, name))
+        path = os.path.relpath(path) if path.startswith(os.getcwd() + os.sep) else path
+        if os.path.isfile(path) or any(os.path.exists(f"{path}/{file}") for file in DESCRIPTIONS):
+            extras = (named and named[1]) or place[2] or ""
+            return Package(path, extras.replace(" ", ""), (place[3] or "").strip())
+    raise UserError(
+        f"`{source}` names a package folder that is not there",
+        ("requirement", line),
+        hint="a path starts at the file's own folder or at the repository,"
+        " and the folder has a pyproject.toml",
+    )
+
+
+def package_files(path: str) -> list[str]:
+    """Return the files of a package, relative to it: what a build by hand leaves is not one."""
+    if os.path.isfile(path):
+        return [""]
+    found, entered = [], set()
+    for top, folders, names in os.walk(path, followlinks=True):
+        entered.add(os.path.realpath(top))
+        left_out = _NEVER_SOURCE | (_BUILT if top == path else set())
+        folders[:] = [
+            name for name in folders
+            if name not in left_out and not name.endswith(".egg-info")
+            and os.path.realpath(f"{top}/{name}") not in entered
+        ]  # fmt: skip
+        found += [f"{top}/{name}"[len(path) + 1 :] for name in names if not name.endswith(".pyc")]
+    return sorted(found)
+
+
+def package_digest(path: str, files: Files) -> str:
+    """Return the digest of a package's bytes."""
+    digests = {name: files.digest(f"{path}/{name}".rstrip("/")) for name in package_files(path)}
+    return canonical("package", digests)
+
+
+def wanted(requirements: Requirements, files: Files) -> str:
+    """Return the digest of what a lock answers: it is out of date when this changes."""
+    descriptions = {
+        package.path: {
+            path: files.digest(path) for path in _descriptions(package.path)
+        }
+        for package in requirements.packages
+    }
+    parts = [
+        _without_spaces(requirements.lines),
+        _without_spaces(requirements.constraints),
+        requirements.options,
+        [(package.path, package.extras, package.marker) for package in requirements.packages],
+        [requirements.python, requirements.as_of],
+        descriptions,
+    ]
+    return canonical("requirements", parts)
+
+
+def _without_spaces(lines: tuple[str, ...]) -> list[str]:
+    return ["".join(line.split()) for line in lines]
+
+
+def _descriptions(path: str) -> list[str]:
+    """Return the files that may say what a package depends on."""
+    if os.path.isfile(path):
+        return [path]
+    return sorted(
+        entry.path for entry in os.scandir(path)
+        if entry.name in DESCRIPTIONS or entry.name.endswith((".txt", ".in"))
+    )  # fmt: skip

@@ -1,0 +1,71 @@
+"""Call uv, which makes environments, resolves requirements and installs what a lock says."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tasks.model import Model
+
+# How packages are reached (indexes, certificates, caches) is the user's own affair.  What changes
+# which packages are installed stands in the model's files, so that a lock is the same everywhere.
+_DROPPED = {
+    "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME",
+    "UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_BREAK_SYSTEM_PACKAGES", "UV_PROJECT_ENVIRONMENT",
+    "UV_VENV_SEED", "UV_WORKING_DIR", "UV_WORKING_DIRECTORY", "UV_CONSTRAINT", "UV_OVERRIDE",
+    "UV_EXCLUDE", "UV_BUILD_CONSTRAINT", "UV_NO_VERIFY_HASHES", "UV_NO_BUILD", "UV_NO_BINARY",
+    "UV_NO_BUILD_ISOLATION", "UV_NO_BUILD_PACKAGE", "UV_NO_BINARY_PACKAGE", "UV_NO_SOURCES",
+}  # fmt: skip
+
+UNREACHABLE_HINT = (
+    "see that the package index can be reached: `UV_DEFAULT_INDEX` names another one (a mirror),"
+    " `UV_OFFLINE=1` makes do with what uv has in its cache"
+)
+
+
+class Answer(NamedTuple):
+    """What came of a call: whether it succeeded, and what uv explained about it."""
+
+    ok: bool
+    explanation: str
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether it failed for the network, so that another try of the same is in vain."""
+        return not self.ok and any(
+            words in self.explanation for words in ("Failed to fetch", "Request failed after")
+        )
+
+
+def run(*arguments: str) -> Answer:
+    """Run uv to its end."""
+    done = subprocess.run(
+        [path(), "--no-progress", "--color=never", *arguments], stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False, env=variables(),
+    )  # fmt: skip
+    return Answer(done.returncode == 0, done.stderr.strip())
+
+
+@functools.cache
+def path() -> str:
+    """Return the path of the uv that the runner was installed with."""
+    from uv import find_uv_bin  # noqa: PLC0415 - costs nothing on the runs that need no uv
+
+    return os.fspath(find_uv_bin())
+
+
+def variables() -> dict[str, str]:
+    """Return the variables for uv: the user's own, less what would change the result."""
+    kept = {key: value for key, value in os.environ.items() if key not in _DROPPED}
+    # A folder of this repository has no hash; for all else hashes are asked for in the command.
+    return {**kept, "UV_REQUIRE_HASHES": "0", "GIT_TERMINAL_PROMPT": "0"}
+
+
+def way_out(answer: Answer, model: Model) -> str:
+    """Return the hint for an environment that could not be built."""
+    if answer.unreachable:
+        return UNREACHABLE_HINT
+    return f"`doit lock:{model.name}` resolves the requirements anew"

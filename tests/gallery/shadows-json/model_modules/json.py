@@ -1,1 +1,0 @@
-MINE = "my own"

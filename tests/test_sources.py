@@ -1,0 +1,98 @@
+"""Which of a model's files a step reads, from its import statements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tasks.fingerprint import Files
+from tasks.sources import read_by_step
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CASES = {
+    "relative": ({"training.py": "from .helper import f", "helper.py": ""}, {"helper.py"}),
+    "relative module": ({"training.py": "from . import helper", "helper.py": ""}, {"helper.py"}),
+    "by the package's name": (
+        {"training.py": "from model_modules.helper import f", "helper.py": ""}, {"helper.py"},
+    ),
+    "whole package": (
+        {"training.py": "import model_modules.helper", "helper.py": ""}, {"helper.py"},
+    ),
+    "sibling on sys.path": ({"training.py": "import helper", "helper.py": ""}, {"helper.py"}),
+    "star": ({"training.py": "from .helper import *", "helper.py": ""}, {"helper.py"}),
+    "inside a function": (
+        {"training.py": "def f():\n    from . import helper", "helper.py": ""}, {"helper.py"},
+    ),
+    "chain": (
+        {"training.py": "from . import a", "a.py": "from .b import x", "b.py": ""},
+        {"a.py", "b.py"},
+    ),
+    "cycle": ({"training.py": "from . import a", "a.py": "from . import training"}, {"a.py"}),
+    "unrelated": ({"training.py": "import json", "helper.py": "", "scoring.py": ""}, set()),
+    "not the standard library's": (
+        {"training.py": "import json", "json.py": ""}, {"json.py"},
+    ),
+    "package's own file": (
+        {"__init__.py": "from .scoring import score", "scoring.py": "", "training.py": ""},
+        {"__init__.py", "scoring.py"},
+    ),
+    "inner package": (
+        {"training.py": "from .lib.a import x", "lib/__init__.py": "from . import b",
+         "lib/a.py": "from .. import top", "lib/b.py": "", "top.py": ""},
+        {"lib/__init__.py", "lib/a.py", "lib/b.py", "top.py"},
+    ),
+    "importlib": (
+        {"training.py": "import importlib", "helper.py": "", "scoring.py": ""},
+        {"helper.py", "scoring.py"},
+    ),
+    "exec": ({"training.py": "exec('import helper')", "helper.py": ""}, {"helper.py"}),
+    "dynamic in a helper": (
+        {"training.py": "from . import a", "a.py": "x = __import__('b')", "b.py": ""},
+        {"a.py", "b.py"},
+    ),
+    "syntax error": ({"training.py": "def", "helper.py": ""}, {"helper.py"}),
+    "other files count": (
+        {"training.py": "", "query.sql": "", "data/x.csv": ""}, {"query.sql", "data/x.csv"},
+    ),
+    "these do not": (
+        {"training.py": "", "requirements.txt": "", "Notes.ipynb": "", "README.md": ""}, set(),
+    ),
+}  # fmt: skip
+
+
+def write(folder: Path, texts: dict[str, str]) -> tuple[str, list[str]]:
+    """Write the files, and return the folder and their names."""
+    for name, text in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return str(folder), list(texts)
+
+
+@pytest.mark.parametrize(("texts", "expected"), CASES.values(), ids=list(CASES))
+def test_what_training_reads(tmp_path: Path, texts: dict[str, str], expected: set[str]) -> None:
+    """The entry module, and what its imports lead to."""
+    folder, names = write(tmp_path, texts)
+
+    assert {"training.py", *expected} == set(read_by_step("train", folder, names, Files()))
+
+
+def test_the_entry_of_an_evaluation(tmp_path: Path) -> None:
+    """It is evaluation.py, evaluate.py, or in older models scoring.py."""
+    folder, names = write(tmp_path, {"scoring.py": "", "training.py": ""})
+    newer, more = write(tmp_path, {"evaluation.py": "", "scoring.py": "", "training.py": ""})
+
+    assert {"scoring.py"} == set(read_by_step("evaluate", folder, names, Files()))
+    assert {"evaluation.py"} == set(read_by_step("evaluate", newer, more, Files()))
+
+
+def test_says_why_a_file_counts(tmp_path: Path) -> None:
+    """Each file that is not plain to see has its importer's name."""
+    texts = {"__init__.py": "from .scoring import score", "scoring.py": "", "training.py": ""}
+    folder, names = write(tmp_path, texts)
+    expected = {"__init__.py": "", "training.py": "", "scoring.py": "`__init__.py` imports it"}
+
+    assert expected == read_by_step("train", folder, names, Files())
