@@ -7,7 +7,6 @@ its own record and against the inputs, by code that shares nothing with the buil
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
@@ -37,6 +36,7 @@ PARTS = 5
 PATIENCE_SECONDS = 30
 
 TRAINING = """\
+import os
 import time
 
 TOKEN = "{token}"
@@ -46,15 +46,16 @@ def train(data_conf, model_conf, **kwargs):
     with open(data_conf["data_path"]) as file:
         data = file.read()
     for part in range(5):
-        with open(f"models/part-{{part}}.txt", "w") as file:
+        with open(f"models/part-{part}.txt", "w") as file:
             for text in (TOKEN, "\\n", data):
                 file.write(text)
                 file.flush()
                 time.sleep(0.001)
+    with open(os.environ.get("RUN_LOG", os.devnull), "a") as file:
+        file.write("train\\n")
 """
 
 EVALUATION = """\
-import hashlib
 import json
 import os
 
@@ -62,23 +63,14 @@ TOKEN = "{token}"
 
 
 def evaluate(data_conf, model_conf, **kwargs):
-    parts = [open(f"models/part-{{part}}.txt").read() for part in range(5)]
+    parts = [open(f"models/part-{part}.txt").read() for part in range(5)]
     assert len(set(parts)) == 1, parts
     with open("models/report.txt", "w") as file:
         file.write(TOKEN + "\\n" + parts[0])
     with open("models/evaluation.json", "w") as file:
-        json.dump({{"length": len(parts[0])}}, file)
-    if "RUN_LOG" in os.environ:
-        with open(os.environ["RUN_LOG"], "a") as file:
-            file.write("evaluate\\n")
-"""
-
-TRAINED = """\
-
-    import os
-    if "RUN_LOG" in os.environ:
-        with open(os.environ["RUN_LOG"], "a") as file:
-            file.write("train\\n")
+        json.dump({"length": len(parts[0])}, file)
+    with open(os.environ.get("RUN_LOG", os.devnull), "a") as file:
+        file.write("evaluate\\n")
 """
 
 
@@ -117,8 +109,8 @@ class Inputs:
         """Return a model's changing files, by the names that a record gives them."""
         training, evaluation = self.training[name], self.evaluation[name]
         return {
-            "file model_modules/training.py": TRAINING.format(token=training) + TRAINED,
-            "file model_modules/evaluation.py": EVALUATION.format(token=evaluation),
+            "file model_modules/training.py": TRAINING.replace("{token}", training),
+            "file model_modules/evaluation.py": EVALUATION.replace("{token}", evaluation),
             "data data.csv": self.data[name],
         }
 
@@ -182,18 +174,16 @@ def verify_published(repository: Repository) -> None:
         verify_truth(name, main_artefact(name, folder), record["inputs"], results)
 
 
-def verify_truth(
-    name: str, text: str, recorded: dict[str, str], results: dict[str, Path]
-) -> None:
+def verify_truth(name: str, text: str, recorded: dict[str, str], results: dict[str, Path]) -> None:
     """Compare what a record says of the inputs with what the artefact was made from."""
     model, _, step = name.partition("/")
     token, _, rest = text.partition("\n")
     if step == "train":
-        source = TRAINING.format(token=token) + TRAINED
+        source = TRAINING.replace("{token}", token)
         assert recorded["file model_modules/training.py"] == digest(source.encode())
         assert recorded["data data.csv"] == digest(rest.encode())
         return
-    source = EVALUATION.format(token=token)
+    source = EVALUATION.replace("{token}", token)
     assert recorded["file model_modules/evaluation.py"] == digest(source.encode())
     train = results[f"{model}/train"]
     if recorded["artefacts of train"] == digest((train / "artefacts.json").read_bytes()):
@@ -212,9 +202,9 @@ def processes_of(*folders: Path) -> dict[int, str]:
     return found
 
 
-def wait_until(condition: Callable[[], bool]) -> bool:
-    """Wait until something holds; return False where it never does."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> bool:
+    """Wait until something holds; return False where it does not."""
+    deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
@@ -264,9 +254,7 @@ def assert_clean(repository: Repository) -> None:
 
 
 def assert_current(inputs: Inputs, context: object) -> None:
-    """Check that the next run makes every result that of the present inputs, and the one after
-    has nothing to do.
-    """  # fmt: skip
+    """Check that the next run makes all of the present inputs, and the one after nothing."""
     repository = inputs.repository
     done = repository.doit()
     assert 0 == done.returncode, (context, done.stdout, done.stderr)
@@ -278,10 +266,10 @@ def assert_current(inputs: Inputs, context: object) -> None:
     assert "nothing to do: 6 steps are up to date\n" == again.stdout, (context, again.stderr)
 
 
-def test_killed_at_any_moment(inputs: Inputs, record_property: Callable[[str, object], None]) -> None:
-    """Doit, a model, or both are killed: what is published is whole and true, and the next run ends
-    with every result that of the present inputs.
-    """  # fmt: skip
+def test_killed_at_any_moment(
+    inputs: Inputs, record_property: Callable[[str, object], None]
+) -> None:
+    """Doit, a model, or both are killed: what is published is true, and the next run sees to all."""
     repository, chance = inputs.repository, inputs.chance
     counts: Counter[str] = Counter()
     longest = 1.0
@@ -303,13 +291,12 @@ def test_killed_at_any_moment(inputs: Inputs, record_property: Callable[[str, ob
         assert_current(inputs, (number, victim))
     for name, count in sorted(counts.items()):
         record_property(name, count)
-        print(f"{name}: {count} times")
 
 
 def test_an_orphaned_model_dies(inputs: Inputs) -> None:
     """A model that would run for minutes ends with the doit that started it."""
     repository = inputs.repository
-    source = TRAINING.format(token="slow").replace("0.001", "600")
+    source = TRAINING.replace("0.001", "600")
     repository.write("model_definitions/ant/model_modules/training.py", source)
     process = repository.start("train:ant")
     runs = repository.path / "build/runs"
@@ -339,26 +326,34 @@ import time
 import zipfile
 
 
+def say(word):
+    with open(os.environ.get("BUILD_LOG", os.devnull), "a") as log:
+        log.write(word + "\\n")
+
+
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     name = "tiny-1.0-py3-none-any.whl"
+    say("begin")
+    while os.path.exists(os.environ.get("HOLD", "")):
+        time.sleep(0.01)
     with zipfile.ZipFile(os.path.join(wheel_directory, name), "w") as wheel:
         for part in sorted(os.listdir("tiny")):
             time.sleep(0.02)
             wheel.write(f"tiny/{part}")
         about = "tiny-1.0.dist-info"
         wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n")
-        wheel.writestr(
-            f"{about}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
-        )
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
         wheel.writestr(f"{about}/RECORD", "")
+    say("end")
     return name
 """,
     "tiny/__init__.py": "",
 }
 
 USING = """\
-import tiny
 import os
+
+import tiny
 
 
 def train(data_conf, model_conf, **kwargs):
@@ -369,34 +364,76 @@ def train(data_conf, model_conf, **kwargs):
 """
 
 
-def test_killed_while_an_environment_is_built(repository: Repository, tmp_path: Path) -> None:
-    """A build that is cut off is never taken for an environment, even while its uv lives on."""
-    chance = random.Random(SEED)
-    name = repository.add("good-python", "user")
+@pytest.fixture
+def user(repository: Repository) -> Repository:
+    """Return a repository whose one model needs a package of the repository."""
+    repository.add("good-python", "user")
     for path, text in PACKAGE.items():
         repository.write(f"packages/tiny/{path}", text)
-    repository.write(f"model_definitions/{name}/model_modules/requirements.txt", "packages/tiny\n")
-    repository.write(f"model_definitions/{name}/model_modules/training.py", USING)
+    repository.write("model_definitions/user/model_modules/requirements.txt", "packages/tiny\n")
+    repository.write("model_definitions/user/model_modules/training.py", USING)
+    return repository
+
+
+def write_package(repository: Repository, number: int) -> str:
+    """Give the package new content, and return what the model makes of it."""
+    parts = [f"{number}.{part}\n" for part in range(8)]
+    for part, text in enumerate(parts):
+        repository.write(f"packages/tiny/tiny/{part}.txt", text)
+    return "".join(parts)
+
+
+def variables(cache: Path) -> dict[str, str]:
+    """Return the variables for an empty cache and no network."""
+    return {"MODEL_CACHE": str(cache), "UV_OFFLINE": "1"}
+
+
+def assert_built(repository: Repository, expected: str, cache: Path) -> None:
+    """Check the model's result, and that its environment is the only one and nobody's work now."""
+    assert expected == repository.read("build/models/user/train/models/model.txt")
+    assert wait_until(lambda: not processes_of(repository.path, cache))
+    (environment,) = [path for path in (cache / "environments").iterdir() if path.is_dir()]
+    assert (environment / "environment.json").exists()
+    assert [] == list(environment.glob(".source-*"))
+    assert "nothing to do" in repository.doit("train:user", **variables(cache)).stdout
+
+
+def test_killed_while_an_environment_is_built(user: Repository, tmp_path: Path) -> None:
+    """A build that is cut off is never taken for an environment."""
+    chance = random.Random(SEED)
     for number in range(max(5, KILLS // 5)):
         cache = tmp_path / f"cache-{number}"
-        doit = functools.partial(repository.doit, "train:user")
-        variables = {"MODEL_CACHE": str(cache), "UV_OFFLINE": "1"}
-        for part in range(8):
-            repository.write(f"packages/tiny/tiny/{part}.txt", f"{number}.{part}\n")
-        process = repository.start("train:user", **variables)
+        expected = write_package(user, number)
+        process = user.start("train:user", **variables(cache))
         time.sleep(chance.uniform(0, 1.2))
-        VICTIMS[("doit", "both")[number % 2]](process, repository)
+        VICTIMS[("doit", "both")[number % 2]](process, user)
 
-        done = doit(**variables)  # at once: what the killed one has started may still be there
+        done = user.doit("train:user", **variables(cache))  # the killed one's uv may be there still
 
         process.communicate()
         assert 0 == done.returncode, (number, done.stdout, done.stderr)
-        made = repository.read("build/models/user/train/models/model.txt")
-        assert "".join(f"{number}.{part}\n" for part in range(8)) == made
-        assert wait_until(lambda folder=cache: not processes_of(repository.path, folder))  # type: ignore[misc]
-        left = [path.name for path in (cache / "environments").iterdir() if path.is_dir()]
-        assert 1 == len(left), left
-        assert "nothing to do" in doit(**variables).stdout
+        assert_built(user, expected, cache)
+
+
+def test_a_build_waits_for_the_uv_of_one_that_was_killed(user: Repository, tmp_path: Path) -> None:
+    """While a killed run's uv still writes into an environment, nobody else does."""
+    hold, log, cache = tmp_path / "hold", tmp_path / "log", tmp_path / "cache"
+    hold.touch()
+    expected = write_package(user, 0)
+    more = {**variables(cache), "BUILD_LOG": str(log)}
+    first = user.start("train:user", **more, HOLD=str(hold))
+    assert wait_until(log.exists)
+    kill(first.pid)
+    second = user.start("train:user", **more)
+    wait_until(lambda: log.read_text().count("begin") > 1, seconds=2)
+    hold.unlink()
+
+    said = second.communicate(timeout=PATIENCE_SECONDS)[0]
+
+    first.communicate()
+    assert 0 == second.returncode, said
+    assert ["begin", "end"] * 2 == log.read_text().split()
+    assert_built(user, expected, cache)
 
 
 def test_two_at_once(inputs: Inputs, tmp_path: Path) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.fingerprint import COARSE_TICK_NS, SECOND_NS, Files, Seen, canonical
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
