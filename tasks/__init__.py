@@ -3,8 +3,8 @@
 A module imports only from those before it in this list (tests/test_ladder.py holds it to that):
 
 errors, model, positions, validate, fingerprint, sources, datasets, discover, plan, processes,
-records, state, environments (interpreters, locks, build), explain, metrics, launch, execute,
-wording, report, generators, commands
+records, state, environments (interpreters, requirements, uv, resolve, locks, build), explain,
+metrics, launch, execute, wording, report, generators, commands
 
 `runtime/` is executed inside a model's own environment; it imports nothing from here and nothing
 from here imports it.  `launch` speaks to it through two JSON files.

@@ -123,6 +123,11 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
 
+def _end_with_the_reader() -> None:
+    """End without a word when nobody reads on, as in `doit list | head`."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
 class ListModels(DoitList):
     """`doit list`: the models, their state and what they last measured."""
 
@@ -132,6 +137,7 @@ class ListModels(DoitList):
 
     def execute(self, params: Any, args: list[str]) -> int:
         """Note which form was asked for."""
+        _end_with_the_reader()
         self._json = params["json"]
         of_doit = args or any(params[n] for n in ("subtasks", "status", "list_deps", "template"))
         generators.Options.kinds = None if of_doit else frozenset()
@@ -213,6 +219,7 @@ class _ModelCommand(DoitCmdBase):
 
     def execute(self, params: Any, args: list[str]) -> int:
         """Have doit load no tasks: the models say it all."""
+        _end_with_the_reader()
         generators.Options.kinds = frozenset()
         return int(super().execute(params, args))
 

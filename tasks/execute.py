@@ -312,7 +312,7 @@ def _with_evidence(error: UserError, run: Run, step: Step) -> UserError:
 def _unwritable(step: Step, error: OSError) -> UserError:
     return UserError(
         f"The {step.name} step of model `{step.model.name}` cannot be carried out here",
-        ("file", error.filename or "unknown"),
+        *([("file", error.filename)] if error.filename else []),
         ("reason", error.strerror or error),
         hint="see that the disk has room and that `build/` can be written to",
     )

@@ -63,7 +63,8 @@ def _packages(step: Step, record: Record | None, state: State) -> list[str]:
     environment: Environment | None = build.find(step.model, state)
     if record is None or environment is None or environment.lock is None:
         return []
-    before = {locks.normal(k): v for k, v in record.run["environment"]["packages"].items()}
+    recorded = record.run["environment"]["packages"]
+    before = {locks.normal(k): v for k, v in recorded.items() if " from " not in v}
     now = {locks.normal(name): version for name, version in _PIN.findall(environment.lock.pins)}
     return [
         f"package {name} changed from {before[name]} to {now[name]}"

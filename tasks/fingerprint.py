@@ -71,8 +71,9 @@ class Files:
 
     def forget(self, paths: Iterable[str]) -> None:
         """Look at these files again when they are next asked for: a step has just made them."""
+        gone = list(paths)  # working them out may look at files, for which the lock must be free
         with self._lock:
-            for path in paths:
+            for path in gone:
                 self._current.pop(path, None)
 
     def _look(self, path: str, kind: str = "", make: Callable[[bytes], str] | None = None) -> Seen:

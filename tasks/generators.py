@@ -206,12 +206,9 @@ def _environment(model: Model, activity: Activity) -> dict[str, Any]:
 
 def _lock(model: Model, activity: Activity) -> dict[str, Any]:
     _refuse_broken(model)
-    state = open_state()
-    requirements = locks.requirements_of(model, state.files)
-    if requirements.empty:
-        return {"state": "ran", "message": "no requirements to lock"}
     activity.say("lock")
-    locks.make_lock(model, requirements, state, say=activity.tell, upgrade=True)
+    if not locks.make_lock(model, open_state(), say=activity.tell, upgrade=True):
+        return {"state": "ran", "message": "no requirements to lock"}
     return {"state": "ran", "folder": locks.lock_path(model)}
 
 

@@ -28,13 +28,17 @@ RUNTIME_FORMAT = 1
 _NO_DATA = Dataset("", "", {})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Step:
     """One step of one model on one dataset: what doit calls a task."""
 
     model: Model
     name: str
     dataset_name: str = DEFAULT_DATASET
+
+    def __repr__(self) -> str:
+        """Show the task's name: doit prints it."""
+        return f"Step({self.task})"
 
     @property
     def variant(self) -> str:
@@ -154,8 +158,9 @@ def find_model(word: str, models: Sequence[Model]) -> Model:
         return found[0]
     if found:
         raise _ambiguous(word, found)
-    known = [value for model in models for value in (model.name, model.title)]
-    hint = did_you_mean(word, known) or "`doit list` shows the models"
+    names, titles = ([getattr(model, of) for model in models] for of in ("name", "title"))
+    hint = did_you_mean(word, names) or did_you_mean(word, titles)
+    hint = hint or "`doit list` shows the models"
     raise UserError(f"There is no model `{word}`", hint=hint)
 
 

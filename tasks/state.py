@@ -116,10 +116,13 @@ class State:
 
     def remove(self, name: str | None) -> None:
         """Delete one task's row, or with None all of them."""
-        if name is None:
-            self._do("delete from task")
-        else:
-            self._do("delete from task where name = ?", name)
+        try:
+            if name is None:
+                self._do("delete from task")
+            else:
+                self._do("delete from task where name = ?", name)
+        except sqlite3.Error as error:
+            _warn(f"cannot save {self.path}: {error}")
 
     def recall(self, key: str) -> str | None:
         """Return what was remembered under a key."""

@@ -2,42 +2,207 @@
 
 from __future__ import annotations
 
+import hashlib
+import http.server
+import os
 import re
 import shutil
-import subprocess
+import socket
+import threading
+import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+from assertions import GALLERY, assert_works, configure, overlay, results, told
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
 
     from tests.conftest import Repository
 
-GALLERY = Path(__file__).parent / "gallery"
 FAULTS = sorted(path.parent.name for path in GALLERY.glob("*/fault.txt"))
 FAILED = 2  # doit's exit status where a step failed and another one could not run for it
 LOG_BYTES = 10_000_000
-WAIT_SECONDS = 60
+MEMORY_KB = 200_000
 
 
-def overlay(repository: Repository, gallery: str, name: str) -> None:
-    """Put a model of the gallery, its modules alone or with more, over one of the repository's."""
-    target = repository.path / "model_definitions" / name
-    shutil.rmtree(target / "model_modules", ignore_errors=True)
-    shutil.copytree(GALLERY / gallery, target, dirs_exist_ok=True)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_told_and_mended(repository: Repository, fault: str) -> None:
+    """A fault is told in these words, the earlier result stands, and all is well once mended."""
+    repository.add("good-python", fault)
+    assert_works(repository, fault, "20.0")
+    before = results(repository)
+    overlay(repository, fault, fault)
+
+    done = repository.doit()
+
+    message = told(repository, done)
+    assert message == (GALLERY / fault / "fault.txt").read_text().rstrip("\n")
+    assert done.returncode == FAILED
+    assert done.stderr == ""
+    failed = message.partition(":")[0]
+    standing = [f"{fault}/{step}" for step in ("train", "evaluate") if failed in ("train", step)]
+    after = results(repository)
+    assert [after[step] for step in standing] == [before[step] for step in standing]
+
+    overlay(repository, "good-python", fault)
+    configure(repository, fault, factor=3)
+    assert_works(repository, fault, "30.0")
 
 
-def told(repository: Repository, done: subprocess.CompletedProcess[str]) -> str:
-    """Return what a run said of its first failure, less times, places and markers below code."""
-    text = done.stdout.replace(str(repository.path), "REPOSITORY")
-    text = re.sub(r"(?m)^[ ~^]+\n", lambda match: "" if match[0].strip() else match[0], text)
-    found = re.search(r"(?ms)^\S+ FAILED .*?(?=\n\nstep|\n\S+ (?:started|ok))", text)
-    assert found, done.stdout + done.stderr
-    return re.sub(r"(FAILED) .*", r"\1", found[0], count=1)
+def test_status_of_a_model_that_exits_is_told(repository: Repository) -> None:
+    """A training that ends itself with a status of its own has no result."""
+    name = repository.add("os-exits-in-train")
+    configure(repository, name, status=3)
+
+    done = repository.doit(f"train:{name}")
+
+    assert "ended without a result: it exited with status 3\n" in done.stdout
+    assert done.returncode == 1
+    assert results(repository) == {}
 
 
-def mend(repository: Repository, name: str, factor: int) -> None:
-    """Make a model a good one again, with another factor than before."""
-    overlay(repository, "good-python", name)
-    repository.write(
-        f"model_definitions/{name}/config.json", {"hyperParameters": {"factor": factor}}
-    )
+def test_flood_of_output_is_bounded(repository: Repository) -> None:
+    """Of 200 MB of output the log keeps the beginning and the end, and memory stays flat."""
+    name = repository.add("prints-a-lot")
+    process, peak = repository.start(), 0
+
+    while process.poll() is None:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        peak = max(peak, *map(int, re.findall(r"VmHWM:\s+(\d+)", status)), 0)
+        time.sleep(0.01)
+    output, _ = process.communicate()
+
+    log = (repository.path / f"build/models/{name}/train/run.log").read_bytes()
+    assert process.returncode == 0, output
+    assert LOG_BYTES <= len(log) <= LOG_BYTES * 1.01
+    assert log.startswith(b"xxx")
+    assert b" bytes left out ..." in log
+    assert log.endswith(b"x\nthe last line\n")
+    assert 0 < peak < MEMORY_KB
+
+
+def test_strings_that_are_numbers_are_metrics(repository: Repository) -> None:
+    """Numbers written as strings count as numbers, and what is none is kept apart."""
+    name = repository.add("string-metrics")
+
+    done = repository.doit()
+
+    assert done.returncode == 0
+    assert repository.json(f"build/models/{name}/evaluate/metrics.json") == {
+        "format": 1,
+        "metrics": {"accuracy": 0.73, "share": 95.0},
+        "other": {"note": "good", "range": "(0.1, 0.2)"},
+    }
+
+
+def test_metrics_of_training_are_not_those_of_evaluation(repository: Repository) -> None:
+    """An evaluation that writes nothing does not pass with what training wrote."""
+    name = repository.add("no-metrics")
+    text = 'def train(data_conf, model_conf):\n    open("models/metrics.json", "w").write("{}")\n'
+    repository.write(f"model_definitions/{name}/model_modules/training.py", text)
+
+    done = repository.doit()
+
+    assert f"The evaluation of model `{name}` left no metrics\n" in done.stdout
+    assert done.returncode == FAILED
+
+
+def download(repository: Repository, url: str, content: bytes) -> str:
+    """Add a model whose data is to be fetched, and return its name."""
+    name = repository.add("missing-data-file", "downloads")
+    digest = hashlib.sha256(content).hexdigest()
+    conf = {"data_path": url, "sha256": digest}
+    repository.write(f"model_definitions/{name}/datasets/train.json", conf)
+    return name
+
+
+@contextmanager
+def served(content: bytes) -> Iterator[tuple[str, list[str]]]:
+    """Serve bytes on a port of this machine; yield the address and the paths asked for."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+def closed_address() -> str:
+    """Return an address of this machine where nobody answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_data_out_of_reach_can_come_from_a_folder(repository: Repository) -> None:
+    """Without a network the message says the way out, and the way out works."""
+    content = os.urandom(100)
+    address = closed_address()
+    name = download(repository, f"{address}/rows.csv", content)
+
+    done = repository.doit(f"train:{name}")
+
+    conf = f"model_definitions/{name}/datasets/train.json"
+    assert told(repository, done).replace(address, "ADDRESS").splitlines() == [
+        "train:downloads FAILED",
+        f"  `{conf}` names a data file that cannot be fetched",
+        "    url     ADDRESS/rows.csv",
+        "    reason  [Errno 111] Connection refused",
+        "",
+        "  hint: put `rows.csv` into a folder and name the folder in `DATASET_MIRROR`",
+    ]
+    mirror = repository.path / "mirror"
+    mirror.mkdir()
+    (mirror / "rows.csv").write_bytes(b"others")
+    wrong = repository.doit(f"train:{name}", DATASET_MIRROR=str(mirror))
+    assert wrong.returncode == 1
+    assert f"expected  sha256 {hashlib.sha256(content).hexdigest()}" in wrong.stdout
+    assert f"found     sha256 {hashlib.sha256(b'others').hexdigest()}" in wrong.stdout
+    (mirror / "rows.csv").write_bytes(content)
+    right = repository.doit(f"train:{name}", DATASET_MIRROR=str(mirror))
+    assert right.returncode == 0, right.stdout
+    made = repository.path / f"build/models/{name}/train/models/model.txt"
+    assert made.read_bytes() == content
+
+
+def test_data_is_fetched_once(repository: Repository) -> None:
+    """A download is checked and kept: the server is asked once, and not missed afterwards."""
+    content = os.urandom(3_000_000)
+    with served(content) as (address, asked):
+        name = download(repository, f"{address}/data/rows.csv", content)
+        first = repository.doit(f"train:{name}")
+    shutil.rmtree(repository.path / "build")
+    second = repository.doit(f"train:{name}")
+
+    assert first.returncode == 0, first.stdout
+    assert second.returncode == 0, second.stdout
+    assert asked == ["/data/rows.csv"]
+
+
+def test_download_with_another_checksum_is_not_kept(repository: Repository) -> None:
+    """A wrong download is refused with both digests, and fetched again the next time."""
+    content = os.urandom(100)
+    with served(content[::-1]) as (address, asked):
+        name = download(repository, f"{address}/rows.csv", content)
+        done = [repository.doit(f"train:{name}") for _ in range(2)]
+
+    assert [one.returncode for one in done] == [1, 1]
+    assert f"expected  sha256 {hashlib.sha256(content).hexdigest()}" in done[1].stdout
+    assert f"found     sha256 {hashlib.sha256(content[::-1]).hexdigest()}" in done[1].stdout
+    assert asked == ["/rows.csv", "/rows.csv"]

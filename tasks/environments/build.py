@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
+import glob
 import json
 import os
+import re
 import shutil
 import subprocess
 import uuid
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.datasets import cache_folder
-from tasks.environments import locks
+from tasks.environments import locks, uv
+from tasks.environments.requirements import package_digest, package_files, read
 from tasks.errors import UserError
 from tasks.fingerprint import Files, canonical
 from tasks.records import write_json
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tasks.environments.interpreters import Interpreter
-    from tasks.environments.locks import Lock, Requirements
+    from tasks.environments.locks import Lock
+    from tasks.environments.requirements import Package, Requirements
     from tasks.model import Model
     from tasks.state import State
 
@@ -58,7 +62,8 @@ class Environment:
     @property
     def built(self) -> bool:
         """Whether it is there, whole: its description is written before it gets its name."""
-        return os.path.exists(os.path.join(self.folder, DESCRIPTION))
+        description = os.path.join(self.folder, DESCRIPTION)
+        return os.path.exists(description) and os.path.exists(self.python)
 
     def packages(self) -> dict[str, str]:
         """Return the versions of the packages inside, by name."""
@@ -72,135 +77,189 @@ def find(model: Model, state: State) -> Environment | None:
     Nothing is run or built but a look at the interpreters that are new.  Raises UserError where
     the requirements cannot be read.
     """
-    requirements = locks.requirements_of(model, state.files)
-    lock = None
-    if not requirements.empty:
-        lock = locks.read_lock(model, state.files)
-        if lock is None or lock.requirements != locks.wanted(requirements, state.files):
-            return None
+    requirements = read(model, state.files)
+    lock = None if requirements.empty else locks.fitting(model, requirements, state.files)
+    if lock is None and not requirements.empty:
+        return None
     interpreter = locks.choose(lock, requirements, state)
     if interpreter is None:
         return None
     identity = {"python": interpreter.description}
     if lock:
         identity["lock"] = lock.digest
-    for folder in requirements.packages:
-        identity[f"package {folder}"] = locks.package_digest(folder, state.files)
+    for package in requirements.packages:
+        identity[f"package {package.path}"] = package_digest(package.path, state.files)
     return Environment(model, requirements, lock, interpreter, identity)
 
 
 def ensure(model: Model, state: State, say: Callable[[str], None]) -> Environment:
     """Return a model's environment, locked and built, doing what is missing.
 
-    Raises UserError where requirements cannot be resolved or installed, or no Python fits.
+    Its files are looked at anew.  Raises UserError where requirements cannot be resolved or
+    installed, or no Python fits.
     """
+    state.files.forget(_read_files(model, state))
+    requirements = read(model, state.files)
+    if not requirements.empty and not locks.fitting(model, requirements, state.files):
+        locks.make_lock(model, state, say=say, upgrade=False)
     environment = find(model, state)
     if environment is None:
-        requirements = locks.requirements_of(model, state.files)
-        if not requirements.empty:
-            with _held(locks.lock_path(model)):
-                if find(model, state) is None:
-                    locks.make_lock(model, requirements, state, say=say, upgrade=False)
-        environment = find(model, state)
-    if environment is None:
-        raise locks.no_python(model, _needed(model, state), state)
+        lock = locks.read_lock(model, state.files)
+        raise locks.no_python(model, lock, requirements, state)
     if not environment.built:
         _build(environment, say)
     return environment
 
 
-def _needed(model: Model, state: State) -> str:
-    lock = locks.read_lock(model, state.files)
-    python = locks.requirements_of(model, state.files).python
-    return f"{python} and its lock {lock.bound}" if lock else python
-
-
-@contextlib.contextmanager
-def _held(name: str) -> Iterator[None]:
-    """Hold a lock that another process on this repository would wait for."""
-    os.makedirs("build/held", exist_ok=True)
-    with open(f"build/held/{name.replace('/', '--')}", "w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _read_files(model: Model, state: State) -> Iterator[str]:
+    """Yield the files that decide a model's environment."""
+    requirements = read(model, state.files)
+    yield from requirements.files
+    yield locks.lock_path(model)
+    for package in requirements.packages:
+        for name in package_files(package.path):
+            yield f"{package.path}/{name}".rstrip("/")
 
 
 def _build(environment: Environment, say: Callable[[str], None]) -> None:
     """Build in a temporary folder beside the final one, then rename; others wait meanwhile."""
     folder = environment.folder
-    os.makedirs(os.path.dirname(folder), exist_ok=True)
-    with open(f"{folder}.held", "w", encoding="utf-8") as held:
-        say("waiting for another build of the same environment")
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if environment.built:
+    try:
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        with open(f"{folder}.held", "w", encoding="utf-8") as held:
+            say("waiting for another build of the same environment")
+            fcntl.flock(held, fcntl.LOCK_EX)
+            if not environment.built:
+                _build_alone(environment, say)
+    except OSError as error:
+        raise UserError(
+            f"The environment of model `{environment.model.name}` cannot be built",
+            ("folder", folder),
+            ("reason", error),
+            hint="`MODEL_CACHE` names another folder for environments and data",
+        ) from error
+
+
+def _build_alone(environment: Environment, say: Callable[[str], None]) -> None:
+    """Build, while nobody else does.
+
+    What lies at either place was left by a build that was killed.  Its uv may have outlived it and
+    still write, so the temporary folder has a name of its own each time.
+    """
+    folder = environment.folder
+    for left in (folder, *glob.glob(f"{glob.escape(folder)}.making-*")):
+        shutil.rmtree(left, ignore_errors=True)
+    making = f"{folder}.making-{uuid.uuid4().hex}"
+    try:
+        _install(environment, making, say)
+        _sync(making)
+        os.rename(making, folder)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def _sync(folder: str) -> None:
+    """Make all that was written there reach the disk: its name must not get there first."""
+    with contextlib.suppress(OSError):
+        if subprocess.run(["sync", "-f", folder], check=False).returncode == 0:
             return
-        # What lies at either place was left by a build that was killed: nobody else is here.
-        making = f"{folder}.making"
-        for left in (making, folder):
-            shutil.rmtree(left, ignore_errors=True)
-        try:
-            _install(environment, making, functools.partial(_uv, environment, held), say)
-            os.rename(making, folder)
-        except OSError as error:
-            raise UserError(
-                f"The environment of model `{environment.model.name}` cannot be built",
-                ("folder", folder),
-                ("reason", error),
-                hint="`MODEL_CACHE` names another folder for environments and data",
-            ) from error
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
+    os.sync()
 
 
-def _install(
-    environment: Environment, folder: str, uv: Callable[..., str], say: Callable[[str], None]
-) -> None:
+def _install(environment: Environment, folder: str, say: Callable[[str], None]) -> None:
     interpreter, lock = environment.interpreter, environment.lock
     say(f"making an environment with Python {interpreter.version}")
-    uv("venv", "--relocatable", "--no-project", "--python", interpreter.path, folder)
-    python = os.path.join(folder, "bin", "python")
-    pip = ("pip", "install", "--python", python, "--no-deps")
-    if lock and lock.pins:
-        say(f"installing {lock.pins.count('==')} packages")
-        pins = os.path.join(folder, "lock.txt")
-        with open(pins, "w", encoding="utf-8") as file:
-            file.write(lock.pins + "\n")
-        uv(*pip, "--require-hashes", "--requirement", pins)
+    options = ("--relocatable", "--no-project", "--python", interpreter.path)
+    answer = uv.run("venv", *options, folder)
+    if not answer.ok:
+        raise _failed(environment, answer, None)
+    if lock:
+        _install_pins(environment, lock.pins, folder, say)
+    packages = _installed(folder)
     for package in environment.requirements.packages:
-        say(f"installing {package}")
-        copy = os.path.join(folder, f".source-{uuid.uuid4().hex}")
-        shutil.copytree(package, copy, ignore=shutil.ignore_patterns(*_NOT_COPIED))
-        if locks.package_digest(copy, Files()) != environment.identity[f"package {package}"]:
-            raise UserError(
-                f"Package `{package}` changed while an environment was made of it",
-                hint="run `doit` again",
-            )
-        uv(*pip, copy)
-        shutil.rmtree(copy)
-    listed = json.loads(uv("pip", "list", "--python", python, "--format", "json"))
-    packages = {item["name"]: item["version"] for item in listed}
+        say(f"installing {package.path}")
+        _install_package(environment, package, folder)
+        now = _installed(folder)
+        packages |= {name: f"{now[name]} from {package.path}" for name in now.keys() - packages}
     description = {"format": FORMAT, **environment.identity, "packages": packages}
     write_json(os.path.join(folder, DESCRIPTION), description)
 
 
-_NOT_COPIED = ("__pycache__", "build", "dist", "*.egg-info", ".git", ".venv")
+def _install_pins(
+    environment: Environment, pins: str, folder: str, say: Callable[[str], None]
+) -> None:
+    """Install what is locked: by hash, or by the commit where it comes from a Git repository."""
+    entries = re.split(r"\n(?=\S)", pins) if pins else []
+    commits = [entry for entry in entries if re.search(r"\bgit\+\S+@[0-9a-f]{40}", entry)]
+    hashed = [entry for entry in entries if entry not in commits]
+    say(f"installing {len(entries)} packages")
+    for chosen, options in ((hashed, ["--require-hashes"]), (commits, [])):
+        if chosen:
+            _pip_install(environment, folder, chosen, *options)
 
 
-def _uv(environment: Environment, held: IO[str], *arguments: str) -> str:
-    """Run uv and return what it prints.  Raises UserError with what it says went wrong.
+def _install_package(environment: Environment, package: Package, folder: str) -> None:
+    """Install a package of this repository from a copy, so that its build leaves nothing behind.
 
-    It holds the lock with us: where we are killed and it lives on, others wait for it as well.
+    Raises UserError where the copy is not what the environment is named for.
     """
-    command = [locks.uv(), *arguments]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=locks.uv_variables(),
-        pass_fds=[held.fileno()],
-    )  # fmt: skip
-    if done.returncode:
+    copy = os.path.join(folder, ".source", os.path.basename(package.path))
+    for name in package_files(package.path):
+        target = os.path.join(copy, name).rstrip("/")
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.copy2(os.path.join(package.path, name).rstrip("/"), target)
+    if package_digest(copy, Files()) != environment.identity[f"package {package.path}"]:
         raise UserError(
-            f"The environment of model `{environment.model.name}` cannot be built",
-            ("command", f"uv {' '.join(arguments[:2])}"),
-            ("file", environment.requirements.path or "no requirements.txt"),
-            ("uv says", done.stderr.strip()),
-            hint=f"`doit lock:{environment.model.name}` resolves the requirements anew",
+            f"Package `{package.path}` changed while it was installed", hint="run `doit` again"
         )
-    return done.stdout
+    options = ["--no-sources"]
+    if environment.lock and environment.lock.build_pins:
+        constraints = os.path.join(folder, "build.txt")
+        Path(constraints).write_text(environment.lock.build_pins, encoding="utf-8")
+        options += ["--build-constraints", constraints, "--require-build-hashes"]
+    _pip_install(environment, folder, [package.requirement(copy)], *options, package=package)
+    shutil.rmtree(os.path.join(folder, ".source"))
+
+
+def _pip_install(
+    environment: Environment,
+    folder: str,
+    entries: list[str],
+    *options: str,
+    package: Package | None = None,
+) -> None:
+    """Install entries as they are, from uv's cache if all is there: that needs no index."""
+    path = os.path.join(folder, "requirements.txt")
+    lines = [*environment.requirements.options, *entries, ""]
+    Path(path).write_text("\n".join(lines), encoding="utf-8")
+    python = os.path.join(folder, "bin", "python")
+    command = ("pip", "install", "--python", python, "--no-deps", *options, "--requirement", path)
+    if uv.run("--offline", *command).ok:
+        return
+    answer = uv.run(*command)
+    if not answer.ok:
+        raise _failed(environment, answer, package)
+
+
+def _installed(folder: str) -> dict[str, str]:
+    """Return the versions of what is installed, by name."""
+    found = glob.glob(f"{glob.escape(folder)}/lib/python3*/site-packages/*.dist-info")
+    names = (os.path.basename(path).removesuffix(".dist-info").partition("-") for path in found)
+    return {locks.normal(name): version for name, _, version in sorted(names)}
+
+
+def _failed(environment: Environment, answer: uv.Answer, package: Package | None) -> UserError:
+    """Return the error for an environment that uv could not build, with what uv says."""
+    model, lock, explanation = environment.model, environment.lock, answer.explanation
+    hint = f"`doit lock:{model.name}` resolves the requirements anew"
+    if package:
+        explanation = re.sub(r"(file://)?/\S+/\.source/[^\s/`]+", package.path, explanation)
+        hint = f"see that `{package.path}` can be built, and names all that its build needs"
+    return UserError(
+        f"The environment of model `{model.name}` cannot be built",
+        ("file", environment.requirements.path or "no requirements.txt"),
+        *([("package", package.path)] if package else []),
+        *([("lock", lock.path)] if lock else []),
+        ("uv says", explanation),
+        hint=uv.UNREACHABLE_HINT if answer.unreachable else hint,
+    )

@@ -81,7 +81,8 @@ def _installed(state: State, path: str) -> tuple[Interpreter, ...]:
 def _candidates(path: str) -> Iterator[str]:
     """Yield the real paths of what may be interpreters, each once."""
     names = [f"python3.{minor}" for minor in reversed(MINORS)] + ["python3"]
-    folders = [*path.split(os.pathsep), *os.environ.get("UV_PYTHON_SEARCH_PATH", "").split(os.pathsep)]
+    searched = os.environ.get("UV_PYTHON_SEARCH_PATH", "")
+    folders = f"{path}{os.pathsep}{searched}".split(os.pathsep)
     folders += [str(folder / "bin") for top in _version_managers() for folder in _below(top)]
     folders.append(os.path.dirname(os.path.realpath(sys.executable)))
     seen = set()
@@ -142,6 +143,7 @@ def _ask(path: str) -> str:
     return done.stdout.strip()
 
 
+@functools.cache
 def specifier(text: str) -> SpecifierSet:
     """Return what a `"python"` key allows: `3.11` means any 3.11, the rest is PEP 440.
 

@@ -100,10 +100,8 @@ def read(model: Model, files: Files) -> Requirements:
     )
 
 
-def _entries(
-    path: str, kind: str, files: Files, seen: list[str]
-) -> Iterator[tuple[str, str, str]]:
-    """Yield each entry's kind and text, and the file that it stands in; others are read in place."""
+def _entries(path: str, kind: str, files: Files, seen: list[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield each entry's kind, text and file; what a file includes is read in its place."""
     if path in seen:
         return
     seen.append(path)
@@ -163,15 +161,16 @@ def package_files(path: str) -> list[str]:
     """Return the files of a package, relative to it: what a build by hand leaves is not one."""
     if os.path.isfile(path):
         return [""]
-    found, entered = [], set()
+    found: list[str] = []
+    entered = set()
     for top, folders, names in os.walk(path, followlinks=True):
-        entered.add(os.path.realpath(top))
+        here = os.stat(top)
+        if (here.st_dev, here.st_ino) in entered:  # a link that leads back
+            folders.clear()
+            continue
+        entered.add((here.st_dev, here.st_ino))
         left_out = _NEVER_SOURCE | (_BUILT if top == path else set())
-        folders[:] = [
-            name for name in folders
-            if name not in left_out and not name.endswith(".egg-info")
-            and os.path.realpath(f"{top}/{name}") not in entered
-        ]  # fmt: skip
+        folders[:] = [f for f in folders if f not in left_out and not f.endswith(".egg-info")]
         found += [f"{top}/{name}"[len(path) + 1 :] for name in names if not name.endswith(".pyc")]
     return sorted(found)
 
@@ -185,9 +184,7 @@ def package_digest(path: str, files: Files) -> str:
 def wanted(requirements: Requirements, files: Files) -> str:
     """Return the digest of what a lock answers: it is out of date when this changes."""
     descriptions = {
-        package.path: {
-            path: files.digest(path) for path in _descriptions(package.path)
-        }
+        package.path: {path: files.digest(path) for path in _descriptions(package.path)}
         for package in requirements.packages
     }
     parts = [

@@ -5,10 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from tasks.model import Model
+from typing import NamedTuple
 
 # How packages are reached (indexes, certificates, caches) is the user's own affair.  What changes
 # which packages are installed stands in the model's files, so that a lock is the same everywhere.
@@ -43,7 +40,7 @@ class Answer(NamedTuple):
 def run(*arguments: str) -> Answer:
     """Run uv to its end."""
     done = subprocess.run(
-        [path(), "--no-progress", "--color=never", *arguments], stdin=subprocess.DEVNULL,
+        [path(), "--quiet", "--color=never", *arguments], stdin=subprocess.DEVNULL,
         capture_output=True, text=True, check=False, env=variables(),
     )  # fmt: skip
     return Answer(done.returncode == 0, done.stderr.strip())
@@ -62,10 +59,3 @@ def variables() -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if key not in _DROPPED}
     # A folder of this repository has no hash; for all else hashes are asked for in the command.
     return {**kept, "UV_REQUIRE_HASHES": "0", "GIT_TERMINAL_PROMPT": "0"}
-
-
-def way_out(answer: Answer, model: Model) -> str:
-    """Return the hint for an environment that could not be built."""
-    if answer.unreachable:
-        return UNREACHABLE_HINT
-    return f"`doit lock:{model.name}` resolves the requirements anew"
