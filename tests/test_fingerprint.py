@@ -177,3 +177,14 @@ def test_seen_is_a_row() -> None:
     expected = ("size", "mtime_ns", "ctime_ns", "inode", "hashed_ns", "digest", "kind", "note")
 
     assert expected == Seen._fields
+
+
+def test_forget_may_look_at_files_to_know_what_to_forget(tmp_path: Path) -> None:
+    """A generator of paths that itself asks for digests does not wait for ever."""
+    path = tmp_path / "data"
+    path.write_bytes(b"abc")
+    files = Files()
+
+    files.forget(str(path) for _ in [files.digest(str(path))])
+
+    assert digest_of(b"abc") == files.digest(str(path))
