@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shlex
 import statistics
 import subprocess
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 RUNNER = Path(__file__).resolve().parent.parent
 SHARED_DATA = "data/shared.csv"
 STEPS = ("train", "evaluate")
+REQUIREMENTS = "jsonschema\nnox\nrich\n"  # what the runner itself needs, so it is at hand
 
 _MODULES = {
     "__init__": '"""A model of a benchmark."""\n',
@@ -88,8 +90,12 @@ def doit(*words: str) -> list[str]:
 
 
 def variables(folder: Path) -> dict[str, str]:
-    """Return the variables for a run: a cache inside the folder, nothing of the user's for doit."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DOIT_", "MODEL_", "MAKE"))}
+    """Return the variables for a run: a cache inside the folder, and tools as they come.
+
+    PYTHONDONTWRITEBYTECODE, for one, would have every command compile the build system anew.
+    """
+    dropped = ("DOIT_", "MODEL_", "MAKE", "PYTHON")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return {**kept, "MODEL_CACHE": str(folder / "cache"), "NO_COLOR": "1"}
 
 
@@ -171,9 +177,15 @@ def sample_row(name: str, samples: Sequence[Sample], base: Sequence[Sample]) -> 
     """
     cpu = statistics.median(sample.cpu for sample in samples)
     ratio = cpu / statistics.median(sample.cpu for sample in base)
-    peak = max(sample.peak_mb for sample in samples)
     median, least = milliseconds(sample.seconds for sample in samples)
-    return name, median, least, f"{1000 * cpu:.0f}", f"{peak:.0f}", f"{ratio:.2f}"
+    return name, median, least, f"{1000 * cpu:.0f}", _peak(samples), f"{ratio:.2f}"
+
+
+def _peak(samples: Sequence[Sample]) -> str:
+    """Return the most memory; one that stayed below this process, its parent, cannot be told."""
+    peak = max(sample.peak_mb for sample in samples)
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return f"{peak:.0f}" if peak > own + 1 else f"< {own:.0f}"
 
 
 def print_race(title: str, contenders: Sequence[Contender], rounds: int) -> list[list[Sample]]:

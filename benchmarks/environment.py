@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common import (
+    REQUIREMENTS,
     RUNNER,
     Contender,
     milliseconds,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from tasks.model import Model
 
 TARGET_MS = 1.0
-REQUIREMENTS = "jsonschema\nnox\nrich\n"  # what the runner itself needs, so it is at hand
 SETTLE_SECONDS = 0.1  # a digest taken in the tick of the write is not believed in the next run
 STATE = "build/state.db"
 

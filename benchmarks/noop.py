@@ -1,7 +1,8 @@
 """How long nothing takes: a repository of N models where all is up to date, against other tools.
 
 The same graph, two steps a model and about eight inputs a step, is given to plain doit, ninja and
-make.  Then every input is touched, and one is edited.
+make.  Then every input is touched, and one is edited.  With `--locked` each model has requirements
+and a lock (made once, so the package index is asked for it), two inputs more.
 
     python benchmarks/noop.py --models 1000
 """
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common import (
+    REQUIREMENTS,
     SAMPLE_HEADS,
     STEPS,
     Contender,
@@ -42,6 +44,8 @@ from common import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+PLACE = "model_definitions/{}"
+LOCK = "envs/locks/{}.txt"
 SETTLE_SECONDS = 0.1  # a digest taken in the tick of the write is not believed in the next run
 
 PLAIN_DODO = """
@@ -68,6 +72,7 @@ def step(model, name, sources, *more):
             f"{folder}/config.json",
             f"{folder}/datasets/{name}.json",
             "data/shared.csv",
+            *(path.format(model) for path in MORE),
             *more,
         ],
         "targets": [f"out/plain/{model}.{name}"],
@@ -115,7 +120,7 @@ def main() -> None:
     """Measure and print."""
     options = _options()
     with _folder(options.at) as folder:
-        files = _prepare(folder, options.models)
+        files = _prepare(folder, options.models, locked=options.locked)
         _compare(folder, options.rounds)
         _commands(folder, options.rounds)
         _touch(folder, files, options.rounds)
@@ -127,6 +132,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--models", type=int, default=1000, help="default: 1000")
     parser.add_argument("--rounds", type=int, default=7, help="of each comparison, default: 7")
+    parser.add_argument("--locked", action="store_true", help="models with requirements")
     parser.add_argument("--at", type=Path, help="make the repository here and leave it")
     return parser.parse_args()
 
@@ -141,15 +147,18 @@ def _folder(chosen: Path | None) -> Iterator[Path]:
             yield Path(folder)
 
 
-def _prepare(folder: Path, models: int) -> list[str]:
+def _prepare(folder: Path, models: int, *, locked: bool) -> list[str]:
     """Write the repository and the other tools' files, and build all of it once with each."""
     shutil.rmtree(folder / "model_definitions", ignore_errors=True)
     files = write_repository(folder, models)
+    if locked:
+        files += _lock(folder, models)
     for tool in ("plain", "ninja", "make"):
         (folder / "out" / tool).mkdir(parents=True, exist_ok=True)
-    (folder / "plain.py").write_text(PLAIN_DODO, encoding="utf-8")
-    (folder / "build.ninja").write_text(_ninja(models), encoding="utf-8")
-    (folder / "Makefile").write_text(_makefile(models), encoding="utf-8")
+    more = [f"{PLACE}/model_modules/requirements.txt", LOCK] if locked else []
+    (folder / "plain.py").write_text(PLAIN_DODO.replace("MORE", repr(more)), encoding="utf-8")
+    (folder / "build.ninja").write_text(_ninja(models, more), encoding="utf-8")
+    (folder / "Makefile").write_text(_makefile(models, more), encoding="utf-8")
     time.sleep(SETTLE_SECONDS)
     print(f"{models} models, {2 * models} steps, {len(files)} files\n", flush=True)
     began = time.monotonic()
@@ -161,6 +170,21 @@ def _prepare(folder: Path, models: int) -> list[str]:
         contender.run()
     progress("")
     return files
+
+
+def _lock(folder: Path, models: int) -> list[str]:
+    """Give every model the same requirements, and the lock that one of them gets."""
+    names = [model_name(number) for number in range(models)]
+    wanted = [f"{PLACE}/model_modules/requirements.txt".format(name) for name in names]
+    locks = [LOCK.format(name) for name in names]
+    for path in wanted:
+        (folder / path).write_text(REQUIREMENTS, encoding="utf-8")
+    (folder / "envs" / "locks").mkdir(parents=True, exist_ok=True)
+    progress("locking one model and building its environment")
+    Contender("env", doit("run", f"env:{names[0]}"), folder).run()
+    for path in locks[1:]:
+        shutil.copyfile(folder / locks[0], folder / path)
+    return [*wanted, *locks]
 
 
 def _build_ours(folder: Path, steps: int) -> None:
@@ -181,22 +205,24 @@ def _build_ours(folder: Path, steps: int) -> None:
         sys.exit(f"building with ours exited with {process.returncode}")
 
 
-def _rules(models: int, tool: str) -> Iterator[tuple[str, list[str]]]:
+def _rules(models: int, tool: str, more: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Yield each step's target and what it is made from."""
     for number in range(models):
         name = model_name(number)
+        also = [path.format(name) for path in more]
         targets = [f"out/{tool}/{name}.{step}" for step in STEPS]
-        yield targets[0], inputs_of(name, "train")
-        yield targets[1], [*inputs_of(name, "evaluate"), targets[0]]
+        yield targets[0], [*inputs_of(name, "train"), *also]
+        yield targets[1], [*inputs_of(name, "evaluate"), *also, targets[0]]
 
 
-def _ninja(models: int) -> str:
-    rules = (f"build {target}: touch {' '.join(made)}" for target, made in _rules(models, "ninja"))
+def _ninja(models: int, more: Sequence[str]) -> str:
+    steps = _rules(models, "ninja", more)
+    rules = (f"build {target}: touch {' '.join(made)}" for target, made in steps)
     return "\n".join(["rule touch", "  command = touch $out", *rules, ""])
 
 
-def _makefile(models: int) -> str:
-    rules = dict(_rules(models, "make"))
+def _makefile(models: int, more: Sequence[str]) -> str:
+    rules = dict(_rules(models, "make", more))
     lines = [f"all: {' '.join(rules)}", ".PHONY: all"]
     lines += [f"{target}: {' '.join(made)}\n\ttouch $@" for target, made in rules.items()]
     return "\n".join([*lines, ""])
@@ -229,6 +255,10 @@ def _compare(folder: Path, rounds: int) -> None:
     floor = Contender("import doit", [sys.executable, "-c", "import doit.doit_cmd"], folder)
     samples = print_race("no-op", [*_contenders(folder), floor], rounds)
     _expect(samples[0], "nothing to do")
+    for others in samples[1:3]:
+        _expect(others, "\n-- evaluate:")
+        if any("\n.  " in sample.output for sample in others):
+            sys.exit("plain doit had something to do")
 
 
 def _expect(samples: Sequence[Sample], words: str) -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 KINDS = ("env", "lock", *STEPS)
 LISTED_METRICS = 3
+SIGNALLED = 128
+"""What a shell adds to the number of the signal that ended a command, as its exit status."""
 
 
 def _option(name: str, kind: type, help_text: str) -> dict[str, Any]:
@@ -113,7 +115,11 @@ class Run(DoitRun):
         except KeyboardInterrupt as interrupt:
             processes.stop_all()
             number = interrupt.args[0] if interrupt.args else signal.SIGINT
-            return 128 + int(number)
+            return SIGNALLED + int(number)
+        except BrokenPipeError:  # nobody reads on, as in `doit | head`
+            processes.stop_all()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return SIGNALLED + signal.SIGPIPE
         finally:
             signal.signal(signal.SIGTERM, before)
 
@@ -221,7 +227,9 @@ class _ModelCommand(DoitCmdBase):
         """Have doit load no tasks: the models say it all."""
         _end_with_the_reader()
         generators.Options.kinds = frozenset()
-        return int(super().execute(params, args))
+        if "--json" in args:  # behind the names, where people write it too
+            params["json"] = True
+        return int(super().execute(params, [word for word in args if word != "--json"]))
 
 
 class Why(_ModelCommand):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -25,6 +26,8 @@ FILE_KEYS = ("data_path", "url", "dataset_file_path", "location")
 """The keys of a dataset whose string value names a data file."""
 
 TIMEOUT_SECONDS = 60
+
+_FETCHING = ".fetching-"
 
 
 def cache_folder() -> str:
@@ -94,7 +97,9 @@ def fetch(data_file: DataFile, where: str, files: Files, say: Callable[[str], No
     be fetched, or is not what its `sha256` says.
     """
     if data_file.url and not os.path.exists(data_file.path):
-        _into_cache(data_file, where, say)
+        with _alone(os.path.dirname(data_file.path), say):
+            if not os.path.exists(data_file.path):
+                _into_cache(data_file, where, say)
     if not os.path.exists(data_file.path):
         raise UserError(
             f"`{where}` names a data file that is missing",
@@ -123,10 +128,21 @@ def _verify(data_file: DataFile, found: str, where: str) -> None:
     )
 
 
+@contextlib.contextmanager
+def _alone(folder: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Keep others who want the same data waiting, and clear away what a killed one has left."""
+    os.makedirs(folder, exist_ok=True)
+    with open(f"{folder}/.held", "w", encoding="utf-8") as held:
+        say("waiting for another download of the same data")
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for left in Path(folder).glob(f"{_FETCHING}*"):
+            left.unlink(missing_ok=True)
+        yield
+
+
 def _into_cache(data_file: DataFile, where: str, say: Callable[[str], None]) -> None:
     folder = os.path.dirname(data_file.path)
-    os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".fetching-")
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=_FETCHING)
     try:
         with os.fdopen(handle, "wb") as target:
             mirrored = _in_mirror(data_file)

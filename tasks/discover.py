@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 from collections import defaultdict
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -42,7 +43,8 @@ _OLDER_DATASETS = {
         "examples/dataset.json",
     ),
 }
-_SKIPPED = {"__pycache__", ".ipynb_checkpoints", ".git", "build"}
+_SKIPPED = {"__pycache__", ".ipynb_checkpoints", ".git", ".DS_Store", "build"}
+_OF_EDITORS = re.compile(r"\.#.*|#.*#|.*~|\..*\.sw[a-z]")
 
 
 def discover(files: Files) -> list[Model]:
@@ -122,12 +124,27 @@ def walk(top: str, below: str = "") -> Iterator[str]:
         return
     for entry in entries:
         path = f"{below}/{entry.name}" if below else entry.name
-        if entry.name in _SKIPPED:
+        if entry.name in _SKIPPED or _OF_EDITORS.fullmatch(entry.name):
             continue
-        if entry.is_dir():
-            yield from walk(top, path)
-        else:
+        if not _is_folder(entry):
             yield path
+        elif not (entry.is_symlink() and _leads_back(top, path)):
+            yield from walk(top, path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: it is told when it is read
+        return False
+
+
+def _leads_back(top: str, link: str) -> bool:
+    """Return whether a link in a folder leads to one of the folders on the way to it."""
+    around = [top]
+    for name in link.split("/")[:-1]:
+        around.append(f"{around[-1]}/{name}")
+    return os.path.realpath(f"{top}/{link}") in map(os.path.realpath, around)
 
 
 def _datasets(folder: str, files: Files) -> tuple[dict[tuple[str, str], Dataset], list[Fault]]:
@@ -193,7 +210,11 @@ def _read(kind: str, path: str, files: Files) -> tuple[dict[str, Any] | None, li
 def _rules(files: Files) -> str:
     """Return the digest of the rules that documents are checked by."""
     here = Path(__file__).parent
-    rules = (here / "positions.py", here / "validate.py", *sorted((here / "schemas").glob("*.json")))
+    rules = (
+        here / "positions.py",
+        here / "validate.py",
+        *sorted((here / "schemas").glob("*.json")),
+    )
     return "".join(files.digest(str(path))[:8] for path in rules)
 
 

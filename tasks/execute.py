@@ -314,7 +314,9 @@ def _unwritable(step: Step, error: OSError) -> UserError:
         f"The {step.name} step of model `{step.model.name}` cannot be carried out here",
         *([("file", error.filename)] if error.filename else []),
         ("reason", error.strerror or error),
-        hint="see that the disk has room and that `build/` can be written to",
+        hint="see that the disk has room and that `build/` can be written to"
+        if os.path.abspath(error.filename or plan.BUILD).startswith(os.path.abspath(plan.BUILD))
+        else "see that the file is there and can be read",
     )
 
 

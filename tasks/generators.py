@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import inspect
 import os
@@ -165,11 +166,17 @@ def _step_task(step: Step, state: State) -> dict[str, Any]:
 
 
 def _is_current(step: Step, state: State) -> bool:
-    return not why(step, state)
+    return not (_is_twice(step) or why(step, state))
 
 
 # doit looks at the signature for every task of a run; this is where Python keeps one it knows.
 _is_current.__signature__ = inspect.signature(_is_current)  # type: ignore[attr-defined]
+
+
+def _is_twice(step: Step) -> bool:
+    """Return whether the step, its group or a pattern of its name was named with `--twice`."""
+    words = Options.twice
+    return step.name in words or any(fnmatch.fnmatchcase(step.task, word) for word in words)
 
 
 def _is_built(model: Model) -> bool:
@@ -191,9 +198,7 @@ def _acted(act: Callable[..., dict[str, Any]], *arguments: object) -> dict[str, 
 
 
 def _run(step: Step, activity: Activity) -> dict[str, Any]:
-    outcome = run_step(
-        step, open_state(), activity, force=Options.force, twice=step.task in Options.twice
-    )
+    outcome = run_step(step, open_state(), activity, force=Options.force, twice=_is_twice(step))
     return asdict(outcome)
 
 

@@ -145,7 +145,7 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
     while True:
         try:
             connection.execute("pragma journal_mode=wal")
-        except sqlite3.OperationalError as error:
+        except sqlite3.OperationalError as error:  # noqa: PERF203 - it waits anyway
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)

@@ -9,31 +9,33 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import random
-import signal
 import sqlite3
-import subprocess
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.crashing import (
+    KILLS,
+    PATIENCE_SECONDS,
+    ROUNDS,
+    SEED,
+    VICTIMS,
+    kill,
+    processes_of,
+    wait_until,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
     from tests.conftest import Repository
 
-KILLS = int(os.environ.get("CRASH_KILLS", "30"))
-ROUNDS = int(os.environ.get("CRASH_ROUNDS", "5"))
-SEED = int(os.environ.get("CRASH_SEED", "1"))
-
 MODELS = ("ant", "bee", "cow")
 PARTS = 5
-PATIENCE_SECONDS = 30
 
 TRAINING = """\
 import os
@@ -133,7 +135,7 @@ class Inputs:
 @pytest.fixture
 def inputs(repository: Repository) -> Inputs:
     """Return the three models, in a repository where each has been evaluated once."""
-    chance = random.Random(SEED)  # noqa: S311 - moments to kill at, no secrets
+    chance = random.Random(SEED)
     found = Inputs(repository, chance)
     found.create()
     done = repository.doit()
@@ -189,59 +191,6 @@ def verify_truth(name: str, text: str, recorded: dict[str, str], results: dict[s
     train = results[f"{model}/train"]
     if recorded["artefacts of train"] == digest((train / "artefacts.json").read_bytes()):
         assert main_artefact(f"{model}/train", train) == rest
-
-
-def processes_of(*folders: Path) -> dict[int, str]:
-    """Return the processes that have one of the folders in their command line, by id."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if entry.name.isdigit() and any(str(folder) in line for folder in folders):
-                found[int(entry.name)] = line
-    found.pop(os.getpid(), None)
-    return found
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> bool:
-    """Wait until something holds; return False where it does not."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.002)
-    return True
-
-
-def kill(pid: int) -> None:
-    """Kill a process, if it is still there."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def kill_doit(process: subprocess.Popen[str], repository: Repository) -> None:
-    """Kill doit alone."""
-    del repository
-    kill(process.pid)
-
-
-def kill_models(process: subprocess.Popen[str], repository: Repository) -> None:
-    """Kill the models that run, once there is one."""
-    runs = repository.path / "build/runs"
-    wait_until(lambda: bool(processes_of(runs)) or process.poll() is not None)
-    for pid in processes_of(runs):
-        kill(pid)
-
-
-def kill_both(process: subprocess.Popen[str], repository: Repository) -> None:
-    """Kill doit's whole process group, then the models, which have groups of their own."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    for pid in processes_of(repository.path / "build/runs"):
-        kill(pid)
-
-
-VICTIMS = {"doit": kill_doit, "model": kill_models, "both": kill_both}
 
 
 def assert_clean(repository: Repository) -> None:
@@ -305,136 +254,6 @@ def test_an_orphaned_model_dies(inputs: Inputs) -> None:
 
     assert wait_until(lambda: not processes_of(repository.path))
     verify_published(repository)
-
-
-PACKAGE = {
-    "pyproject.toml": """\
-[build-system]
-requires = []
-build-backend = "backend"
-backend-path = ["."]
-
-[project]
-name = "tiny"
-version = "1.0"
-""",
-    "backend.py": """\
-import os
-import time
-import zipfile
-
-METADATA = "Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n"
-WHEEL = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
-
-
-def say(word):
-    with open(os.environ.get("BUILD_LOG", os.devnull), "a") as log:
-        log.write(word + "\\n")
-
-
-def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    name = "tiny-1.0-py3-none-any.whl"
-    say("begin")
-    while os.path.exists(os.environ.get("HOLD", "")):
-        time.sleep(0.01)
-    with zipfile.ZipFile(os.path.join(wheel_directory, name), "w") as wheel:
-        for part in sorted(os.listdir("tiny")):
-            time.sleep(0.02)
-            wheel.write(f"tiny/{part}")
-        about = "tiny-1.0.dist-info"
-        wheel.writestr(f"{about}/METADATA", METADATA)
-        wheel.writestr(f"{about}/WHEEL", WHEEL)
-        wheel.writestr(f"{about}/RECORD", "")
-    say("end")
-    return name
-""",
-    "tiny/__init__.py": "",
-}
-
-USING = """\
-import os
-
-import tiny
-
-
-def train(data_conf, model_conf, **kwargs):
-    folder = os.path.dirname(tiny.__file__)
-    found = sorted(name for name in os.listdir(folder) if name.endswith(".txt"))
-    with open("models/model.txt", "w") as file:
-        file.write("".join(open(os.path.join(folder, name)).read() for name in found))
-"""
-
-
-@pytest.fixture
-def user(repository: Repository) -> Repository:
-    """Return a repository whose one model needs a package of the repository."""
-    repository.add("good-python", "user")
-    for path, text in PACKAGE.items():
-        repository.write(f"packages/tiny/{path}", text)
-    repository.write("model_definitions/user/model_modules/requirements.txt", "packages/tiny\n")
-    repository.write("model_definitions/user/model_modules/training.py", USING)
-    return repository
-
-
-def write_package(repository: Repository, number: int) -> str:
-    """Give the package new content, and return what the model makes of it."""
-    parts = [f"{number}.{part}\n" for part in range(8)]
-    for part, text in enumerate(parts):
-        repository.write(f"packages/tiny/tiny/{part}.txt", text)
-    return "".join(parts)
-
-
-def variables(cache: Path) -> dict[str, str]:
-    """Return the variables for an empty cache and no network."""
-    return {"MODEL_CACHE": str(cache), "UV_OFFLINE": "1"}
-
-
-def assert_built(repository: Repository, expected: str, cache: Path) -> None:
-    """Check the model's result, and that its environment is the only one and nobody's work now."""
-    assert expected == repository.read("build/models/user/train/models/model.txt")
-    assert wait_until(lambda: not processes_of(repository.path, cache))
-    (environment,) = [path for path in (cache / "environments").iterdir() if path.is_dir()]
-    assert (environment / "environment.json").exists()
-    assert [] == list(environment.glob(".source-*"))
-    assert "nothing to do" in repository.doit("train:user", **variables(cache)).stdout
-
-
-def test_killed_while_an_environment_is_built(user: Repository, tmp_path: Path) -> None:
-    """A build that is cut off is never taken for an environment."""
-    chance = random.Random(SEED)  # noqa: S311 - moments to kill at, no secrets
-    for number in range(max(5, KILLS // 5)):
-        cache = tmp_path / f"cache-{number}"
-        expected = write_package(user, number)
-        process = user.start("train:user", **variables(cache))
-        time.sleep(chance.uniform(0, 1.2))
-        VICTIMS[("doit", "both")[number % 2]](process, user)
-
-        done = user.doit("train:user", **variables(cache))  # uv may have outlived its doit
-
-        process.communicate()
-        assert 0 == done.returncode, (number, done.stdout, done.stderr)
-        assert_built(user, expected, cache)
-
-
-def test_a_build_waits_for_the_uv_of_one_that_was_killed(user: Repository, tmp_path: Path) -> None:
-    """While a killed run's uv still writes into an environment, nobody else does."""
-    hold, log, cache = tmp_path / "hold", tmp_path / "log", tmp_path / "cache"
-    hold.touch()
-    expected = write_package(user, 0)
-    more = {**variables(cache), "BUILD_LOG": str(log)}
-    first = user.start("train:user", **more, HOLD=str(hold))
-    assert wait_until(log.exists)
-    kill(first.pid)
-    second = user.start("train:user", **more)
-    wait_until(lambda: log.read_text().count("begin") > 1, seconds=2)
-    hold.unlink()
-
-    said = second.communicate(timeout=PATIENCE_SECONDS)[0]
-
-    first.communicate()
-    assert 0 == second.returncode, said
-    assert ["begin", "end"] * 2 == log.read_text().split()
-    assert_built(user, expected, cache)
 
 
 def test_two_at_once(inputs: Inputs, tmp_path: Path) -> None:

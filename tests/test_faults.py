@@ -206,3 +206,55 @@ def test_download_with_another_checksum_is_not_kept(repository: Repository) -> N
     assert f"expected  sha256 {hashlib.sha256(content).hexdigest()}" in done[1].stdout
     assert f"found     sha256 {hashlib.sha256(content[::-1]).hexdigest()}" in done[1].stdout
     assert asked == ["/rows.csv", "/rows.csv"]
+
+
+LEFTOVERS = (".training.py.swp", "training.py~", "#training.py#", ".DS_Store")
+
+
+def test_leftovers_of_editors_are_no_inputs(repository: Repository) -> None:
+    """What an editor leaves beside a file that it has open makes nothing run, and fails nothing."""
+    name = repository.add("good-python")
+    assert_works(repository, name, "20.0")
+    modules = f"model_definitions/{name}/model_modules"
+
+    for leftover in LEFTOVERS:
+        repository.write(f"{modules}/{leftover}", "")
+    (repository.path / modules / ".#training.py").symlink_to("me@host.1:2")
+
+    assert repository.doit().stdout == "nothing to do: 2 steps are up to date\n"
+
+
+def test_links_that_lead_in_circles(repository: Repository) -> None:
+    """Folders that are linked into each other are read once."""
+    name = repository.add("good-python")
+    modules = repository.path / f"model_definitions/{name}/model_modules"
+    for folder, other in (("a", "b"), ("b", "a")):
+        repository.write(f"model_definitions/{name}/model_modules/{folder}/words.txt", folder)
+        (modules / folder / "link").symlink_to(f"../{other}")
+    (modules / "here").symlink_to(".")
+
+    assert_works(repository, name, "20.0")
+
+    repository.write(f"model_definitions/{name}/model_modules/a/words.txt", "other")
+    assert f"train:{name} ok" in repository.doit().stdout
+
+
+def test_link_that_leads_nowhere(repository: Repository) -> None:
+    """A source that cannot be read is named, and stops no other model."""
+    name = repository.add("good-python")
+    repository.add("framework-folder")
+    link = repository.path / f"model_definitions/{name}/model_modules/words.txt"
+    link.symlink_to("nowhere")
+
+    done = repository.doit()
+
+    assert told(repository, done) == (
+        f"train:{name} FAILED\n"
+        f"  The train step of model `{name}` cannot be carried out here\n"
+        f"    file    model_definitions/{name}/model_modules/words.txt\n"
+        "    reason  No such file or directory\n\n"
+        "  hint: see that the file is there and can be read"
+    )
+    assert set(results(repository)) == {"framework-folder/train", "framework-folder/evaluate"}
+    link.unlink()
+    assert_works(repository, name, "20.0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import subprocess
@@ -10,16 +11,22 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.environments import build, locks
+from tasks.environments import build, interpreters, locks, uv
 from tasks.model import Model
 from tasks.state import State
 
 if TYPE_CHECKING:
+    import pytest
+
     from tasks.environments.build import Environment
     from tests.conftest import Repository
 
 OFFLINE = "--no-index\n--find-links wheels\n"
 """The start of a requirements.txt that needs no index."""
+
+
+ASK = functools.cache(interpreters._ask)
+"""Asks each interpreter once for all tests."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,11 @@ class Workshop:
     state: State
 
     @classmethod
-    def opened(cls, repository: Repository) -> Workshop:
+    def opened(cls, repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Workshop:
         """Return a workshop with a folder of locks, as a repository of our own has."""
+        monkeypatch.chdir(repository.path)
+        monkeypatch.setenv("MODEL_CACHE", str(repository.cache))
+        monkeypatch.setattr(interpreters, "_ask", ASK)
         (repository.path / "envs/locks").mkdir(parents=True)
         (repository.path / "wheels").mkdir()
         return cls(repository, State("build/state.db"))
@@ -121,6 +131,19 @@ class Workshop:
     def version(self, environment: Environment, module: str) -> str:
         """Return the version of one of our wheels inside an environment."""
         return str(self.evaluate(environment, f"importlib.import_module({module!r}).VERSION"))
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """Return a list that grows with the words of each call of uv."""
+    calls: list[tuple[str, ...]] = []
+    run = uv.run
+
+    def counted(*words: str) -> uv.Answer:
+        calls.append(words)
+        return run(*words)
+
+    monkeypatch.setattr(uv, "run", counted)
+    return calls
 
 
 def _quiet(message: str) -> None:

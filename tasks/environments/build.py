@@ -98,7 +98,7 @@ def ensure(model: Model, state: State, say: Callable[[str], None]) -> Environmen
     Its files are looked at anew.  Raises UserError where requirements cannot be resolved or
     installed, or no Python fits.
     """
-    state.files.forget(_read_files(model, state))
+    state.files.forget([*_read_files(model, state)])
     requirements = read(model, state.files)
     if not requirements.empty and not locks.fitting(model, requirements, state.files):
         locks.make_lock(model, state, say=say, upgrade=False)
@@ -230,7 +230,7 @@ def _pip_install(
 ) -> None:
     """Install entries as they are, from uv's cache if all is there: that needs no index."""
     path = os.path.join(folder, "requirements.txt")
-    lines = [*environment.requirements.options, *entries, ""]
+    lines = [*environment.requirements.for_uv(), *entries, ""]
     Path(path).write_text("\n".join(lines), encoding="utf-8")
     python = os.path.join(folder, "bin", "python")
     command = ("pip", "install", "--python", python, "--no-deps", *options, "--requirement", path)

@@ -32,6 +32,7 @@ DESCRIPTIONS = ("pyproject.toml", "setup.py", "setup.cfg")
 _NEVER_SOURCE = {"__pycache__", ".git", ".venv", ".nox", ".tox"}
 _BUILT = {"build", "dist"}  # by a build by hand, at the top of the package
 _OPTION = re.compile(r"(--?[a-z-]+)[ =]?\s*(.*)")
+_FIND_LINKS = ("-f", "--find-links")
 _NAMED = re.compile(r"[\w.-]+\s*(\[[^]]*\])?\s*@\s*(.+)")
 _PATH = re.compile(r"([^\[;#]+)(?:#[^\s;]*)?\s*(\[[^]]*\])?\s*(;.*)?")
 
@@ -67,6 +68,17 @@ class Requirements:
     options: tuple[str, ...] = ()
     packages: tuple[Package, ...] = ()
     files: tuple[str, ...] = ()
+
+    def for_uv(self) -> list[str]:
+        """Return the options with absolute paths: uv reads them from a file elsewhere."""
+        found = [_OPTION.fullmatch(option) for option in self.options]
+        return [
+            f"{one[1]} {Path(os.path.abspath(one[2])).as_uri()}"
+            if one[1] in _FIND_LINKS and "://" not in one[2]
+            else one[0]
+            for one in found
+            if one
+        ]
 
     @property
     def empty(self) -> bool:
@@ -119,8 +131,8 @@ def _entries(path: str, kind: str, files: Files, seen: list[str]) -> Iterator[tu
             yield from _entries(near, "constraint", files, seen)
         elif name in ("-e", "--editable"):
             yield kind, value, path
-        elif name in ("-f", "--find-links") and "://" not in value:
-            yield "option", f"--find-links {near}", path
+        elif name in _FIND_LINKS and "://" not in value:
+            yield "option", f"--find-links {near if os.path.exists(near) else value}", path
         elif name:
             yield "option", line, path
         else:
@@ -152,8 +164,8 @@ def _package(line: str, source: str) -> Package | None:
     raise UserError(
         f"`{source}` names a package folder that is not there",
         ("requirement", line),
-        hint="a path starts at the file's own folder or at the repository,"
-        " and the folder has a pyproject.toml",
+        hint="a path starts at the file's folder or at the repository;"
+        " a package has a pyproject.toml",
     )
 
 

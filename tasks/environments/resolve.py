@@ -95,10 +95,10 @@ def _unresolved(
     model: Model, requirements: Requirements, explanations: dict[str, list[str]]
 ) -> UserError:
     """Return the error with each explanation and the Pythons that it is for, the first in full."""
-    facts = [
-        (f"Python {', '.join(dict.fromkeys(bounds))}", text if i == 0 else text.splitlines()[-1])
-        for i, (text, bounds) in enumerate(explanations.items())
-    ]
+    facts = []
+    for number, (text, bounds) in enumerate(explanations.items()):
+        facts.append(("on Python", ", ".join(dict.fromkeys(b.removeprefix(">=") for b in bounds))))
+        facts.append(("uv says", text if number == 0 else text.splitlines()[-1].strip()))
     return UserError(
         f"The requirements of model `{model.name}` cannot be locked",
         ("file", requirements.path),
@@ -122,6 +122,8 @@ def _answer(model: Model, requirements: Requirements, attempt: _Attempt, kept: s
             constraints = Path(scratch, "constraints.txt")
             constraints.write_text("\n".join(requirements.constraints), encoding="utf-8")
             options += ["--constraints", str(constraints)]
+        if requirements.as_of:
+            options += ["--exclude-newer", requirements.as_of]
         pins = compiler.compile("requirements.txt", lines, options)
     pins = _without_packages(pins, requirements)
     return Answer(attempt.interpreter, attempt.bound, pins, build_pins)
@@ -140,16 +142,14 @@ class _Compiler:
     def compile(self, name: str, lines: Sequence[str], options: Sequence[str]) -> str:
         """Return pins for the lines.  Raises _NoAnswer, or UserError for want of an index."""
         source, target = self.scratch / name, self.scratch / f"locked-{name}"
-        source.write_text("\n".join([*self.requirements.options, *lines, ""]), encoding="utf-8")
+        source.write_text("\n".join([*self.requirements.for_uv(), *lines, ""]), encoding="utf-8")
         target.write_text(self.kept, encoding="utf-8")
-        as_of = self.requirements.as_of
         answer = uv.run(
             "pip", "compile", "--quiet", "--universal", "--generate-hashes",
             "--no-header", "--no-annotate", "--no-emit-index-url",
             "--python", self.attempt.interpreter.path,
             "--python-version", self.attempt.bound.removeprefix(">="),
-            *(["--exclude-newer", as_of] if as_of else []), *options,
-            "--output-file", str(target), str(source),
+            *options, "--output-file", str(target), str(source),
         )  # fmt: skip
         explanation = answer.explanation.replace(f"{self.scratch}/", "")
         if answer.unreachable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
+import threading
 from typing import NamedTuple
 
 # How packages are reached (indexes, certificates, caches) is the user's own affair.  What changes
@@ -21,6 +22,9 @@ UNREACHABLE_HINT = (
     "see that the package index can be reached: `UV_DEFAULT_INDEX` names another one (a mirror),"
     " `UV_OFFLINE=1` makes do with what uv has in its cache"
 )
+
+# find_uv_bin asks sysconfig, which threads that ask it first at the same time find half-made.
+_finding = threading.Lock()
 
 
 class Answer(NamedTuple):
@@ -46,9 +50,14 @@ def run(*arguments: str) -> Answer:
     return Answer(done.returncode == 0, done.stderr.strip())
 
 
-@functools.cache
 def path() -> str:
     """Return the path of the uv that the runner was installed with."""
+    with _finding:
+        return _found()
+
+
+@functools.cache
+def _found() -> str:
     from uv import find_uv_bin  # noqa: PLC0415 - costs nothing on the runs that need no uv
 
     return os.fspath(find_uv_bin())

@@ -1,0 +1,203 @@
+"""`doit list`, `why` and `check`: what they say, to people and to programs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from assertions import assert_works, configure
+from conftest import Repository
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BAD = "model_definitions/bad-json/model.json"
+FAULT = {
+    "file": BAD,
+    "line": 4,
+    "key": "",
+    "message": 'invalid JSON in column 3: expected `,` or `}`, found `"language"`',
+    "hint": 'a comma is missing after `"Bad JSON"` on line 3',
+    "warning": False,
+}
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Repository:
+    """Return a repository with a model in each state: current, changed, new, failed, broken."""
+    repository = Repository(tmp_path_factory.mktemp("once"), cache)
+    for name in ("current", "changed"):
+        repository.add("good-python", name)
+        document = {"id": f"m-{name}", "name": f"The {name} one", "language": "Python"}
+        repository.write(f"model_definitions/{name}/model.json", document)
+    assert_works(repository, "current", "20.0")
+    configure(repository, "changed", factor=3)
+    repository.add("crashes-in-train", "failed")
+    assert repository.doit("train:failed").returncode == 1
+    repository.add("bad-json")
+    repository.add("framework-folder", "new")
+    return repository
+
+
+@pytest.fixture
+def varied(once: Repository, repository: Repository) -> Repository:
+    """Return a copy of that repository."""
+    shutil.copytree(once.path, repository.path, symlinks=True, dirs_exist_ok=True)
+    return repository
+
+
+def asked(repository: Repository, *words: str) -> Any:  # noqa: ANN401 - JSON is any value
+    """Return what a command answers in JSON."""
+    return json.loads(repository.doit(*words, "--json").stdout)
+
+
+def test_list(varied: Repository) -> None:
+    """The list has a line a model: its state and what it last measured."""
+    done = varied.doit("list")
+
+    assert done.returncode == 0
+    assert done.stdout == (
+        "MODEL     FRAMEWORK  STATE       METRICS\n"
+        "bad-json  unknown    broken\n"
+        "changed   python     changed     accuracy 0.9  value 20\n"
+        "current   python     up to date  accuracy 0.9  value 20\n"
+        "failed    python     failed\n"
+        "new       python     new\n"
+    )
+
+
+def test_list_of_nothing(repository: Repository) -> None:
+    """A repository without models says what a model would be."""
+    done = repository.doit("list")
+
+    assert done.stdout == "no models: a folder with a model.json below model_definitions/\n"
+    assert done.returncode == 0
+
+
+def test_list_for_programs(varied: Repository) -> None:
+    """The list in JSON has the same and more: why a model would run, and its faults."""
+    rows = {row["name"]: row for row in asked(varied, "list")}
+
+    assert rows["changed"] == {
+        "name": "changed",
+        "id": "m-changed",
+        "title": "The changed one",
+        "framework": "python",
+        "state": "changed",
+        "reasons": ["file config.json changed"],
+        "datasets": [],
+        "metrics": {"accuracy": 0.9, "value": 20.0},
+        "faults": [],
+    }
+    assert rows["bad-json"]["faults"] == [FAULT]
+    assert {name: row["state"] for name, row in rows.items()} == {
+        "bad-json": "broken",
+        "changed": "changed",
+        "current": "up to date",
+        "failed": "failed",
+        "new": "new",
+    }
+
+
+def test_list_of_tasks_is_doits_own(varied: Repository) -> None:
+    """With `--all`, the list is doit's own, of its tasks."""
+    done = varied.doit("list", "--all", "train")
+
+    assert done.stdout.splitlines() == [
+        "train            train every model",
+        "train:bad-json   train bad-json",
+        "train:changed    train The changed one",
+        "train:current    train The current one",
+        "train:failed     train Crashes In Train",
+        "train:new        train Framework Folder",
+    ]
+
+
+def test_why(varied: Repository) -> None:
+    """Each reason is told in a sentence; a model alone means its training and evaluation."""
+    done = varied.doit("why", "changed", "evaluate:current", "score:current", "train:bad-json")
+
+    assert done.returncode == 0
+    assert done.stdout == (
+        "train:changed must run:\n"
+        "  file config.json changed\n"
+        "evaluate:changed must run:\n"
+        "  file config.json changed\n"
+        "  train:changed must run first\n"
+        "evaluate:current is up to date\n"
+        "score:current must run:\n"
+        "  it has no result yet\n"
+        "train:bad-json must run:\n"
+        f"  the model has faults: {BAD}:4: {FAULT['message']}\n"
+        f"  hint: {FAULT['hint']}\n"
+    )
+
+
+def test_why_says_which_import_brings_a_file_in(varied: Repository) -> None:
+    """A source that is reached through another is told with the one that imports it."""
+    path = "model_definitions/current/model_modules/shared.py"
+    varied.write(path, varied.read(path) + "\n")
+
+    assert asked(varied, "why", "current") == {
+        "train:current": ["file model_modules/shared.py changed (`training.py` imports it)"],
+        "evaluate:current": ["train:current must run first"],
+    }
+
+
+def test_why_of_what_is_lost(varied: Repository) -> None:
+    """Outputs that are gone or changed are named."""
+    folder = "build/models/current/train"
+    (varied.path / folder / "models/model.txt").unlink()
+    varied.write(f"{folder}/run.log", "another")
+
+    assert varied.doit("why", "train:current").stdout == (
+        "train:current must run:\n"
+        f"  `{folder}/models/model.txt` is missing\n"
+        f"  `{folder}/run.log` is not what the step made\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "ERROR: `doit why` needs a step or a model: `doit why train:MODEL`\n"),
+        (["curent"], "ERROR: There is no model `curent`\n\nhint: did you mean `current`?\n"),
+        (
+            ["env:current"],
+            "ERROR: `env:current` is not a step\n\nhint: for instance `train:MODEL`\n",
+        ),
+    ],
+)
+def test_why_of_what_is_not_there(repository: Repository, words: list[str], expected: str) -> None:
+    """A word that names no step is refused."""
+    repository.add("good-python", "current")
+
+    done = repository.doit("why", *words)
+
+    assert done.returncode == 3
+    assert done.stderr == expected
+
+
+def test_check(varied: Repository) -> None:
+    """The check shows each fault with its file and line, and fails where a model cannot run."""
+    done = varied.doit("check")
+
+    assert done.returncode == 1
+    first, second, last = done.stdout.splitlines()
+    assert [first, second] == [f"{BAD}:4: {FAULT['message']}", f"  hint: {FAULT['hint']}"]
+    assert last.startswith("5 models: 4 can run, 1 cannot (1 fault")
+    assert asked(varied, "check") == [FAULT]
+
+
+def test_check_of_good_models(repository: Repository) -> None:
+    """Good models have nothing to tell; nothing is run for it."""
+    repository.add("good-python")
+
+    done = repository.doit("check")
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("1 model")
+    assert asked(repository, "check") == []
+    assert not (repository.path / "build/models").exists()

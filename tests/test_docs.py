@@ -1,0 +1,200 @@
+"""Documents cannot lie: what they name exists, and what exists is named in the reference."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+from fnmatch import fnmatchcase as fnmatch
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from doit.cmd_base import DodoTaskLoader
+from doit.cmd_run import Run as DoitRun
+from doit.doit_cmd import DoitMain
+
+from tasks import commands
+from tasks.discover import discover
+from tasks.fingerprint import Files
+from tasks.plan import find_task
+from tasks.validate import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.conftest import Repository
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LISTED = subprocess.run(
+    ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+).stdout.decode()  # those too that are not committed yet
+FILES = [line for line in LISTED.splitlines() if (ROOT / line).is_file()]
+NO_VARIABLES = {"FAILED", "BASH_REMATCH", "BASH_SOURCE", "EUID"}  # a word, and bash's own
+DOITS = {command.get_name() for command in DoitMain.DOIT_CMDS}
+COMMANDS = DOITS | entry_points(group="doit.COMMAND").names
+FOR_EXAMPLE = {"…", "MODEL", "churn"}  # models in commands that are not meant to exist
+
+
+def codes(text: str) -> list[str]:
+    """Return what stands between backticks."""
+    return re.findall(r"`([^`]+)`", text)
+
+
+def section(title: str) -> str:
+    """Return the reference from a heading to the next one that is not below it."""
+    level, rest = re.split(rf"(?m)^(#+) {re.escape(title)}$", REFERENCE, maxsplit=1)[1:]
+    return re.split(rf"(?m)^#{{1,{len(level)}}} ", rest, maxsplit=1)[0]
+
+
+def listed(title: str, head: str) -> set[str]:
+    """Return the codes in the first column of the tables with this head in a section."""
+    found: set[str] = set()
+    for table in re.findall(r"(?m)^\|.*(?:\n\|.*)*", section(title)):
+        first, *lines = (line.split(" | ")[0] for line in table.split("\n"))
+        found |= {code for line in lines for code in codes(line) if head == first.strip("| ")}
+    return found
+
+
+def keys(root: Mapping[str, Any], rule: Mapping[str, Any], way: str = "") -> Iterator[str]:
+    """Yield the dotted path of every key that a schema knows."""
+    rule = root["$defs"][rule["$ref"].rpartition("/")[2]] | rule if "$ref" in rule else rule
+    below = dict(rule.get("properties", {}))
+    if isinstance(rule.get("additionalProperties"), dict):
+        below["ANY"] = rule["additionalProperties"]
+    for name, inner in below.items():
+        yield from () if name == "ANY" else (f"{way}{name}",)
+        yield from keys(root, inner, f"{way}{name}.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "title"),
+    [("model", "model.json"), ("config", "config.json"), ("dataset", "Datasets")],
+)
+def test_keys(kind: str, title: str) -> None:
+    """Every key of the schemas is in the reference, and no other."""
+    known = set(keys(schema(kind), schema(kind)))
+    patterns = {
+        code.replace("…", "*") for head in ("key", "older key") for code in listed(title, head)
+    }
+    named = {k for k in known if any(fnmatch(k, p) for p in patterns)}
+    holders = {k for k in known if any(p.startswith(f"{k}.") for p in patterns)}
+
+    assert set() == known - named - holders
+    assert set() == {p for p in patterns if not any(fnmatch(k, p) for k in known)}
+
+
+def test_tasks() -> None:
+    """The reference lists every kind of task."""
+    assert {f"{kind}:MODEL" for kind in commands.KINDS} == listed("Tasks", "task")
+
+
+def test_commands_and_options() -> None:
+    """The reference lists every command, doit's too, and the options that we define."""
+    front = {"./bootstrap COMMAND", "nox", "nox -s evaluate", "nox -s lock"}
+    ours = [option for option in commands.Run.cmd_options if option not in DoitRun.cmd_options]
+    options = {option["long"] for option in [*ours, commands.JSON_OPTION]}
+
+    assert COMMANDS | front == listed("Commands", "command")
+    assert set() == options - {w.strip("-").split(" ")[0] for w in listed("Commands", "option")}
+
+
+def test_environment_variables() -> None:
+    """The reference names every variable that the code or bootstrap reads or drops.
+
+    In a module that looks at `os.environ`, every string in capitals is the name of one.
+    """
+    found: set[str] = set()
+    for path in (ROOT / "tasks").rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        if any(isinstance(node, ast.Attribute) and node.attr == "environ" for node in nodes):
+            strings = (node.value for node in nodes if isinstance(node, ast.Constant))
+            found |= {s for s in strings if isinstance(s, str) and re.fullmatch("[A-Z_]{4,}", s)}
+    script = re.sub(r"(?m)^ *#.*", "", (ROOT / "bootstrap").read_text(encoding="utf-8"))
+    unset = re.findall(r"(?m)^unset (.*)", script)
+    found |= {*re.findall(r"(?:\$\{?|-u )([A-Z_]{4,})", script), *" ".join(unset).split()}
+    text = section("Environment variables") + section("The process")
+
+    assert set() == found - NO_VARIABLES - {code.partition("=")[0] for code in codes(text)}
+
+
+def test_events() -> None:
+    """The reference lists the reporter's events, each with its fields."""
+    tree = ast.parse((ROOT / "tasks/report.py").read_text(encoding="utf-8"))
+    told = {
+        ast.literal_eval(node.args[0]): [keyword.arg for keyword in node.keywords]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "_tell"
+    }
+    fields = {"event", *(field for fields in told.values() for field in fields)}
+    rows = re.findall(r"(?m)^\| `(\w+)` \| [^|]* \| ([^|]*) \|$", section("The reporter"))
+
+    assert told == {event: codes(fields) for event, fields in rows}
+    assert fields == listed("The reporter", "field")
+
+
+def test_records_and_rows(repository: Repository) -> None:
+    """The reference lists the fields of records, of the list's rows and of faults."""
+    name = repository.add("good-python")
+    repository.add("bad-json")
+    repository.doit(f"evaluate:{name}")
+    rows = {row["name"]: row for row in json.loads(repository.doit("list", "--json").stdout)}
+    place = f"build/models/{name}/evaluate"
+
+    assert set(repository.json(f"{place}/run.json")) == listed("A result", "field of `run.json`")
+    assert set(rows[name]) == listed("list", "field")
+    assert set(rows["bad-json"]["faults"][0]) == listed("check", "field")
+    records = [repository.json(f"{place}/{name}") for name in ("metrics.json", "artefacts.json")]
+    assert set() == {key for record in records for key in record} - set(codes(section("A result")))
+
+
+def test_readme_lists_every_model() -> None:
+    """The table of models has a row for each folder, and no other."""
+    folders = {path.parent.name for path in (ROOT / "model_definitions").rglob("model.json")}
+
+    assert folders == set(re.findall(r"(?m)^\| \[.*\]\(model_definitions/(.*?)\)", README))
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".md")])
+def test_links(name: str) -> None:
+    """Every relative link leads to a file, and to a heading where it names one."""
+    path = ROOT / name
+    for target in re.findall(r"\]\((?!\w+:)([^)]+)\)", path.read_text(encoding="utf-8")):
+        file, _, heading = target.partition("#")
+        there = path.parent / file if file else path
+        assert there.exists(), target
+        titles = re.findall("(?m)^#+ (.*)", there.read_text(encoding="utf-8")) if heading else []
+        slugs = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+        assert heading in [*slugs, ""], target
+
+
+def test_commands_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the README tells to type is a command or a model's step, with options that there are."""
+    monkeypatch.chdir(ROOT)
+    models = discover(Files())
+    known = (*commands.Run.cmd_options, *DodoTaskLoader.cmd_options, commands.JSON_OPTION)
+    options = {o[form] for o in known for form in ("long", "short") if form in o}
+    values = {"pima", *(model.name for model in models)}
+    for line in re.findall(r"(?m)(?:^    (?:\$ )?|`)(?:\./bootstrap )?doit\b([^`\n]*)", README):
+        for word in line.split("   ")[0].split():
+            kind, _, model = word.partition(":")
+            if word.startswith("-"):
+                assert word.strip("-") in options, line
+            elif kind in commands.KINDS and model not in FOR_EXAMPLE:
+                assert find_task(word, "", models, commands.KINDS), line
+            elif "/" not in word and word not in values:
+                assert kind in {*COMMANDS, *commands.KINDS}, line
+
+
+def test_nothing_of_one_machine() -> None:
+    """No file holds the address of a package index or somebody's home folder."""
+    private = re.compile(
+        r"https?://(?!127\.|[\w.]*\.invalid)\S*(?:/simple\b|pypi)|/(?:home|Users)/\w|/roo[t]/"
+    )
+    texts = {name: (ROOT / name).read_bytes().decode("utf-8", "replace") for name in FILES}
+
+    assert [] == [name for name, text in texts.items() if private.search(text)]

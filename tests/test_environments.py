@@ -1,0 +1,396 @@
+"""Environments: built from a lock, whole or not at all, shared, and with code that models share."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from workshop import OFFLINE, Workshop, count_calls
+
+from tasks.environments import build, locks, uv
+from tasks.environments.requirements import read, wanted
+from tasks.errors import UserError
+
+if TYPE_CHECKING:
+    from tasks.model import Model
+    from tests.conftest import Repository
+
+OWN = ".".join(map(str, sys.version_info[:2]))
+CLOSED = "http://127.0.0.1:9/simple"
+
+
+@pytest.fixture
+def shop(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    """Return a repository in the working directory with a wheel, and a cache of its own."""
+    shop = Workshop.opened(repository, monkeypatch)
+    monkeypatch.setenv("MODEL_CACHE", str(repository.path.parent / "cache"))
+    shop.wheel("one", "1.0")
+    return shop
+
+
+def left_over(environment: build.Environment) -> list[str]:
+    """Return what lies beside the environments and should not."""
+    names = os.listdir(os.path.dirname(environment.folder))
+    return [name for name in names if "making" in name]
+
+
+def test_a_model_without_requirements(shop: Workshop) -> None:
+    """It has the standard library, on the Python that it asks for, and no lock."""
+    environment = shop.ensure(shop.model(None, python=OWN))
+
+    assert {} == environment.packages()
+    assert [environment.interpreter.description] == list(environment.identity.values())
+    assert list(map(int, OWN.split("."))) == shop.evaluate(
+        environment, "__import__('sys').version_info[:2]"
+    )
+    assert [] == list((shop.repository.path / "envs/locks").iterdir())
+
+
+def test_an_environment_has_what_its_lock_says(shop: Workshop) -> None:
+    """The versions are told in its description, and are what can be imported."""
+    shop.wheel("two", "1.0", "one")
+    environment = shop.ensure(shop.model(f"{OFFLINE}two\n", python=OWN))
+
+    assert {"one": "1.0", "two": "1.0"} == environment.packages()
+    assert "1.0" == shop.version(environment, "one")
+    assert [] == left_over(environment)
+
+
+def test_models_with_one_lock_share_an_environment(shop: Workshop) -> None:
+    """Whatever else they say, and however they say it."""
+    first = shop.ensure(shop.model(f"{OFFLINE}one\n", "first", python=OWN))
+    second = shop.ensure(shop.model(f"{OFFLINE}one # why\n", "second", python=f"=={OWN}.*"))
+    other = shop.ensure(shop.model(None, "other", python=OWN))
+
+    assert first.folder == second.folder
+    assert first.folder != other.folder
+
+
+def test_comments_and_order_change_nothing(shop: Workshop) -> None:
+    """Neither the lock nor what results depend on."""
+    shop.wheel("two", "1.0")
+    before = shop.ensure(shop.model(f"{OFFLINE}one\ntwo\n", python=OWN))
+    text = shop.lock_text(before.model)
+    after = shop.find(shop.model(f"# new\ntwo\n{OFFLINE}one  # last\n", python=OWN))
+
+    assert after is not None
+    assert before.identity == after.identity
+    assert text == shop.lock_text(before.model)
+
+
+def test_what_is_there_is_not_built_again(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To find it takes no call of uv."""
+    model = shop.model(f"{OFFLINE}one\n", python=OWN)
+    shop.ensure(model)
+    monkeypatch.setattr(uv, "run", None)
+
+    assert shop.ensure(model).built
+
+
+def test_one_without_its_interpreter_is_built_again(shop: Workshop) -> None:
+    """Somebody has tidied up the cache."""
+    model = shop.model(None, python=OWN)
+    os.remove(shop.ensure(model).python)
+
+    assert os.path.exists(shop.ensure(model).python)
+
+
+def test_two_at_once_build_one(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second waits for the first and takes what it made."""
+    model = shop.model(f"{OFFLINE}one\n", python=OWN)
+    shop.lock(model)
+    calls = count_calls(monkeypatch)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(shop.ensure, [model] * 4))
+
+    assert {True} == {environment.built for environment in found}
+    assert 1 == [words[0] for words in calls].count("venv")
+
+
+def test_two_runs_at_once(shop: Workshop) -> None:
+    """Two processes lock and build the same, with neither in the other's way."""
+    shop.repository.add("good-python", "tiny")
+    model = shop.model(f"{OFFLINE}one\n")
+    runs = [
+        shop.repository.start("env:tiny", MODEL_CACHE=os.environ["MODEL_CACHE"]) for _ in range(2)
+    ]
+    outputs = [run.communicate()[0] for run in runs]
+
+    assert [0, 0] == [run.returncode for run in runs], outputs
+    environment = shop.find(model)
+    assert environment is not None
+    assert "1.0" == shop.version(environment, "one")
+    assert [] == left_over(environment)
+
+
+@pytest.mark.parametrize("moment", range(6))
+def test_killed_while_building(shop: Workshop, moment: int) -> None:
+    """Whatever it left is not used, and is gone with the next build."""
+    shop.repository.add("good-python", "tiny")
+    model = shop.model(f"{OFFLINE}one\n")
+    shop.lock(model)
+    environments = Path(os.environ["MODEL_CACHE"], "environments")
+    run = shop.repository.start("env:tiny", MODEL_CACHE=os.environ["MODEL_CACHE"])
+    while run.poll() is None and not (environments.exists() and any(environments.glob("*making*"))):
+        time.sleep(0.001)
+    time.sleep(moment * 0.01)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.communicate()
+
+    environment = shop.ensure(model)
+
+    assert "1.0" == shop.version(environment, "one")
+    assert [] == left_over(environment)
+
+
+def test_an_orphan_that_still_writes_does_no_harm(shop: Workshop) -> None:
+    """The uv of a killed build has a folder of its own, which nobody takes for another's."""
+    model = shop.model(f"{OFFLINE}one\n", python=OWN)
+    shop.lock(model)
+    environment = shop.find(model)
+    assert environment is not None
+    orphan = Path(f"{environment.folder}.making-orphan/lib")
+    orphan.mkdir(parents=True)
+    Path(environment.folder).mkdir()
+
+    shop.ensure(model)
+    orphan.mkdir(parents=True)
+
+    assert "1.0" == shop.version(environment, "one")
+
+
+def test_a_wrong_hash_is_refused(shop: Workshop) -> None:
+    """Somebody has edited the lock, or the index has another file; nothing is left of the build."""
+    model = shop.model(f"{OFFLINE}one\n", python=OWN)
+    text = shop.lock(model)
+    digest = text.partition("sha256:")[2][:64]
+    shop.repository.write(locks.lock_path(model), text.replace(digest, "0" * 64))
+    shop.again()
+
+    with pytest.raises(UserError) as caught:
+        shop.ensure(model)
+
+    message = str(caught.value)
+    assert message.startswith("The environment of model `tiny` cannot be built\n")
+    assert "\n  lock     envs/locks/tiny.txt\n" in message
+    assert "Hash mismatch for `one==1.0`" in message
+    assert f"sha256:{digest}" in message
+    assert message.endswith("hint: `doit lock:tiny` resolves the requirements anew")
+    environment = shop.find(model)
+    assert environment is not None
+    assert (False, []) == (environment.built, left_over(environment))
+
+
+def test_an_index_out_of_reach(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is locked and not in uv's cache cannot be had; the ways out are named."""
+    model = shop.model(f"{OFFLINE}one\n", python=OWN)
+    shop.lock(model)
+    online = shop.model("one\n", python=OWN)
+    digest = wanted(read(online, shop.state.files), shop.state.files)
+    lines = shop.lock_text(model).splitlines()
+    lines[2] = f"# requirements: {digest}"
+    shop.repository.write(locks.lock_path(model), "\n".join(lines))
+    shop.again()
+    monkeypatch.setenv("UV_CACHE_DIR", str(shop.repository.path / "empty"))
+    monkeypatch.setenv("UV_DEFAULT_INDEX", CLOSED)
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+
+    with pytest.raises(UserError) as caught:
+        shop.ensure(online)
+
+    assert "Connection refused" in str(caught.value)
+    assert uv.UNREACHABLE_HINT == caught.value.hint
+
+
+def test_a_cache_that_cannot_be_written(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable that names another is told."""
+    shop.repository.write("file", "")
+    monkeypatch.setenv("MODEL_CACHE", "file")
+
+    with pytest.raises(UserError) as caught:
+        shop.ensure(shop.model(None, python=OWN))
+
+    assert "`MODEL_CACHE` names another folder for environments and data" == caught.value.hint
+
+
+def test_a_package_of_the_repository_is_built_in(shop: Workshop) -> None:
+    """From a copy: nothing is left in its folder, and later changes do not reach in."""
+    shop.wheel("two", "1.0")
+    folder = shop.package("features", "one", more='[project.optional-dependencies]\nx = ["two"]\n')
+    environment = shop.ensure(shop.model(f"{OFFLINE}{folder}[x]\n", python=OWN))
+    shop.package("features", value=2)
+
+    assert {"one": "1.0", "two": "1.0", "features": "1.0 from packages/features"} == (
+        environment.packages()
+    )
+    assert 1 == shop.evaluate(environment, "importlib.import_module('features').VALUE")
+    assert ["pyproject.toml", "src"] == sorted(os.listdir(folder))
+
+
+def test_a_wheel_of_the_repository_is_installed(shop: Workshop) -> None:
+    """A path may lead to a wheel as well, and its bytes count."""
+    path = "wheels/one-1.0-py3-none-any.whl"
+    environment = shop.ensure(shop.model(f"{OFFLINE}{path}\n", python=OWN))
+
+    assert {"one": f"1.0 from {path}"} == environment.packages()
+    assert f"package {path}" in environment.identity
+
+
+def test_a_package_for_other_pythons_is_left_out(shop: Workshop) -> None:
+    """A marker holds for it as for any requirement."""
+    folder = shop.package("features")
+    model = shop.model(f"{OFFLINE}one\n{folder} ; python_version < '3'\n", python=OWN)
+
+    assert {"one": "1.0"} == shop.ensure(model).packages()
+
+
+def test_a_change_to_a_package_counts_for_those_who_use_it(shop: Workshop) -> None:
+    """By its bytes: the lock stays as it is."""
+    folder = shop.package("features")
+    user = shop.model(f"{OFFLINE}{folder}\n", "user", python=OWN)
+    other = shop.model(f"{OFFLINE}one\n", "other", python=OWN)
+    before = [shop.ensure(model) for model in (user, other)]
+    shop.package("features", value=2)
+    after = [shop.find(model) for model in (user, other)]
+
+    assert [False, True] == [
+        one.identity == two.identity for one, two in zip(before, after, strict=True) if two
+    ]
+    assert 2 == shop.evaluate(shop.ensure(user), "importlib.import_module('features').VALUE")
+
+
+def test_a_package_that_changes_while_it_is_copied(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment is never other than what it is named for."""
+    folder = shop.package("features")
+    model = shop.model(f"{OFFLINE}{folder}\n", python=OWN)
+    shop.lock(model)
+
+    def say(message: str) -> None:
+        if message == f"installing {folder}":
+            shop.package("features", value=2)
+
+    with pytest.raises(UserError, match="changed while it was installed"):
+        build.ensure(model, shop.state, say)
+    monkeypatch.undo()
+
+
+def test_a_package_that_cannot_be_built(shop: Workshop) -> None:
+    """It is named with what its build says, and no path of a temporary folder is in the way."""
+    folder = shop.package("features")
+    os.remove(f"{folder}/src/features/__init__.py")
+
+    with pytest.raises(UserError) as caught:
+        shop.ensure(shop.model(f"{OFFLINE}{folder}\n", python=OWN))
+
+    expected = """\
+The environment of model `tiny` cannot be built
+  file     model_definitions/tiny/model_modules/requirements.txt
+  package  packages/features
+  lock     envs/locks/tiny.txt
+  uv says  error: Failed to build `features @ packages/features`
+             cause: Expected a Python module at: packages/features/src/features/__init__.py
+
+hint: see that `packages/features` can be built, and names all that its build needs"""
+    assert expected == str(caught.value)
+
+
+def test_from_a_git_commit(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit says what it is, as a hash does, and stands in the lock."""
+    folder = shop.package("features")
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "somebody")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "somebody@example.invalid")
+    for words in ("init -q", "add .", "commit -qm first"):
+        subprocess.run(["git", *words.split()], cwd=folder, check=True)
+    address = (shop.repository.path / folder).as_uri()
+    model = shop.model(f"{OFFLINE}one\nfeatures @ git+{address}\n", python=OWN)
+
+    assert {"one": "1.0", "features": "1.0"} == shop.ensure(model).packages()
+    assert len("0" * 40) == len(shop.pins(model)[0].rpartition("@")[2])
+
+
+@pytest.fixture
+def indexed(shop: Workshop) -> Model:
+    """Return a model with requirements and a build backend that come from the index."""
+    project = """\
+        [build-system]
+        requires = ["flit_core<4"]
+        build-backend = "flit_core.buildapi"
+
+        [project]
+        name = "features"
+        version = "1.0"
+        description = "shared"
+        dependencies = ["six"]
+        """
+    shop.repository.write("packages/features/pyproject.toml", textwrap.dedent(project))
+    shop.repository.write("packages/features/features/__init__.py", "from six import PY3\n")
+    return shop.model("idna\n./packages/features\n", python=OWN)
+
+
+def test_with_packages_of_the_index(
+    shop: Workshop, indexed: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With uv's cache a rebuild needs no network, although the package is built by a backend."""
+    environment = shop.ensure(indexed)
+    shutil.rmtree(environment.folder)
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    again = shop.ensure(indexed)
+
+    assert ["features", "idna", "six"] == sorted(again.packages())
+    assert shop.evaluate(again, "importlib.import_module('features').PY3")
+
+
+def test_a_build_backend_is_locked(shop: Workshop, indexed: Model) -> None:
+    """Apart from what is installed, and uv refuses one with another hash."""
+    text = shop.lock(indexed)
+    pins, _, build_pins = text.partition("# build: ")
+
+    assert (True, False) == ("six==" in pins, "flit-core==" in pins)
+    assert (False, True) == ("six==" in build_pins, "flit-core==" in build_pins)
+    assert ("://" in text, str(shop.repository.path) in text) == (False, False)
+
+    build_pins = re.sub("sha256:[0-9a-f]{64}", f"sha256:{'0' * 64}", build_pins)
+    shop.repository.write(locks.lock_path(indexed), f"{pins}# build: {build_pins}")
+    shop.again()
+    with pytest.raises(UserError, match="Hash mismatch for `flit-core=="):
+        shop.ensure(indexed)
+
+
+def test_a_change_to_a_package_reruns_exactly_its_users(shop: Workshop) -> None:
+    """With doit: one model imports it, the other does not."""
+    folder = shop.package("features")
+    for name in ("user", "other"):
+        shop.repository.add("good-python", name)
+    training = "model_definitions/user/model_modules/training.py"
+    shop.repository.write(training, f"import features\n{shop.repository.read(training)}")
+    shop.model(f"{OFFLINE}{folder}\n", "user")
+
+    first = shop.repository.doit("train")
+    shop.package("features", value=2)
+    told = shop.repository.doit("why", "train:user")
+    second = shop.repository.doit("run", "--reporter=json", "train")
+
+    assert (0, 0) == (first.returncode, second.returncode), first.stdout + second.stdout
+    assert "package packages/features changed" in told.stdout
+    assert ["train:user"] == ran(second.stdout)
+
+
+def ran(output: str) -> list[str]:
+    """Return the tasks that ran, from the JSON report."""
+    events = [json.loads(line) for line in output.splitlines() if line]
+    return [event["step"] for event in events if event.get("state") == "ran"]
