@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from common import (
     REQUIREMENTS,
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 TARGET_MS = 1.0
 SETTLE_SECONDS = 0.1  # a digest taken in the tick of the write is not believed in the next run
 STATE = "build/state.db"
+
+Result = TypeVar("Result")
 
 
 def main() -> None:
@@ -102,7 +104,7 @@ class Subject:
         self._timed("find the environments", lambda: _look(models, state))
         self._timed("find them again", lambda: _look(models, state))
 
-    def _timed(self, name: str, function: Callable[[], list[Model]]) -> list[Model]:
+    def _timed(self, name: str, function: Callable[[], Result]) -> Result:
         began = time.perf_counter()
         result = function()
         self.times.setdefault(name, []).append(time.perf_counter() - began)

@@ -9,16 +9,19 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from doit.cmd_base import DoitCmdBase, subtasks_iter, tasks_and_deps_iter
+from doit.cmd_base import Command, DoitCmdBase, subtasks_iter, tasks_and_deps_iter
+from doit.cmd_clean import Clean as DoitClean
 from doit.cmd_forget import Forget as DoitForget
+from doit.cmd_info import Info as DoitInfo
 from doit.cmd_list import List as DoitList
 from doit.cmd_run import Run as DoitRun
+from doit.cmdparse import CmdParseError
 from doit.exceptions import InvalidCommand
 
 from tasks import execute, generators, plan, processes, records
-from tasks.errors import UserError
+from tasks.errors import UserError, did_you_mean
 from tasks.explain import explain
-from tasks.model import STEPS
+from tasks.model import RUNNABLE, STEPS
 from tasks.state import open_state
 
 if TYPE_CHECKING:
@@ -43,14 +46,57 @@ def _option(name: str, kind: type, help_text: str) -> dict[str, Any]:
 JSON_OPTION = _option("json", bool, "print JSON, for programs")
 
 
+def _parsed(command: Command, words: list[str]) -> tuple[Any, list[str]]:
+    """Return the options of a command line and the rest, or say in short what is wrong with it."""
+    try:
+        return command.cmdparser.parse(words)  # type: ignore[no-any-return]
+    except CmdParseError as error:
+        reason = str(error).partition("(parsing options")[0].strip().rpartition("parsing Command: ")
+        raise InvalidCommand(
+            f"`doit {command.name}`: {reason[2]}\n\n"
+            f"hint: `doit help {command.name}` lists its options"
+        ) from error
+
+
+class _Command:
+    """What our commands have in common: help where it is asked for, and short errors."""
+
+    def parse_execute(self: Any, in_args: list[str]) -> int:
+        """Parse and execute, as doit calls it."""
+        if "--help" in in_args:
+            print(self.help())
+            return 0
+        params, args = _parsed(self, in_args)
+        params.update(self.opt_vals)
+        return self.execute(params, args) or 0  # type: ignore[no-any-return]
+
+
 def _named(words: Sequence[str], dataset: str = "", tasks: Sequence[Any] = ()) -> list[str]:
-    """Return doit's task names for what a person typed; the names of `tasks` are right already."""
+    """Return doit's task names for what a person typed; what `tasks` has is right already."""
     exact = set() if dataset else {task.name for task in tasks}
+    exact |= {target for task in tasks for target in task.targets}
     models = generators.models()
     try:
-        return [w if w in exact else plan.find_task(w, dataset, models, KINDS) for w in words]
+        named = [w if w in exact else plan.find_task(w, dataset, models, KINDS) for w in words]
+        for word in named:
+            if tasks and word not in exact and word.partition(":")[0] not in KINDS:
+                raise _unknown(word, exact, models)
     except UserError as error:
         raise InvalidCommand(str(error)) from error
+    return named
+
+
+def _unknown(word: str, exact: set[str], models: Sequence[Model]) -> UserError:
+    """Return the error for a word that is no task, a model's name without its step above all."""
+    kind, colon, rest = word.partition(":")
+    if colon:
+        near = did_you_mean(kind, KINDS)
+        hint = near and f"{near}, as in `doit {near.split('`')[1]}:{rest}`"
+    elif word in {value for model in models for value in (model.name, model.id, model.title)}:
+        hint = f"name its step as well: `doit evaluate:{word}`"
+    else:
+        hint = did_you_mean(word, {*exact, *(model.name for model in models)})
+    return UserError(f"There is no task `{word}`", hint=hint or "`doit list` shows the models")
 
 
 def _kinds(words: Sequence[str]) -> frozenset[str] | None:
@@ -61,7 +107,7 @@ def _kinds(words: Sequence[str]) -> frozenset[str] | None:
     return frozenset(kinds | {"train"} if kinds & {"evaluate", "score"} else kinds)
 
 
-class Run(DoitRun):
+class Run(_Command, DoitRun):
     """`doit [STEP:MODEL ...]`: run what must be run."""
 
     doc_usage = "[STEP:MODEL [--dataset NAME] [--twice] ...]"
@@ -72,18 +118,14 @@ class Run(DoitRun):
     )
 
     def execute(self, params: Any, args: list[str]) -> int:
-        """Take our options from behind the steps' names too, where people write them."""
+        """Take options from behind the steps' names too, where people write them."""
         words, rest = [], list(args)
         while rest:
-            word = rest.pop(0)
-            if word == "--twice":
-                params["twice"] = True
-            elif word == "--dataset" and rest:
-                params["dataset"] = rest.pop(0)
-            elif word.startswith("--dataset="):
-                params["dataset"] = word.partition("=")[2]
-            else:
-                words.append(word)
+            words.append(rest.pop(0))
+            if words[-1].partition(":")[0] in KINDS:
+                more, rest = _parsed(self, rest)
+                for name in more._non_default_keys:  # noqa: SLF001 - doit's own way to know
+                    params[name] = more[name]
         generators.Options.kinds = _kinds(words)
         plain = set(words) <= set(KINDS) and not (params["always"] or params["twice"])
         generators.Options.only_stale = plain and params["reporter"] != "json"
@@ -106,12 +148,14 @@ class Run(DoitRun):
         before = signal.signal(signal.SIGTERM, _terminated)
         try:
             execute.sweep()
-            return int(
+            status = int(
                 super()._execute(
                     outfile, verbosity, always, continue_, reporter, num_process, par_type,
                     single, auto_delayed_regex, force_verbosity, failure_verbosity, pdb,
                 )
             )  # fmt: skip
+            # doit's 2 says that a step could not run because another failed: no news to a caller.
+            return min(status, 1)
         except KeyboardInterrupt as interrupt:
             processes.stop_all()
             number = interrupt.args[0] if interrupt.args else signal.SIGINT
@@ -134,18 +178,19 @@ def _end_with_the_reader() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
-class ListModels(DoitList):
+class ListModels(_Command, DoitList):
     """`doit list`: the models, their state and what they last measured."""
 
-    doc_purpose = "list the models, or with --all or a name doit's tasks"
-    doc_usage = "[TASK ...]"
+    name = "list"
+    doc_purpose = "list the models, or with --all doit's tasks"
+    doc_usage = "[MODEL ...]"
     cmd_options = (*DoitList.cmd_options, JSON_OPTION)
 
     def execute(self, params: Any, args: list[str]) -> int:
         """Note which form was asked for."""
         _end_with_the_reader()
         self._json = params["json"]
-        of_doit = args or any(params[n] for n in ("subtasks", "status", "list_deps", "template"))
+        of_doit = any(params[name] for name in ("subtasks", "status", "list_deps", "template"))
         generators.Options.kinds = None if of_doit else frozenset()
         return int(super().execute(params, args))
 
@@ -155,14 +200,14 @@ class ListModels(DoitList):
         sort: str = "name", pos_args: Any = None,
     ) -> int:  # fmt: skip
         """List the models; every form of doit's own list is still there."""
-        if subtasks or status or list_deps or template or pos_args:
+        if subtasks or status or list_deps or template:
             return int(
                 super()._execute(
                     subtasks, quiet, status, private, list_deps, template, sort, pos_args
                 )
             )
         state = open_state()
-        rows = [_row(model, state) for model in generators.models()]
+        rows = [_row(model, state) for model in _models(pos_args)]
         if self._json:
             json.dump(rows, self.outstream, indent=2)
             self.outstream.write("\n")
@@ -174,6 +219,15 @@ class ListModels(DoitList):
         return 0
 
 
+def _models(words: Sequence[str]) -> Sequence[Model]:
+    """Return the models that a person named, all where none is."""
+    models = generators.models()
+    try:
+        return [plan.find_model(word, models) for word in words] if words else models
+    except UserError as error:
+        raise InvalidCommand(str(error)) from error
+
+
 def _row(model: Model, state: State) -> dict[str, Any]:
     """Return what `doit list` says of a model."""
     train, evaluate, _ = plan.steps_of(model)[:3]
@@ -181,7 +235,7 @@ def _row(model: Model, state: State) -> dict[str, Any]:
     stale = [step for step in (train, evaluate) if reasons[step.task]]
     if model.broken:
         word = "broken"
-    elif any(os.path.exists(execute.failed_folder(step)) for step in stale):
+    elif any(os.path.exists(step.failed_folder) for step in stale):
         word = "failed"
     elif train in stale and not os.path.exists(train.folder):
         word = "new"
@@ -218,7 +272,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-class _ModelCommand(DoitCmdBase):
+class _ModelCommand(_Command, DoitCmdBase):
     """A command that reads the models and runs nothing."""
 
     cmd_options = (JSON_OPTION,)
@@ -265,6 +319,11 @@ def _steps(words: Sequence[str]) -> list[Step]:
         for word in words
         for step in (("",) if word.partition(":")[0] in KINDS else STEPS[:2])
     ]
+    words = [
+        name
+        for word in words
+        for name in ([f"{word}:{model.name}" for model in models] if word in STEPS else [word])
+    ]
     steps = {step.task: step for model in models for step in plan.steps_of(model)}
     named = _named(words)
     for word in named:
@@ -282,13 +341,13 @@ class Check(_ModelCommand):
     """`doit check`: look for faults in the models' files; nothing is built or run."""
 
     name = "check"
-    doc_purpose = "check the files of every model, without running anything"
-    doc_usage = ""
+    doc_purpose = "check the files of the models, without running anything"
+    doc_usage = "[MODEL ...]"
     doc_description = "Exit status 1 where a model cannot run; warnings leave it 0."
 
-    def _execute(self, json: bool) -> int:
-        """Show every fault of every model."""
-        models = generators.models()
+    def _execute(self, json: bool, pos_args: list[str]) -> int:
+        """Show every fault of the models."""
+        models = _models(pos_args)
         faults = [fault for model in models for fault in model.faults]
         broken = [model for model in models if model.broken]
         if json:
@@ -297,15 +356,42 @@ class Check(_ModelCommand):
             for fault in faults:
                 print(fault)
             warnings = sum(fault.warning for fault in faults)
+            good = sum(model.language in RUNNABLE and not model.broken for model in models)
             print(
-                f"{len(models)} models: {len(models) - len(broken)} can run, {len(broken)} cannot"
-                f" ({len(faults) - warnings} faults, {warnings} warnings)"
+                f"{_count(len(models), 'model')}, of which {good} can run:"
+                f" {_count(len(faults) - warnings, 'fault')}, {_count(warnings, 'warning')}"
             )
         self.dep_manager.close()
         return 1 if broken else 0
 
 
-class Forget(DoitForget):
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+class Clean(_Command, DoitClean):
+    """`doit clean STEP:MODEL`: remove results."""
+
+    doc_purpose = "remove the results of steps"
+
+    def _execute(
+        self, dryrun: bool, cleandep: bool, cleanall: bool, cleanforget: bool,
+        pos_args: list[str] | None = None,
+    ) -> None:  # fmt: skip
+        """Clean as doit does, with models named as people name them."""
+        named = _named(pos_args or (), tasks=self.task_list)
+        super()._execute(dryrun, cleandep, cleanall, cleanforget, named)
+
+
+class Info(_Command, DoitInfo):
+    """`doit info STEP:MODEL`: what doit knows of a task."""
+
+    def _execute(self, pos_args: list[str], hide_status: bool = False) -> int:
+        """Show a task as doit does, with its model named as people name it."""
+        return int(super()._execute(_named(pos_args, tasks=self.task_list), hide_status))
+
+
+class Forget(_Command, DoitForget):
     """`doit forget STEP:MODEL`: make a step run again, by removing its result."""
 
     doc_purpose = "forget steps, so that they run again: their results are removed"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import validate
 from tasks.datasets import locate
 from tasks.errors import Fault
-from tasks.model import DEFAULT_DATASET, STEPS, Dataset, Model
+from tasks.model import DEFAULT_DATASET, RUNNABLE, STEPS, Dataset, Model
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
@@ -91,6 +91,10 @@ def _read_model(folder: str, files: Files) -> Model:
     else:
         config_path = ""
     sources = tuple(sorted(walk(f"{root}/{PACKAGE}")))
+    language = replace(model, document=document).language
+    if language not in RUNNABLE and not any(fault.key == "language" for fault in faults):
+        what = f"`{language}` models are read and checked, but cannot be run yet"
+        faults.append(Fault(f"{folder}/model.json", 0, "language", what, warning=True))
     if not sources:
         faults.append(Fault(f"{folder}/{PACKAGE}", 0, "", "the folder is missing or empty"))
     datasets, found = _datasets(folder, files)

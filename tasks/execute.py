@@ -16,9 +16,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tasks import datasets, discover, launch, metrics, plan, records
+from tasks import datasets, discover, launch, metrics, plan, processes, records
 from tasks.environments import build
 from tasks.errors import InvalidModel, UserError
+from tasks.model import RUNNABLE
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from tasks.state import State
 
 RESULTS = f"{plan.BUILD}/results"
-FAILED = f"{plan.BUILD}/failed"
 
 
 @dataclass
@@ -102,10 +102,10 @@ def prepare(step: Step, state: State, activity: Activity) -> Prepared:
     step = plan.Step(model, step.name, step.dataset_name)
     if model.broken:
         raise InvalidModel(model.name, model.faults)
-    if model.language not in LAUNCHERS:
+    if model.language not in RUNNABLE:
         raise UserError(
             f"Model `{model.name}` is written in `{model.language}`, which cannot be run yet",
-            ("runs", ", ".join(LAUNCHERS)),
+            ("runs", ", ".join(RUNNABLE)),
         )
     for made in (step, step.upstream):
         if made:
@@ -118,9 +118,6 @@ def prepare(step: Step, state: State, activity: Activity) -> Prepared:
         datasets.fetch(data_file, step.dataset.path, state.files, activity.tell)
     inputs = plan.inputs(step, state.files, environment.identity)
     return Prepared(step, environment, inputs, plan.key(step, inputs))
-
-
-LAUNCHERS = ("python",)
 
 
 def is_current(prepared: Prepared, files: Files) -> bool:
@@ -234,7 +231,7 @@ def publish(run: Run, step: Step, files: Files) -> None:
     os.replace(link, step.folder)
     _sync_folder(os.path.dirname(step.folder))
     _look_again(step, files)
-    for left in (before, failed_folder(step)):
+    for left in (before, step.failed_folder):
         if left:
             shutil.rmtree(left, ignore_errors=True)
 
@@ -293,14 +290,14 @@ def git_commit() -> str | None:
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
-def failed_folder(step: Step) -> str:
-    """Return where what a failed run left is kept, until the step succeeds."""
-    return f"{FAILED}/{step.variant}/{step.name}"
-
-
 def _with_evidence(error: UserError, run: Run, step: Step) -> UserError:
-    """Keep a failed run's folder in a place that can be told, and tell it."""
-    kept = failed_folder(step)
+    """Keep a failed run's folder in a place that can be told, and tell it.
+
+    A run that was interrupted has not failed.
+    """
+    if processes.stopping():
+        return error
+    kept = step.failed_folder
     with contextlib.suppress(OSError):
         shutil.rmtree(kept, ignore_errors=True)
         os.makedirs(os.path.dirname(kept), exist_ok=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
 from tasks import plan, records
 from tasks.environments import build, locks
+from tasks.environments.requirements import read
 from tasks.errors import UserError
 from tasks.sources import PACKAGE, read_by_step
 
@@ -32,7 +34,22 @@ def why(step: Step, state: State) -> list[str]:
         return [error.headline]
     except OSError as error:
         return [f"`{error.filename}` cannot be read: {error.strerror}"]
-    return records.reasons(records.read(step.folder, state.files), inputs, state.files)
+    reasons = records.reasons(records.read(step.folder, state.files), inputs, state.files)
+    if environment is None and len(reasons) > 1:
+        others = [reason for reason in reasons if not reason.startswith("environment ")]
+        return [*others, _unlocked(step, state)]
+    return reasons
+
+
+def _unlocked(step: Step, state: State) -> str:
+    """Return why there is no environment to compare with."""
+    requirements = read(step.model, state.files)
+    lock = locks.read_lock(step.model, state.files)
+    if lock is None and not requirements.empty:
+        return f"{requirements.path} is not locked yet"
+    if not requirements.empty and not locks.fitting(step.model, requirements, state.files):
+        return f"{requirements.path} changed since it was locked"
+    return f"no Python that it can run on is installed ({requirements.python})"
 
 
 def explain(step: Step, state: State) -> list[str]:
@@ -48,6 +65,8 @@ def explain(step: Step, state: State) -> list[str]:
             sentences.append(f"{sentence} ({imports[subject]})")
         else:
             sentences.append(sentence)
+    if sentences and os.path.exists(step.failed_folder):
+        sentences.append(f"its last run failed, and what it left is in {step.failed_folder}")
     if step.upstream and why(step.upstream, state):
         sentences.append(f"{step.upstream.task} must run first")
     return sentences

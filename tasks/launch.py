@@ -154,7 +154,11 @@ def call(
     ]  # fmt: skip
     with open(run.log, "wb", buffering=0) as log:
         status = processes.run_logged(
-            command, log, cwd=run.work, env=variables(), tick=lambda: _say_progress(progress, say)
+            command,
+            log,
+            cwd=run.work,
+            env=variables(environment),
+            tick=lambda: _say_progress(progress, say),
         )
     result = _read_result(result_path)
     if status == 0 and result is not None and result["ok"]:
@@ -162,8 +166,11 @@ def call(
     raise _failure(step, status, result, run)
 
 
-def variables() -> dict[str, str]:
-    """Return the variables of a model's process: the user's own, and a Python that repeats."""
+def variables(environment: Environment) -> dict[str, str]:
+    """Return the variables of a model's process: the user's own, and a Python that repeats.
+
+    The programs of the environment's packages are found first.
+    """
     dropped = ("VIRTUAL_ENV", "CONDA_PREFIX", "MAKEFLAGS")
     kept = {
         name: value
@@ -171,12 +178,16 @@ def variables() -> dict[str, str]:
         if name not in dropped and not name.startswith("PYTHON")
     }
     fixed = {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
-    return {**kept, **fixed, "PYTHONNOUSERSITE": "1"}
+    path = os.pathsep.join(
+        [os.path.dirname(environment.python), os.environ.get("PATH", os.defpath)]
+    )
+    return {**kept, **fixed, "PYTHONNOUSERSITE": "1", "PATH": path}
 
 
 def _request(step: Step, progress: str) -> dict[str, Any]:
     model, dataset = step.model, step.dataset
-    hyperparameters = model.config.get("hyperParameters") or {}
+    config = model.config
+    hyperparameters = config.get("hyperParameters") or config.get("hyperparameters") or {}
     try:
         seed = int(hyperparameters.get("seed", DEFAULT_SEED))
     except (TypeError, ValueError, AttributeError):
@@ -228,7 +239,7 @@ def _failure(step: Step, status: int, result: dict[str, Any] | None, run: Run) -
         return UserError(
             f"Model `{model}` cannot {step.name}: {error['message']}",
             ("folder", f"{step.model.root}/{PACKAGE}"),
-            hint="docs/reference.md shows what a model's modules hold",
+            hint="docs/reference.md of modelmake says what a model's modules hold",
         )
     headline = f"Model `{model}` failed to {step.name}: {error['type']}: {error['message']}"
     where = f"{step.model.root}/{error['where']}" if error["where"] else "outside its own files"

@@ -91,7 +91,7 @@ def _sort(
 
 def _number(value: object) -> float | None:
     if isinstance(value, (bool, int, float)):
-        return value
+        return int(value) if isinstance(value, bool) else value
     if isinstance(value, str):
         try:
             return float(value.strip().removesuffix("%"))

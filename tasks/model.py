@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 STEPS = ("train", "evaluate", "score")
 """The steps of a model that run its code, in the order in which they build on each other."""
 
+RUNNABLE = ("python",)
+"""The languages whose models can be run; the others are read and checked."""
+
 DEFAULT_DATASET = ""
 """The name of the dataset that a step uses when none is named."""
 

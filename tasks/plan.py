@@ -56,6 +56,11 @@ class Step:
         return f"{RESULTS}/{self.variant}/{self.name}"
 
     @property
+    def failed_folder(self) -> str:
+        """Where what a failed run left is kept, until the step succeeds."""
+        return f"{BUILD}/failed/{self.variant}/{self.name}"
+
+    @property
     def upstream(self) -> Step | None:
         """The step whose artefacts it works on."""
         return None if self.name == "train" else Step(self.model, "train", self.dataset_name)

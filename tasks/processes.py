@@ -112,6 +112,11 @@ def _end_group(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
         os.killpg(process.pid, how)
 
 
+def stopping() -> bool:
+    """Return whether every process is being ended."""
+    return _stopping.is_set()
+
+
 def stop_all() -> None:
     """End every process that runs, kindly at first; none is started after this."""
     _stopping.set()

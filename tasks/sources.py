@@ -10,31 +10,25 @@ from __future__ import annotations
 import ast
 import json
 import posixpath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from tasks.fingerprint import Files
 
 PACKAGE = "model_modules"
-KIND = "imports 1"
+KIND = "imports 2"
 
 ENTRY_MODULES = {
     "train": ("training",),
     "evaluate": ("evaluation", "evaluate", "scoring"),
     "score": ("scoring",),
 }
-"""The modules that may hold a step's function; the first one that exists is it."""
+"""The modules that may hold a step's function, the one that is looked into first at the front."""
 
 _DYNAMIC = {"importlib", "__import__", "exec", "eval", "runpy", "pkgutil", "imp"}
 _NEVER_READ = (".ipynb", ".pyc", ".md")
-
-
-def entry_module(step: str, names: Iterable[str]) -> str | None:
-    """Return the module of a step among the file names inside `model_modules`, or None."""
-    present = set(names)
-    return next((m for m in ENTRY_MODULES[step] if f"{m}.py" in present), None)
 
 
 def read_by_step(step: str, folder: str, names: Sequence[str], files: Files) -> dict[str, str]:
@@ -52,15 +46,15 @@ def read_by_step(step: str, folder: str, names: Sequence[str], files: Files) -> 
         ),
         "",
     )
-    entry = entry_module(step, code)
-    if entry is None:
+    entries = _entries(step, folder, code, files)
+    if not entries:
         return dict.fromkeys(code, "") | rest
     reached: dict[str, str] = {}
-    waiting = dict.fromkeys((*_package_files("", code), f"{entry}.py"), "")
+    waiting = dict.fromkeys((*_package_files("", code), *entries), "")
     while waiting:
         name, reason = waiting.popitem()
         reached[name] = reason
-        imports = json.loads(files.note(f"{folder}/{name}", KIND, _imports))
+        imports = _said(f"{folder}/{name}", files)["imports"]
         if imports is None:
             every = f"`{name}` imports in a way that cannot be read, so every source counts"
             return dict.fromkeys(code, every) | rest
@@ -73,25 +67,59 @@ def read_by_step(step: str, folder: str, names: Sequence[str], files: Files) -> 
 _SETUP = {"requirements.txt", "requirements.R"}  # they decide the environment, nothing else
 
 
-def _imports(data: bytes) -> str:
-    """Return the imported names as JSON: dotted, leading dots for relative ones; null: unknown."""
+def _entries(step: str, folder: str, code: set[str], files: Files) -> list[str]:
+    """Return the modules that are imported to find a step's function: those up to the one with it.
+
+    Empty where there is none to look into.
+    """
+    entries = []
+    for name in (f"{module}.py" for module in ENTRY_MODULES[step]):
+        if name in code:
+            entries.append(name)
+            if {step, "*"} & set(_said(f"{folder}/{name}", files)["names"]):
+                break
+    return entries
+
+
+def _said(path: str, files: Files) -> dict[str, Any]:
+    """Return what a source says: `imports` (null: unknown) and the `names` it gives at its top."""
+    found: dict[str, Any] = json.loads(files.note(path, KIND, _read_source))
+    return found
+
+
+def _read_source(data: bytes) -> str:
+    """Return `_said` as JSON; imported names are dotted, with leading dots for relative ones."""
     try:
         tree = ast.parse(data)
     except (SyntaxError, ValueError, RecursionError):
-        return "null"
-    found = set()
+        return json.dumps({"imports": None, "names": ["*"]})
+    imports: set[str] = set()
+    dynamic = False
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in _DYNAMIC:
-            return "null"
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = "." * node.level + (node.module or "")
             joint = "" if base.endswith(".") else "."
-            found |= {base} | {f"{base}{joint}{alias.name}" for alias in node.names}
-    if any(name.partition(".")[0] in _DYNAMIC for name in found):
-        return "null"
-    return json.dumps(sorted(found))
+            imports |= {base} | {f"{base}{joint}{alias.name}" for alias in node.names}
+        dynamic = dynamic or (isinstance(node, ast.Name) and node.id in _DYNAMIC)
+    dynamic = dynamic or any(name.partition(".")[0] in _DYNAMIC for name in imports)
+    return json.dumps({"imports": None if dynamic else sorted(imports), "names": _names(tree)})
+
+
+def _names(tree: ast.Module) -> list[str]:
+    """Return the names that a module's top level gives, `*` where that cannot be told."""
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            found |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif not isinstance(node, (ast.Expr, ast.AnnAssign)):
+            found.add("*")
+    return sorted(found)
 
 
 def _resolve(name: str, importer: str, code: set[str]) -> set[str]:

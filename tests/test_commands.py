@@ -187,7 +187,7 @@ def test_check(varied: Repository) -> None:
     assert done.returncode == 1
     first, second, last = done.stdout.splitlines()
     assert [first, second] == [f"{BAD}:4: {FAULT['message']}", f"  hint: {FAULT['hint']}"]
-    assert last.startswith("5 models: 4 can run, 1 cannot (1 fault")
+    assert last == "5 models, of which 4 can run: 1 fault, 0 warnings"
     assert asked(varied, "check") == [FAULT]
 
 
@@ -198,6 +198,6 @@ def test_check_of_good_models(repository: Repository) -> None:
     done = repository.doit("check")
 
     assert done.returncode == 0
-    assert done.stdout.startswith("1 model")
+    assert done.stdout == "1 model, of which 1 can run: 0 faults, 0 warnings\n"
     assert asked(repository, "check") == []
     assert not (repository.path / "build/models").exists()

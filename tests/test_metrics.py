@@ -31,7 +31,7 @@ def test_values_of_every_form(tmp_path: Path) -> None:
             "plot": {"Content-Type": "image/png", "location": "x", "object": "y"},
         },
     )  # fmt: skip
-    metrics = {"accuracy": 0.73, "share": 95.0, "rows": 5, "ok": True}
+    metrics = {"accuracy": 0.73, "share": 95.0, "rows": 5, "ok": 1}
     expected = {
         "metrics": {**metrics, "matrix.tp": 3, "matrix.fn": 1.0},
         "other": {

@@ -82,11 +82,14 @@ def test_what_training_reads(tmp_path: Path, texts: dict[str, str], expected: se
 
 def test_the_entry_of_an_evaluation(tmp_path: Path) -> None:
     """It is evaluation.py, evaluate.py, or in older models scoring.py."""
-    folder, names = write(tmp_path, {"scoring.py": "", "training.py": ""})
-    newer, more = write(tmp_path, {"evaluation.py": "", "scoring.py": "", "training.py": ""})
+    function = "def evaluate(): pass"
+    older = write(tmp_path / "older", {"scoring.py": function, "training.py": ""})
+    newer = write(tmp_path / "newer", {"evaluation.py": function, "scoring.py": function})
+    mixed = write(tmp_path / "mixed", {"evaluation.py": "x = 1", "scoring.py": function})
 
-    assert {"scoring.py"} == set(read_by_step("evaluate", folder, names, Files()))
-    assert {"evaluation.py"} == set(read_by_step("evaluate", newer, more, Files()))
+    assert {"scoring.py"} == set(read_by_step("evaluate", *older, Files()))
+    assert {"evaluation.py"} == set(read_by_step("evaluate", *newer, Files()))
+    assert {"evaluation.py", "scoring.py"} == set(read_by_step("evaluate", *mixed, Files()))
 
 
 def test_says_why_a_file_counts(tmp_path: Path) -> None:
