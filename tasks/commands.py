@@ -49,7 +49,7 @@ JSON_OPTION = _option("json", bool, "print JSON, for programs")
 def _parsed(command: Command, words: list[str]) -> tuple[Any, list[str]]:
     """Return the options of a command line and the rest, or say in short what is wrong with it."""
     try:
-        return command.cmdparser.parse(words)  # type: ignore[no-any-return]
+        return command.cmdparser.parse(words)
     except CmdParseError as error:
         reason = str(error).partition("(parsing options")[0].strip().rpartition("parsing Command: ")
         raise InvalidCommand(

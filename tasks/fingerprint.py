@@ -109,7 +109,10 @@ class Files:
             now = os.fstat(file.fileno())
             data = file.read()
         digest = hashlib.sha256(data).hexdigest()
-        return Seen(*_times(now), hashed_ns, digest, kind, make(data))
+        known = self.known.get(path)
+        same = known is not None and (known.digest, known.kind) == (digest, kind)
+        note = known.note if known is not None and same else make(data)
+        return Seen(*_times(now), hashed_ns, digest, kind, note)
 
 
 def _times(now: os.stat_result) -> tuple[int, int, int, int]:
