@@ -49,13 +49,14 @@ JSON_OPTION = _option("json", bool, "print JSON, for programs")
 def _parsed(command: Command, words: list[str]) -> tuple[Any, list[str]]:
     """Return the options of a command line and the rest, or say in short what is wrong with it."""
     try:
-        return command.cmdparser.parse(words)
+        options, rest = command.cmdparser.parse(words)
     except CmdParseError as error:
         reason = str(error).partition("(parsing options")[0].strip().rpartition("parsing Command: ")
         raise InvalidCommand(
             f"`doit {command.name}`: {reason[2]}\n\n"
             f"hint: `doit help {command.name}` lists its options"
         ) from error
+    return options, rest
 
 
 class _Command:
@@ -68,13 +69,15 @@ class _Command:
             return 0
         params, args = _parsed(self, in_args)
         params.update(self.opt_vals)
-        return self.execute(params, args) or 0  # type: ignore[no-any-return]
+        return int(self.execute(params, args) or 0)
 
 
 def _named(words: Sequence[str], dataset: str = "", tasks: Sequence[Any] = ()) -> list[str]:
     """Return doit's task names for what a person typed; what `tasks` has is right already."""
     exact = set() if dataset else {task.name for task in tasks}
     exact |= {target for task in tasks for target in task.targets}
+    if not dataset and exact.issuperset(words):
+        return list(words)
     models = generators.models()
     try:
         named = [w if w in exact else plan.find_task(w, dataset, models, KINDS) for w in words]
@@ -129,6 +132,7 @@ class Run(_Command, DoitRun):
         generators.Options.kinds = _kinds(words)
         plain = set(words) <= set(KINDS) and not (params["always"] or params["twice"])
         generators.Options.only_stale = plain and params["reporter"] != "json"
+        generators.Options.counted_by = words[0] if words else "evaluate"
         self._ours = {"dataset": params["dataset"], "twice": params["twice"]}
         return int(super().execute(params, words))
 

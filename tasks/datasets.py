@@ -39,24 +39,33 @@ def cache_folder() -> str:
     return os.path.join(base, "modelmake")
 
 
-def locate(content: Mapping[str, Any], folder: str) -> tuple[DataFile, ...]:
+def locate(content: Mapping[str, Any], folder: str, files: Files) -> tuple[DataFile, ...]:
     """Return the data files that a dataset of the model in `folder` names; nothing is fetched."""
-    return tuple(_locate(content, folder, ()))
+    return tuple(_locate(content, folder, files, ()))
 
 
-def _locate(value: Any, folder: str, keys: tuple[str | int, ...]) -> Iterator[DataFile]:  # noqa: ANN401
+def _locate(
+    value: object, folder: str, files: Files, keys: tuple[str | int, ...]
+) -> Iterator[DataFile]:
     if isinstance(value, dict):
         for key, item in value.items():
             if key in FILE_KEYS and isinstance(item, str) and item:
-                yield _data_file((*keys, key), item, str(value.get("sha256", "")), folder)
+                near = _near(item, folder, files)
+                yield _data_file((*keys, key), item, str(value.get("sha256", "")), near)
             else:
-                yield from _locate(item, folder, (*keys, key))
+                yield from _locate(item, folder, files, (*keys, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _locate(item, folder, (*keys, index))
+            yield from _locate(item, folder, files, (*keys, index))
 
 
-def _data_file(keys: tuple[str | int, ...], source: str, sha256: str, folder: str) -> DataFile:
+def _near(source: str, folder: str, files: Files) -> str:
+    """Return the path that a name means: below the model's folder if it is there, or as it is."""
+    near = os.path.normpath(os.path.join(folder, source))
+    return near if "://" not in source and files.exists(near) else os.path.normpath(source)
+
+
+def _data_file(keys: tuple[str | int, ...], source: str, sha256: str, near: str) -> DataFile:
     scheme, _, rest = source.partition("://")
     if scheme in ("http", "https") and rest:
         name = os.path.basename(urllib.parse.urlsplit(source).path) or "data"
@@ -65,9 +74,7 @@ def _data_file(keys: tuple[str | int, ...], source: str, sha256: str, folder: st
     if scheme == "file":
         source_path = urllib.request.url2pathname(urllib.parse.urlsplit(source).path)
         return DataFile(keys, source, source_path, sha256.lower())
-    near = os.path.normpath(os.path.join(folder, source))
-    path = near if os.path.exists(near) else os.path.normpath(source)
-    return DataFile(keys, source, path, sha256.lower())
+    return DataFile(keys, source, near, sha256.lower())
 
 
 def members(path: str) -> list[str]:

@@ -49,7 +49,7 @@ _OF_EDITORS = re.compile(r"\.#.*|#.*#|.*~|\..*\.sw[a-z]")
 
 def discover(files: Files) -> list[Model]:
     """Return every model below `model_definitions/`, sorted by name, each with its faults."""
-    models = [_read_model(folder, files) for folder in sorted(_model_folders(MODELS))]
+    models = [read_model(folder, files) for folder in model_folders()]
     return _with_shared_ids(models)
 
 
@@ -58,39 +58,42 @@ def read_again(model: Model, files: Files) -> Model:
     held = [f"{model.root}/{PACKAGE}/{name}" for name in model.sources]
     held += [dataset.path for dataset in model.datasets.values()]
     files.forget([*held, f"{model.folder}/model.json", f"{model.root}/config.json"])
-    return _read_model(model.folder, files)
+    return read_model(model.folder, files)
 
 
-def _model_folders(top: str) -> Iterator[str]:
-    """Yield the folders that hold a `model.json`; a model is not looked into for more models."""
+def model_folders(top: str = MODELS) -> list[str]:
+    """Return the folders that hold a `model.json`, sorted; a model holds no further models."""
+    found = []
     try:
         entries = sorted(os.scandir(top), key=lambda entry: entry.name)
     except FileNotFoundError:
-        return
+        return []
     for entry in entries:
         if entry.name in _SKIPPED or not entry.is_dir():
             continue
         if os.path.exists(f"{entry.path}/model.json"):
-            yield entry.path
+            found.append(entry.path)
         else:
-            yield from _model_folders(entry.path)
+            found += model_folders(entry.path)
+    return found
 
 
-def _read_model(folder: str, files: Files) -> Model:
+def read_model(folder: str, files: Files) -> Model:
+    """Return the model of a folder with its faults, as it is known in this run."""
     name = os.path.relpath(folder, MODELS)
     model = Model(name=name, folder=folder, root=folder)
     document, faults = _read("model", f"{folder}/model.json", files)
     if document is None:
         return replace(model, faults=tuple(faults))
-    root = _config_root(folder)
+    root = _config_root(folder, files)
     config: dict[str, Any] | None = {}
     config_path = f"{root}/config.json"
-    if os.path.exists(config_path):
+    if files.exists(config_path):
         config, found = _read("config", config_path, files)
         faults += found
     else:
         config_path = ""
-    sources = tuple(sorted(walk(f"{root}/{PACKAGE}")))
+    sources = tuple(sorted(walk(f"{root}/{PACKAGE}", files)))
     language = replace(model, document=document).language
     if language not in RUNNABLE and not any(fault.key == "language" for fault in faults):
         what = f"`{language}` models are read and checked, but cannot be run yet"
@@ -110,30 +113,25 @@ def _read_model(folder: str, files: Files) -> Model:
     )
 
 
-def _config_root(folder: str) -> str:
+def _config_root(folder: str, files: Files) -> str:
     """Return the model's folder, or the one framework folder in it that has the modules."""
-    if os.path.isdir(f"{folder}/{PACKAGE}") or os.path.exists(f"{folder}/config.json"):
+    if files.is_folder(f"{folder}/{PACKAGE}") or files.exists(f"{folder}/config.json"):
         return folder
-    children = [
-        entry.path for entry in os.scandir(folder) if os.path.isdir(f"{entry.path}/{PACKAGE}")
-    ]
+    paths = [entry.path for entry in files.scan(folder)]
+    children = [path for path in paths if files.is_folder(f"{path}/{PACKAGE}")]
     return children[0] if len(children) == 1 else folder
 
 
-def walk(top: str, below: str = "") -> Iterator[str]:
+def walk(top: str, files: Files, below: str = "") -> Iterator[str]:
     """Yield the files of a folder, relative to `top`, with forward slashes."""
-    try:
-        entries = list(os.scandir(f"{top}/{below}" if below else top))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for entry in entries:
+    for entry in files.scan(f"{top}/{below}" if below else top):
         path = f"{below}/{entry.name}" if below else entry.name
         if entry.name in _SKIPPED or _OF_EDITORS.fullmatch(entry.name):
             continue
         if not _is_folder(entry):
             yield path
         elif not (entry.is_symlink() and _leads_back(top, path)):
-            yield from walk(top, path)
+            yield from walk(top, files, path)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -154,30 +152,28 @@ def _leads_back(top: str, link: str) -> bool:
 def _datasets(folder: str, files: Files) -> tuple[dict[tuple[str, str], Dataset], list[Fault]]:
     found: dict[tuple[str, str], Dataset] = {}
     faults: list[Fault] = []
-    for (name, step), path in _dataset_paths(folder).items():
+    for (name, step), path in _dataset_paths(folder, files).items():
         content, wrong = _read("dataset", path, files)
         faults += [fault for fault in wrong if fault not in faults]
         if content is not None:
-            found[name, step] = Dataset(name, path, content, locate(content, folder))
+            found[name, step] = Dataset(name, path, content, locate(content, folder, files))
     return found, faults
 
 
-def _dataset_paths(folder: str) -> dict[tuple[str, str], str]:
+def _dataset_paths(folder: str, files: Files) -> dict[tuple[str, str], str]:
     """Return the dataset files by name and step.
 
     `datasets/{train,evaluate,score}.json` are the default ones, `datasets/NAME.json` serves every
     step, `datasets/NAME/STEP.json` one.
     """
     paths: dict[tuple[str, str], str] = {}
-    try:
-        entries = sorted(os.scandir(f"{folder}/datasets"), key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return _older_dataset_paths(folder)
-    for entry in entries:
+    if not files.is_folder(f"{folder}/datasets"):
+        return _older_dataset_paths(folder, files)
+    for entry in files.scan(f"{folder}/datasets"):
         stem, extension = os.path.splitext(entry.name)
         if entry.is_dir():
             for step in STEPS:
-                if os.path.exists(f"{entry.path}/{step}.json"):
+                if files.exists(f"{entry.path}/{step}.json"):
                     paths[entry.name, step] = f"{entry.path}/{step}.json"
         elif extension == ".json" and stem in STEPS:
             paths[DEFAULT_DATASET, stem] = entry.path
@@ -187,11 +183,11 @@ def _dataset_paths(folder: str) -> dict[tuple[str, str], str]:
     return paths
 
 
-def _older_dataset_paths(folder: str) -> dict[tuple[str, str], str]:
+def _older_dataset_paths(folder: str, files: Files) -> dict[tuple[str, str], str]:
     return {
         (DEFAULT_DATASET, step): path
         for step, places in _OLDER_DATASETS.items()
-        if (path := next((p for q in places if os.path.exists(p := f"{folder}/{q}")), ""))
+        if (path := next((p for q in places if files.exists(p := f"{folder}/{q}")), ""))
     }
 
 

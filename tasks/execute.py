@@ -271,6 +271,7 @@ def _circumstances(prepared: Prepared, began: float) -> dict[str, Any]:
         "environment": {
             "folder": prepared.environment.folder,
             "packages": prepared.environment.packages(),
+            "pins": prepared.environment.lock.versions if prepared.environment.lock else {},
         },
         "git": git_commit(),
         "host": socket.gethostname(),

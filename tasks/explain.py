@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING
 
 from tasks import plan, records
@@ -15,12 +14,8 @@ from tasks.sources import PACKAGE, read_by_step
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tasks.environments.build import Environment
     from tasks.plan import Step
-    from tasks.records import Record
     from tasks.state import State
-
-_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
 def why(step: Step, state: State) -> list[str]:
@@ -54,17 +49,7 @@ def _unlocked(step: Step, state: State) -> str:
 
 def explain(step: Step, state: State) -> list[str]:
     """Return what `why` does, each sentence with what lies behind it."""
-    record = records.read(step.folder, state.files)
-    imports = {} if step.model.broken else _imports(step, state)
-    sentences = []
-    for sentence in why(step, state):
-        subject = sentence.rpartition(" changed")[0].removeprefix(f"file {PACKAGE}/")
-        if sentence == "environment lock changed":
-            sentences += _packages(step, record, state) or [sentence]
-        elif imports.get(subject):
-            sentences.append(f"{sentence} ({imports[subject]})")
-        else:
-            sentences.append(sentence)
+    sentences = [more for one in why(step, state) for more in _explained(one, step, state)]
     if sentences and os.path.exists(step.failed_folder):
         sentences.append(f"its last run failed, and what it left is in {step.failed_folder}")
     if step.upstream and why(step.upstream, state):
@@ -72,23 +57,34 @@ def explain(step: Step, state: State) -> list[str]:
     return sentences
 
 
+def _explained(sentence: str, step: Step, state: State) -> list[str]:
+    if sentence == "environment lock changed":
+        return _packages(step, state) or [sentence]
+    if sentence.startswith("file ") and not step.model.broken:
+        name = sentence.rpartition(" ")[0].removeprefix(f"file {PACKAGE}/").removesuffix(" is")
+        reason = _imports(step, state).get(name)
+        return [f"{sentence} ({reason})" if reason else sentence]
+    return [sentence]
+
+
 def _imports(step: Step, state: State) -> Mapping[str, str]:
     folder = f"{step.model.root}/{PACKAGE}"
     return read_by_step(step.name, folder, step.model.sources, state.files)
 
 
-def _packages(step: Step, record: Record | None, state: State) -> list[str]:
-    """Return a sentence for each package whose version is not what the result was made with."""
-    environment: Environment | None = build.find(step.model, state)
+def _packages(step: Step, state: State) -> list[str]:
+    """Return a sentence for each package whose pin is not that which the result was made with."""
+    record = records.read(step.folder, state.files)
+    environment = build.find(step.model, state)
     if record is None or environment is None or environment.lock is None:
         return []
-    recorded = record.run["environment"]["packages"]
-    before = {locks.normal(k): v for k, v in recorded.items() if " from " not in v}
-    now = {locks.normal(name): version for name, version in _PIN.findall(environment.lock.pins)}
+    before, now = record.run["environment"].get("pins", {}), environment.lock.versions
     return [
         f"package {name} changed from {before[name]} to {now[name]}"
-        if name in before
+        if name in before and name in now
         else f"package {name} {now[name]} is new"
-        for name in sorted(now)
-        if before.get(name) != now[name]
-    ] + [f"package {name} {before[name]} is gone" for name in sorted(before.keys() - now)]
+        if name in now
+        else f"package {name} {before[name]} is gone"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]

@@ -6,7 +6,7 @@ import fnmatch
 import functools
 import inspect
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
@@ -19,6 +19,7 @@ from tasks.explain import why
 from tasks.model import DEFAULT_DATASET, STEPS
 from tasks.plan import Step
 from tasks.state import FileChecker, State, open_state
+from tasks.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,11 +44,13 @@ class Options:
 
     `kinds` are the kinds of tasks that can come up, None: all.  With `only_stale`, doit is given
     tasks for those models alone that have something to do: a doit task costs more than the look
-    that finds it current.  `force` and `twice` go to the steps.
+    that finds it current; the task group `counted_by` says how many steps those are.  `force` and
+    `twice` go to the steps.
     """
 
     kinds: frozenset[str] | None = None
     only_stale = False
+    counted_by = ""
     force = False
     twice: frozenset[str] = frozenset()
 
@@ -101,25 +104,37 @@ def task_score() -> Iterator[dict[str, Any]]:
     yield from _step_tasks("score")
 
 
-def _models_for(kind: str) -> list[Model]:
+def _models_for(kind: str) -> tuple[Model, ...]:
     if Options.kinds is not None and kind not in Options.kinds:
-        return []
-    if Options.only_stale and kind in STEPS:
-        current = _current_steps()
-        return [m for m in models() if not all(Step(m, k).task in current for k in _step_kinds())]
-    return list(models())
+        return ()
+    return _survey().stale if Options.only_stale and kind in STEPS else models()
 
 
-def _step_kinds() -> list[str]:
-    return [kind for kind in STEPS if Options.kinds is None or kind in Options.kinds]
+@dataclass(frozen=True)
+class Survey:
+    """The models with something to do, and how many steps the others have."""
+
+    stale: tuple[Model, ...]
+    current: int
 
 
 @functools.cache
-def _current_steps() -> frozenset[str]:
-    """Return the steps, on their default datasets, that have nothing to do."""
+def _survey() -> Survey:
+    """Look at every model, and read those of which nothing is known or something has changed."""
     state = open_state()
-    steps = [Step(model, kind) for model in models() for kind in _step_kinds()]
-    return frozenset(step.task for step in steps if not why(step, state))
+    kinds = [kind for kind in STEPS if Options.kinds is None or kind in Options.kinds]
+    verdicts = Verdicts(state, kinds)
+    stale, current = [], 0
+    for folder in discover.model_folders():
+        if not verdicts.holds(folder):
+            with state.files.tracing() as trace:
+                model = discover.read_model(folder, state.files)
+                if any(why(Step(model, kind), state) for kind in kinds):
+                    stale.append(model)
+                    continue
+            verdicts.keep(folder, trace)
+        current += len(kinds)
+    return Survey(tuple(stale), current)
 
 
 def _group(basename: str, doc: str) -> dict[str, Any]:
@@ -129,9 +144,8 @@ def _group(basename: str, doc: str) -> dict[str, Any]:
 def _step_tasks(name: str) -> Iterator[dict[str, Any]]:
     group = _group(name, f"{name} every model")
     state = open_state()
-    if Options.only_stale:
-        shown = {Step(model, kind).task for model in _models_for(name) for kind in _step_kinds()}
-        group["meta"] = {"current": len(_current_steps() - shown)}
+    if Options.only_stale and name == Options.counted_by:
+        group["meta"] = {"current": _survey().current}
     yield group
     for model in _models_for(name):
         for dataset_name in (DEFAULT_DATASET, *model.dataset_names):

@@ -132,7 +132,8 @@ def key(step: Step, found: Mapping[str, str]) -> str:
 
 def _data_digest(path: str, expected: str, files: Files) -> str:
     """Return the digest of a data file or folder; of one not fetched yet, what it must be."""
-    if os.path.isdir(path):
+    if files.is_folder(path):
+        files.untraced()
         digests = {
             os.path.relpath(member, path): files.digest(member) for member in datasets.members(path)
         }

@@ -150,12 +150,10 @@ def artefacts(folder: str, ignored: frozenset[str]) -> dict[str, dict[str, Any]]
 
 
 def write_json(path: str, value: object) -> None:
-    """Write a JSON file for people and programs, and make it last."""
+    """Write a JSON file for people and programs; whoever gives it its place makes it last."""
     with open(path, "w", encoding="utf-8") as file:
         json.dump(value, file, indent=2, ensure_ascii=False)
         file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def write(

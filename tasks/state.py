@@ -22,13 +22,14 @@ from tasks.errors import UserError
 from tasks.fingerprint import Files, Seen
 
 STATE_FILE = "build/state.db"
-FORMAT = 1
+FORMAT = 2
 BUSY_SECONDS = 60
 
 _TABLES = """
 create table if not exists task (name text primary key, data text not null) without rowid;
 create table if not exists file (path text primary key, size int, mtime_ns int, ctime_ns int,
     inode int, hashed_ns int, digest text, kind text, note text) without rowid;
+create table if not exists verdict (subject text primary key, token text, looks text) without rowid;
 create table if not exists memo (key text primary key, value text not null) without rowid;
 """
 
@@ -50,8 +51,8 @@ class State:
         except sqlite3.DatabaseError:
             _set_aside(path)
             self._connection = self._open()
-        rows = self._do("select * from file")
-        self.files = Files({row[0]: Seen._make(row[1:]) for row in rows})
+        self.files = Files(self._known)
+        self.verdicts: dict[str, tuple[str, str]] = {}
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -66,7 +67,7 @@ class State:
             _switch_to_wal(connection)
             connection.execute("begin immediate")
             if connection.execute("pragma user_version").fetchone()[0] not in (0, FORMAT):
-                for table in ("task", "file", "memo"):
+                for table in ("task", "file", "verdict", "memo"):
                     connection.execute(f"drop table if exists {table}")
             for statement in _TABLES.strip().split(";\n"):
                 connection.execute(statement.rstrip(";"))
@@ -89,6 +90,13 @@ class State:
                 self._connection = self._open()
                 return self._connection.execute(statement, values).fetchall()
 
+    def _known(self) -> dict[str, Seen]:
+        return {row[0]: Seen._make(row[1:]) for row in self._do("select * from file")}
+
+    def recall_verdicts(self, token: str) -> dict[str, str]:
+        """Return what was concluded under a token, by subject."""
+        return dict(self._do("select subject, looks from verdict where token = ?", token))
+
     def tasks(self) -> dict[str, str]:
         """Return every task's row as JSON text."""
         return dict(self._do("select name, data from task"))
@@ -99,7 +107,9 @@ class State:
         A full disk costs a warning: the results themselves are recorded elsewhere.
         """
         seen = [(path, *row) for path, row in _take(self.files.changed)]
-        if not rows and not seen:
+        verdicts = [(subject, *verdict) for subject, verdict in self.verdicts.items()]
+        self.verdicts.clear()
+        if not (rows or seen or verdicts):
             return
         with self._lock:
             try:
@@ -108,6 +118,7 @@ class State:
                 self._connection.executemany(
                     "replace into file values (?, ?, ?, ?, ?, ?, ?, ?, ?)", seen
                 )
+                self._connection.executemany("replace into verdict values (?, ?, ?)", verdicts)
                 self._connection.execute("commit")
             except sqlite3.Error as error:
                 with contextlib.suppress(sqlite3.Error):

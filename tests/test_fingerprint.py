@@ -42,7 +42,7 @@ def old(files: Files) -> Files:
         path: seen._replace(hashed_ns=seen.hashed_ns + COARSE_TICK_NS)
         for path, seen in files.known.items()
     }
-    return Files(later)
+    return Files(lambda: later)
 
 
 def test_reads_a_file_once(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_file_hashed_in_the_tick_of_its_writing_is_not_believed(tmp_path: Path
         name: seen._replace(hashed_ns=max(seen.mtime_ns, seen.ctime_ns))
         for name, seen in first.known.items()
     }
-    second = Files(known)
+    second = Files(lambda: known)
     second.digest(str(path))
 
     assert 1 == second.reads

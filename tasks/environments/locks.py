@@ -38,6 +38,7 @@ FOLDER_ELSEWHERE = "build/locks"
 _HEADER = re.compile(r"# (format|requirements|python): (.*)")
 _PYTHON = re.compile(r"(\d+\.\d+) \((.+)\)")
 _PIN = re.compile(r"^[A-Za-z0-9][\w.-]*==[^\\\n]+", re.MULTILINE)
+_VERSION = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", re.MULTILINE)
 _BUILD = "# build: what the packages of this repository are built with"
 _END = "# end"
 
@@ -56,6 +57,14 @@ class Lock:
     def pins(self) -> str:
         """What is installed from the index."""
         return self._parts()[0]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The pinned versions by package; more than one where they differ by Python or platform."""
+        found: dict[str, list[str]] = {}
+        for name, version in _VERSION.findall(self.pins):
+            found.setdefault(normal(name), []).append(version)
+        return {name: " or ".join(versions) for name, versions in found.items()}
 
     @property
     def build_pins(self) -> str:

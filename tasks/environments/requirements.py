@@ -96,7 +96,7 @@ def read(model: Model, files: Files) -> Requirements:
         raise UserError(error.headline, place, hint=error.hint) from error
     as_of = str(model.document.get("resolveAsOf") or "")
     path = f"{model.root}/{PACKAGE}/requirements.txt"
-    if not os.path.exists(path):
+    if not files.exists(path):
         return Requirements("", python, as_of)
     found: dict[str, set[str]] = {"line": set(), "constraint": set(), "option": set()}
     packages, seen = set(), list[str]()
@@ -107,6 +107,8 @@ def read(model: Model, files: Files) -> Requirements:
         else:
             found[kind].add(line)
     lines, constraints, options = (tuple(sorted(found[kind])) for kind in found)
+    if packages or options:
+        files.untraced()  # folders are looked through for these
     return Requirements(
         path, python, as_of, lines, constraints, options, tuple(sorted(packages)), tuple(seen)
     )
