@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# Whoever starts the tests in the background may have them ignore Ctrl-C, and all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 RUNNER = Path(__file__).parent.parent
 GALLERY = Path(__file__).parent / "gallery"
