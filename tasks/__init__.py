@@ -4,7 +4,8 @@ A module imports only from those before it in this list (tests/test_ladder.py ho
 
 errors, model, positions, validate, fingerprint, sources, datasets, discover, plan, processes,
 records, state, environments (interpreters, requirements, uv, resolve, locks, build), explain,
-verdicts, metrics, launch, execute, wording, report, generators, commands
+verdicts, metrics, launch, results, execute, wording, report, generators, naming,
+commands, queries
 
 `runtime/` is executed inside a model's own environment; it imports nothing from here and nothing
 from here imports it.  `launch` speaks to it through two JSON files.

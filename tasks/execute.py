@@ -16,14 +16,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tasks import datasets, discover, launch, metrics, plan, processes, records
+from tasks import datasets, discover, launch, metrics, plan, processes, records, results
 from tasks.environments import build
 from tasks.errors import InvalidModel, UserError
 from tasks.model import RUNNABLE
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from tasks.environments.build import Environment
     from tasks.fingerprint import Files
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from tasks.plan import Step
     from tasks.records import Record
     from tasks.state import State
-
-RESULTS = f"{plan.BUILD}/results"
 
 
 @dataclass
@@ -109,7 +107,7 @@ def prepare(step: Step, state: State, activity: Activity) -> Prepared:
         )
     for made in (step, step.upstream):
         if made:
-            _look_again(made, state.files)
+            results.look_again(made, state.files)
     activity.say("environment")
     environment = build.ensure(model, state, activity.tell)
     activity.say("data")
@@ -136,7 +134,7 @@ def _run(prepared: Prepared, state: State, activity: Activity) -> None:
             circumstances = _circumstances(prepared, began)
             os.replace(run.log, f"{run.work}/{records.LOG}")
             records.write(run.work, found, measured, circumstances)
-            publish(run, prepared.step, state.files)
+            results.publish(run, prepared.step, state.files)
         except UserError as error:
             raise _with_evidence(error, run, prepared.step) from error
 
@@ -215,49 +213,6 @@ def _check_imports(prepared: Prepared, imported: list[str]) -> None:
             *(("file", f"{step.model.root}/{PACKAGE}/{name}") for name in hidden),
             hint=f"import it in {PACKAGE}/, so that a change to it is seen",
         )
-
-
-def publish(run: Run, step: Step, files: Files) -> None:
-    """Make a run's folder the result of its step, in one move, once it is all on the disk."""
-    os.makedirs(RESULTS, exist_ok=True)
-    os.makedirs(os.path.dirname(step.folder), exist_ok=True)
-    _sync(run.work)
-    result = f"{RESULTS}/{run.id}"
-    os.rename(run.work, result)
-    _sync_folder(RESULTS)
-    before = os.path.realpath(step.folder) if os.path.lexists(step.folder) else None
-    link = f"{run.folder}/link"
-    os.symlink(os.path.relpath(result, os.path.dirname(step.folder)), link)
-    os.replace(link, step.folder)
-    _sync_folder(os.path.dirname(step.folder))
-    _look_again(step, files)
-    for left in (before, step.failed_folder):
-        if left:
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _look_again(step: Step, files: Files) -> None:
-    """Forget what was seen of a step's result: this run or another one has published since."""
-    seen = records.read(step.folder, files)
-    names = {records.RUN, records.METRICS, plan.ARTEFACTS, *(seen.outputs if seen else ())}
-    files.forget([f"{step.folder}/{name}" for name in names])
-
-
-def _sync(folder: str) -> None:
-    """Make every file and folder below reach the disk."""
-    for top, _, names in os.walk(folder, topdown=False):
-        for name in names:
-            with open(f"{top}/{name}", "rb") as file:
-                os.fsync(file.fileno())
-        _sync_folder(top)
-
-
-def _sync_folder(folder: str) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _circumstances(prepared: Prepared, began: float) -> dict[str, Any]:
@@ -352,45 +307,3 @@ def _listed(record: Record | None) -> set[str]:
 
 def _metrics(step: Step, files: Files) -> dict[str, float]:
     return records.metrics(step.folder, files)
-
-
-def remove(step: Step, say: Callable[[str], None]) -> None:
-    """Remove a step's result."""
-    if os.path.lexists(step.folder):
-        say(f"removing {step.folder}")
-        result = os.path.realpath(step.folder)
-        os.unlink(step.folder)
-        shutil.rmtree(result, ignore_errors=True)
-
-
-def sweep() -> None:
-    """Remove what runs that were killed have left: their folders, and results nobody points at.
-
-    Nothing is looked at while a run is being created, so that a new one is not taken for dead.
-    """
-    if not _names(launch.RUNS):
-        return
-    with launch.hold(launch.CREATING):
-        dead = [n for n in _names(launch.RUNS) if not launch.is_held(f"{launch.RUNS}/{n}/held")]
-        orphans = set(_names(RESULTS)) - (set(_names(launch.RUNS)) - set(dead))
-        # Links are read after that: a run that ended meanwhile has moved its link already.
-        orphans -= {os.path.basename(os.path.realpath(path)) for path in _links(plan.RESULTS)}
-        for name in orphans:
-            shutil.rmtree(f"{RESULTS}/{name}", ignore_errors=True)
-        for name in dead:
-            shutil.rmtree(f"{launch.RUNS}/{name}", ignore_errors=True)
-
-
-def _names(folder: str) -> list[str]:
-    with contextlib.suppress(FileNotFoundError):
-        return os.listdir(folder)
-    return []
-
-
-def _links(top: str) -> list[str]:
-    return [
-        f"{folder}/{name}"
-        for folder, names, _ in os.walk(top)
-        for name in names
-        if os.path.islink(f"{folder}/{name}")
-    ]

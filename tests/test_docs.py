@@ -16,7 +16,7 @@ from doit.cmd_base import DodoTaskLoader
 from doit.cmd_run import Run as DoitRun
 from doit.doit_cmd import DoitMain
 
-from tasks import commands
+from tasks import commands, queries
 from tasks.discover import discover
 from tasks.fingerprint import Files
 from tasks.plan import find_task
@@ -97,7 +97,7 @@ def test_commands_and_options() -> None:
     """The reference lists every command, doit's too, and the options that we define."""
     front = {"./bootstrap COMMAND", "nox", "nox -s evaluate", "nox -s lock"}
     ours = [option for option in commands.Run.cmd_options if option not in DoitRun.cmd_options]
-    options = {option["long"] for option in [*ours, commands.JSON_OPTION]}
+    options = {option["long"] for option in [*ours, queries.JSON_OPTION]}
 
     assert COMMANDS | front == listed("Commands", "command")
     assert set() == options - {w.strip("-").split(" ")[0] for w in listed("Commands", "option")}
@@ -176,7 +176,7 @@ def test_commands_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the README tells to type is a command or a model's step, with options that there are."""
     monkeypatch.chdir(ROOT)
     models = discover(Files())
-    known = (*commands.Run.cmd_options, *DodoTaskLoader.cmd_options, commands.JSON_OPTION)
+    known = (*commands.Run.cmd_options, *DodoTaskLoader.cmd_options, queries.JSON_OPTION)
     options = {o[form] for o in known for form in ("long", "short") if form in o}
     values = {"pima", *(model.name for model in models)}
     for line in re.findall(r"(?m)(?:^    (?:\$ )?|`)(?:\./bootstrap )?doit\b([^`\n]*)", README):

@@ -1,0 +1,86 @@
+"""What doit's commands share here: how models and tasks are named, and how errors are told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from doit.cmdparse import CmdParseError
+from doit.exceptions import InvalidCommand
+
+from tasks import generators, plan
+from tasks.errors import UserError, did_you_mean
+from tasks.model import STEPS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from doit.cmd_base import Command
+
+    from tasks.model import Model
+
+KINDS = ("env", "lock", *STEPS)
+
+
+def option(name: str, kind: type, help_text: str) -> dict[str, Any]:
+    """Return an option as doit describes one; its default is that of its type."""
+    default = kind()
+    return {"name": name, "long": name, "type": kind, "default": default, "help": help_text}
+
+
+JSON_OPTION = option("json", bool, "print JSON, for programs")
+
+
+def parsed(command: Command, words: list[str]) -> tuple[Any, list[str]]:
+    """Return the options of a command line and the rest, or say in short what is wrong with it."""
+    try:
+        options, rest = command.cmdparser.parse(words)
+    except CmdParseError as error:
+        reason = str(error).partition("(parsing options")[0].strip().rpartition("parsing Command: ")
+        raise InvalidCommand(
+            f"`doit {command.name}`: {reason[2]}\n\n"
+            f"hint: `doit help {command.name}` lists its options"
+        ) from error
+    return options, rest
+
+
+class FriendlyCommand:
+    """What our commands have in common: help where it is asked for, and short errors."""
+
+    def parse_execute(self: Any, in_args: list[str]) -> int:
+        """Parse and execute, as doit calls it."""
+        if "--help" in in_args:
+            print(self.help())
+            return 0
+        params, args = parsed(self, in_args)
+        params.update(self.opt_vals)
+        return int(self.execute(params, args) or 0)
+
+
+def named(words: Sequence[str], dataset: str = "", tasks: Sequence[Any] = ()) -> list[str]:
+    """Return doit's task names for what a person typed; what `tasks` has is right already."""
+    exact = set() if dataset else {task.name for task in tasks}
+    exact |= {target for task in tasks for target in task.targets}
+    if not dataset and exact.issuperset(words):
+        return list(words)
+    models = generators.models()
+    try:
+        found = [w if w in exact else plan.find_task(w, dataset, models, KINDS) for w in words]
+        for word in found:
+            if tasks and word not in exact and word.partition(":")[0] not in KINDS:
+                raise _unknown(word, exact, models)
+    except UserError as error:
+        raise InvalidCommand(str(error)) from error
+    return found
+
+
+def _unknown(word: str, exact: set[str], models: Sequence[Model]) -> UserError:
+    """Return the error for a word that is no task, a model's name without its step above all."""
+    kind, colon, rest = word.partition(":")
+    if colon:
+        near = did_you_mean(kind, KINDS)
+        hint = near and f"{near}, as in `doit {near.split('`')[1]}:{rest}`"
+    elif word in {value for model in models for value in (model.name, model.id, model.title)}:
+        hint = f"name its step as well: `doit evaluate:{word}`"
+    else:
+        hint = did_you_mean(word, {*exact, *(model.name for model in models)})
+    return UserError(f"There is no task `{word}`", hint=hint or "`doit list` shows the models")

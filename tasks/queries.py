@@ -1,0 +1,227 @@
+"""doit's commands that only look: `list`, `why` and `check`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from doit.cmd_base import DoitCmdBase
+from doit.cmd_list import List as DoitList
+from doit.exceptions import InvalidCommand
+
+from tasks import generators, plan, records
+from tasks.errors import UserError
+from tasks.explain import explain
+from tasks.model import RUNNABLE, STEPS
+from tasks.naming import KINDS, FriendlyCommand, named, option
+from tasks.state import open_state
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tasks.model import Model
+    from tasks.plan import Step
+    from tasks.state import State
+
+LISTED_METRICS = 3
+JSON_OPTION = option("json", bool, "print JSON, for programs")
+
+
+def _end_with_the_reader() -> None:
+    """End without a word when nobody reads on, as in `doit list | head`."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+class ListModels(FriendlyCommand, DoitList):
+    """`doit list`: the models, their state and what they last measured."""
+
+    name = "list"
+    doc_purpose = "list the models, or with --all doit's tasks"
+    doc_usage = "[MODEL ...]"
+    cmd_options = (*DoitList.cmd_options, JSON_OPTION)
+
+    def execute(self, params: Any, args: list[str]) -> int:
+        """Note which form was asked for."""
+        _end_with_the_reader()
+        self._json = params["json"]
+        of_doit = any(params[name] for name in ("subtasks", "status", "list_deps", "template"))
+        generators.Options.kinds = None if of_doit else frozenset()
+        return int(super().execute(params, args))
+
+    def _execute(
+        self, subtasks: bool = False, quiet: bool = True, status: bool = False,
+        private: bool = False, list_deps: bool = False, template: str | None = None,
+        sort: str = "name", pos_args: Any = None,
+    ) -> int:  # fmt: skip
+        """List the models; every form of doit's own list is still there."""
+        if subtasks or status or list_deps or template:
+            return int(
+                super()._execute(
+                    subtasks, quiet, status, private, list_deps, template, sort, pos_args
+                )
+            )
+        state = open_state()
+        rows = [_row(model, state) for model in _models(pos_args)]
+        if self._json:
+            json.dump(rows, self.outstream, indent=2)
+            self.outstream.write("\n")
+        elif rows:
+            self.outstream.write(_table(rows))
+        else:
+            self.outstream.write("no models: a folder with a model.json below model_definitions/\n")
+        self.dep_manager.close()
+        return 0
+
+
+def _models(words: Sequence[str]) -> Sequence[Model]:
+    """Return the models that a person named, all where none is."""
+    models = generators.models()
+    try:
+        return [plan.find_model(word, models) for word in words] if words else models
+    except UserError as error:
+        raise InvalidCommand(str(error)) from error
+
+
+def _row(model: Model, state: State) -> dict[str, Any]:
+    """Return what `doit list` says of a model."""
+    train, evaluate, _ = plan.steps_of(model)[:3]
+    reasons = {step.task: explain(step, state) for step in (train, evaluate)}
+    stale = [step for step in (train, evaluate) if reasons[step.task]]
+    if model.broken:
+        word = "broken"
+    elif any(os.path.exists(step.failed_folder) for step in stale):
+        word = "failed"
+    elif train in stale and not os.path.exists(train.folder):
+        word = "new"
+    else:
+        word = "changed" if stale else "up to date"
+    return {
+        "name": model.name,
+        "id": model.id,
+        "title": model.title,
+        "framework": model.language or "unknown",
+        "state": word,
+        "reasons": next((reasons[step.task] for step in stale), []),
+        "datasets": list(model.dataset_names),
+        "metrics": records.metrics(evaluate.folder, state.files),
+        "faults": [asdict(fault) for fault in model.faults],
+    }
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the rows as aligned text; the last column is as long as it is."""
+    heads = ("MODEL", "FRAMEWORK", "STATE", "METRICS")
+    cells = [heads]
+    for row in rows:
+        shown = list(row["metrics"].items())[:LISTED_METRICS]
+        metrics = "  ".join(f"{name} {value:.4g}" for name, value in shown)
+        cells.append((row["name"], row["framework"], row["state"], metrics))
+    widths = [max(len(line[column]) for line in cells) for column in range(3)]
+    lines = [
+        "  ".join(
+            [*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[3]]
+        )
+        for line in cells
+    ]
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+class _ModelCommand(FriendlyCommand, DoitCmdBase):
+    """A command that reads the models and runs nothing."""
+
+    cmd_options = (JSON_OPTION,)
+
+    def execute(self, params: Any, args: list[str]) -> int:
+        """Have doit load no tasks: the models say it all."""
+        _end_with_the_reader()
+        generators.Options.kinds = frozenset()
+        if "--json" in args:  # behind the names, where people write it too
+            params["json"] = True
+        return int(super().execute(params, [word for word in args if word != "--json"]))
+
+
+class Why(_ModelCommand):
+    """`doit why STEP:MODEL`: why a step would run."""
+
+    name = "why"
+    doc_purpose = "tell why a step would run"
+    doc_usage = "STEP:MODEL ... | MODEL ..."
+    doc_description = "Exit status 0: told; 3: there is no such step."
+
+    def _execute(self, json: bool, pos_args: list[str]) -> int:
+        """Tell each reason in one sentence."""
+        if not pos_args:
+            raise InvalidCommand("`doit why` needs a step or a model: `doit why train:MODEL`")
+        state = open_state()
+        told = {step.task: explain(step, state) for step in _steps(pos_args)}
+        if json:
+            _print_json(told)
+        else:
+            for task, reasons in told.items():
+                print(f"{task} {'must run:' if reasons else 'is up to date'}")
+                for reason in reasons:
+                    print(f"  {reason}")
+        self.dep_manager.close()
+        return 0
+
+
+def _steps(words: Sequence[str]) -> list[Step]:
+    """Return the steps that a person named; a model alone means its training and evaluation."""
+    models = generators.models()
+    words = [
+        f"{step}:{word}" if step else word
+        for word in words
+        for step in (("",) if word.partition(":")[0] in KINDS else STEPS[:2])
+    ]
+    words = [
+        name
+        for word in words
+        for name in ([f"{word}:{model.name}" for model in models] if word in STEPS else [word])
+    ]
+    steps = {step.task: step for model in models for step in plan.steps_of(model)}
+    names = named(words)
+    for word in names:
+        if word not in steps:
+            raise InvalidCommand(f"`{word}` is not a step\n\nhint: for instance `train:MODEL`")
+    return [steps[word] for word in names]
+
+
+def _print_json(value: object) -> None:
+    json.dump(value, sys.stdout, indent=2)
+    print()
+
+
+class Check(_ModelCommand):
+    """`doit check`: look for faults in the models' files; nothing is built or run."""
+
+    name = "check"
+    doc_purpose = "check the files of the models, without running anything"
+    doc_usage = "[MODEL ...]"
+    doc_description = "Exit status 1 where a model cannot run; warnings leave it 0."
+
+    def _execute(self, json: bool, pos_args: list[str]) -> int:
+        """Show every fault of the models."""
+        models = _models(pos_args)
+        faults = [fault for model in models for fault in model.faults]
+        broken = [model for model in models if model.broken]
+        if json:
+            _print_json([asdict(fault) for fault in faults])
+        else:
+            for fault in faults:
+                print(fault)
+            warnings = sum(fault.warning for fault in faults)
+            good = sum(model.language in RUNNABLE and not model.broken for model in models)
+            print(
+                f"{_count(len(models), 'model')}, of which {good} can run:"
+                f" {_count(len(faults) - warnings, 'fault')}, {_count(warnings, 'warning')}"
+            )
+        self.dep_manager.close()
+        return 1 if broken else 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
