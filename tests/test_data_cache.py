@@ -28,7 +28,7 @@ FETCH = """
 import sys
 from tasks import datasets
 from tasks.fingerprint import Files
-(data,) = datasets.locate({"url": sys.argv[1], "sha256": sys.argv[2]}, ".")
+(data,) = datasets.locate({"url": sys.argv[1], "sha256": sys.argv[2]}, ".", Files())
 datasets.fetch(data, "train.json", Files(), lambda message: None)
 """
 
@@ -78,7 +78,7 @@ def cached(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> D
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "DATASET_MIRROR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MODEL_CACHE", str(tmp_path))
-    (found,) = datasets.locate({"url": server.url, "sha256": SHA256}, ".")
+    (found,) = datasets.locate({"url": server.url, "sha256": SHA256}, ".", Files())
     return found
 
 

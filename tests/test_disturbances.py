@@ -279,8 +279,10 @@ def test_build_that_is_a_file(repository: Repository) -> None:
 def mounted(repository: Repository, options: str, script: str) -> list[str]:
     """Run a shell script where `build/` is a file system of its own; return what it prints."""
     (repository.path / "build").mkdir(exist_ok=True)
-    script = f"exec 2>&1; mount -t tmpfs -o {options} none build\n{script}"
-    own = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
+    # In a chroot the root is no mount point, and cannot be made private.
+    private = "mount --make-rprivate / 2>/dev/null; trap 'umount build' EXIT"
+    script = f"{private}; exec 2>&1; mount -t tmpfs -o {options} none build\n{script}"
+    own = ["unshare", "-m" if os.geteuid() == 0 else "-Urm", "--propagation", "unchanged"]
     done = subprocess.run(
         [*own, "sh", "-c", script.replace("DOIT", shlex.join(repository.command()))],
         env=repository.variables(), cwd=repository.path, stdout=subprocess.PIPE, text=True,
