@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 SIGNALLED = 128
 """What a shell adds to the number of the signal that ended a command, as its exit status."""
 
@@ -72,7 +73,7 @@ class Run(FriendlyCommand, DoitRun):
         self.sel_tasks: list[str] = named(self.sel_tasks, dataset, self.task_list)
         generators.Options.force = always
         generators.Options.twice = frozenset(self.sel_tasks) if twice else frozenset()
-        before = signal.signal(signal.SIGTERM, _terminated)
+        before = {number: signal.signal(number, _terminated) for number in ENDING}
         try:
             results.sweep()
             status = int(
@@ -92,7 +93,8 @@ class Run(FriendlyCommand, DoitRun):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return SIGNALLED + signal.SIGPIPE
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:

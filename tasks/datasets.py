@@ -78,10 +78,17 @@ def _data_file(keys: tuple[str | int, ...], source: str, sha256: str, near: str)
 
 
 def members(path: str) -> list[str]:
-    """Return the file itself, or the files of a folder, sorted."""
+    """Return the file itself, or the files of a folder and of those that it links to, sorted."""
     if not os.path.isdir(path):
         return [path]
-    return sorted(os.path.join(top, name) for top, _, names in os.walk(path) for name in names)
+    found, seen = [], set()
+    for top, folders, names in os.walk(path, followlinks=True):
+        if os.path.realpath(top) in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(top))
+        found += [os.path.join(top, name) for name in names]
+    return sorted(found)
 
 
 def resolved(content: Mapping[str, Any], data_files: tuple[DataFile, ...]) -> dict[str, Any]:

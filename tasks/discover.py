@@ -43,7 +43,9 @@ _OLDER_DATASETS = {
         "examples/dataset.json",
     ),
 }
-_SKIPPED = {"__pycache__", ".ipynb_checkpoints", ".git", ".DS_Store", "build"}
+_SKIPPED = {"__pycache__", ".ipynb_checkpoints", ".git", ".DS_Store"}
+_NO_TASK_NAME = re.compile(r"[=@*:\x00-\x1f\x7f\ud800-\udfff]|^-")
+_UNREADABLE = re.compile("[\ud800-\udfff]")
 _OF_EDITORS = re.compile(r"\.#.*|#.*#|.*~|\..*\.sw[a-z]")
 
 
@@ -55,6 +57,8 @@ def discover(files: Files) -> list[Model]:
 
 def read_again(model: Model, files: Files) -> Model:
     """Return a model as its files are on the disk now."""
+    if not os.path.isdir(model.folder):
+        return model
     held = [f"{model.root}/{PACKAGE}/{name}" for name in model.sources]
     held += [dataset.path for dataset in model.datasets.values()]
     files.forget([*held, f"{model.folder}/model.json", f"{model.root}/config.json"])
@@ -69,11 +73,11 @@ def model_folders(top: str = MODELS) -> list[str]:
     except FileNotFoundError:
         return []
     for entry in entries:
-        if entry.name in _SKIPPED or not entry.is_dir():
+        if entry.name in _SKIPPED or not _is_folder(entry):
             continue
         if os.path.exists(f"{entry.path}/model.json"):
             found.append(entry.path)
-        else:
+        elif not entry.is_symlink():  # which may lead back up
             found += model_folders(entry.path)
     return found
 
@@ -81,6 +85,8 @@ def model_folders(top: str = MODELS) -> list[str]:
 def read_model(folder: str, files: Files) -> Model:
     """Return the model of a folder with its faults, as it is known in this run."""
     name = os.path.relpath(folder, MODELS)
+    if _NO_TASK_NAME.search(name):
+        return _unnameable(name)
     model = Model(name=name, folder=folder, root=folder)
     document, faults = _read("model", f"{folder}/model.json", files)
     if document is None:
@@ -93,13 +99,17 @@ def read_model(folder: str, files: Files) -> Model:
         faults += found
     else:
         config_path = ""
-    sources = tuple(sorted(walk(f"{root}/{PACKAGE}", files)))
+    names = sorted(walk(f"{root}/{PACKAGE}", files))
+    sources = tuple(name for name in names if not _UNREADABLE.search(name))
+    for name in names:
+        if _UNREADABLE.search(name):
+            faults.append(Fault(f"{root}/{PACKAGE}", 0, "", f"the file name {name!a} is not UTF-8"))
     language = replace(model, document=document).language
     if language not in RUNNABLE and not any(fault.key == "language" for fault in faults):
         what = f"`{language}` models are read and checked, but cannot be run yet"
         faults.append(Fault(f"{folder}/model.json", 0, "language", what, warning=True))
     if not sources:
-        faults.append(Fault(f"{folder}/{PACKAGE}", 0, "", "the folder is missing or empty"))
+        faults.append(_without_modules(folder, files))
     datasets, found = _datasets(folder, files)
     return replace(
         model,
@@ -113,6 +123,17 @@ def read_model(folder: str, files: Files) -> Model:
     )
 
 
+def _unnameable(name: str) -> Model:
+    """Return a model that has nothing but the fault of its folder's name."""
+    plain = _NO_TASK_NAME.sub("_", name)
+    fault = Fault(
+        f"{MODELS}/{plain}", 0, "",
+        f"the folder's name is {name!a}, which a task cannot have",
+        hint="rename the folder without `=`, `@`, `*`, `:`, a `-` in front and control characters",
+    )  # fmt: skip
+    return Model(name=plain, folder=fault.file, root=fault.file, faults=(fault,))
+
+
 def _config_root(folder: str, files: Files) -> str:
     """Return the model's folder, or the one framework folder in it that has the modules."""
     if files.is_folder(f"{folder}/{PACKAGE}") or files.exists(f"{folder}/config.json"):
@@ -120,6 +141,13 @@ def _config_root(folder: str, files: Files) -> str:
     paths = [entry.path for entry in files.scan(folder)]
     children = [path for path in paths if files.is_folder(f"{path}/{PACKAGE}")]
     return children[0] if len(children) == 1 else folder
+
+
+def _without_modules(folder: str, files: Files) -> Fault:
+    inner = [e.name for e in files.scan(folder) if files.is_folder(f"{e.path}/{PACKAGE}")]
+    found = f"; {' and '.join(f'`{name}`' for name in inner)} in it have one" if inner else ""
+    hint = f"keep one of them, or a {PACKAGE} beside model.json" if inner else ""
+    return Fault(f"{folder}/{PACKAGE}", 0, "", f"the folder is missing or empty{found}", hint)
 
 
 def walk(top: str, files: Files, below: str = "") -> Iterator[str]:
@@ -153,6 +181,11 @@ def _datasets(folder: str, files: Files) -> tuple[dict[tuple[str, str], Dataset]
     found: dict[tuple[str, str], Dataset] = {}
     faults: list[Fault] = []
     for (name, step), path in _dataset_paths(folder, files).items():
+        if _NO_TASK_NAME.search(name):
+            faults.append(
+                Fault(f"{folder}/datasets", 0, "", f"a task cannot hold the name {name!a}")
+            )
+            continue
         content, wrong = _read("dataset", path, files)
         faults += [fault for fault in wrong if fault not in faults]
         if content is not None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import datasets, discover, launch, metrics, plan, processes, records, results
 from tasks.environments import build
 from tasks.errors import InvalidModel, UserError
+from tasks.fingerprint import look
 from tasks.model import RUNNABLE
 from tasks.sources import PACKAGE
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tasks.environments.build import Environment
-    from tasks.fingerprint import Files
+    from tasks.fingerprint import Files, Look
     from tasks.launch import Run
     from tasks.plan import Step
     from tasks.records import Record
@@ -57,6 +58,7 @@ class Prepared:
     environment: Environment
     inputs: Mapping[str, str]
     key: str
+    looks: Mapping[str, Look]
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def run_step(
     started = time.monotonic()
     try:
         activity.say("waiting for another run of this step")
-        with launch.hold(f"{launch.HELD}/{step.task.replace('/', '--')}"):
+        with launch.hold(f"{launch.HELD}/{plan.file_name(step.task)}"):
             prepared = prepare(step, state, activity)
             if not (force or twice) and is_current(prepared, state.files):
                 return Outcome("current", step.folder, metrics=_metrics(step, state.files))
@@ -115,7 +117,8 @@ def prepare(step: Step, state: State, activity: Activity) -> Prepared:
     for data_file in step.dataset.files:
         datasets.fetch(data_file, step.dataset.path, state.files, activity.tell)
     inputs = plan.inputs(step, state.files, environment.identity)
-    return Prepared(step, environment, inputs, plan.key(step, inputs))
+    looks = {path: look(path) for path in plan.read_paths(step, state.files)}
+    return Prepared(step, environment, inputs, plan.key(step, inputs), looks)
 
 
 def is_current(prepared: Prepared, files: Files) -> bool:
@@ -194,6 +197,8 @@ def _check_inputs(prepared: Prepared, state: State) -> None:
         for name in sorted(prepared.inputs.keys() | now.keys())
         if prepared.inputs.get(name) != now.get(name)
     ]
+    # A file that was changed and changed back is the same again, but what was read of it?
+    moved = moved or [path for path, before in prepared.looks.items() if look(path) != before]
     if moved:
         raise UserError(
             f"What the {step.name} step of model `{model.name}` reads changed while it ran",
@@ -203,15 +208,17 @@ def _check_inputs(prepared: Prepared, state: State) -> None:
 
 
 def _check_imports(prepared: Prepared, imported: list[str]) -> None:
-    """Refuse a result that read a source which its key does not hold."""
+    """Refuse a result that ran a source which its key does not hold."""
     step = prepared.step
-    hidden = [name for name in imported if f"file {PACKAGE}/{name}" not in prepared.inputs]
+    known = {os.path.realpath(path) for path in prepared.looks}
+    hidden = [path for path in imported if path not in known]
     if hidden:
         raise UserError(
-            f"The {step.name} step of model `{step.model.name}` imported a file that no import"
-            " statement names",
-            *(("file", f"{step.model.root}/{PACKAGE}/{name}") for name in hidden),
-            hint=f"import it in {PACKAGE}/, so that a change to it is seen",
+            f"The {step.name} step of model `{step.model.name}` imported what no import statement"
+            f" in its {PACKAGE} names",
+            *(("file", os.path.relpath(path)) for path in hidden),
+            hint=f"import it from {PACKAGE}/ by a plain statement, or make it a package that"
+            " requirements.txt names, so that a change to it is seen",
         )
 
 

@@ -41,9 +41,9 @@ def _unlocked(step: Step, state: State) -> str:
     requirements = read(step.model, state.files)
     lock = locks.read_lock(step.model, state.files)
     if lock is None and not requirements.empty:
-        return f"{requirements.path} is not locked yet"
+        return f"{requirements.path} has no whole lock yet"
     if not requirements.empty and not locks.fitting(step.model, requirements, state.files):
-        return f"{requirements.path} changed since it was locked"
+        return f"what {requirements.path} and `python` ask for changed since it was locked"
     return f"no Python that it can run on is installed ({requirements.python})"
 
 

@@ -155,6 +155,9 @@ class Files:
         if stat.S_ISDIR(now.st_mode):
             self.untraced()
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(now.st_mode):  # reading a pipe would wait for ever
+            self.untraced()
+            raise OSError(errno.EINVAL, "Not a regular file", path)
         known = self.known.get(path)
         if known is not None and _same(known, now) and (make is None or known.kind == kind):
             seen = known

@@ -130,6 +130,8 @@ def _survey() -> Survey:
         if not verdicts.holds(folder):
             with state.files.tracing() as trace:
                 model = discover.read_model(folder, state.files)
+                if not model.runnable:
+                    continue
                 if any(why(Step(model, kind), state) for kind in kinds):
                     stale.append(model)
                     continue
@@ -158,16 +160,17 @@ def _step_task(step: Step, state: State) -> dict[str, Any]:
 
     Its result is current when its key is that of the record and its outputs are what was recorded
     (`uptodate`); the files that it reads are named as well, so that doit's own commands know them.
-    A step on a named dataset stands outside its group: it runs only when it is asked for.
+    A step on a named dataset, or of a model in a language that cannot be run, stands outside its
+    group: it runs only when it is asked for.
     """
     activity = Activity()
     reads: list[str] = []
     if not step.model.broken:
-        reads = [*plan.source_paths(step, state.files), *plan.data_paths(step)]
-        reads += [step.dataset.path] if step.dataset.path else []
+        reads = plan.read_paths(step, state.files)
     if step.upstream:
         reads.append(f"{step.upstream.folder}/{plan.ARTEFACTS}")
-    name = {"basename": step.task} if step.dataset_name else {"name": step.variant}
+    apart = step.dataset_name or not step.model.runnable
+    name = {"basename": step.task} if apart else {"name": step.variant}
     return {
         **name,
         "doc": f"{step.name} {step.model.title}",

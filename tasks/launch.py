@@ -20,7 +20,7 @@ from tasks import datasets, processes
 from tasks.errors import UserError
 from tasks.fingerprint import Files
 from tasks.metrics import GIVEN_NS
-from tasks.plan import BUILD
+from tasks.plan import BUILD, file_name
 from tasks.records import LOG, artefacts, write_json
 from tasks.sources import ENTRY_MODULES, PACKAGE
 
@@ -69,7 +69,7 @@ def fresh_run(step: Step) -> Iterator[Run]:
     It is held while the run is under way, so that another process can tell it from one that was
     killed.
     """
-    run_id = f"{step.name}-{step.variant.replace('/', '--')}-{uuid.uuid4().hex[:12]}"
+    run_id = f"{file_name(f'{step.name}-{step.variant}')}-{uuid.uuid4().hex[:12]}"
     run = Run(run_id, f"{RUNS}/{run_id}")
     try:
         with contextlib.ExitStack() as stack:

@@ -89,6 +89,11 @@ class Model:
         return str(engine or self.document.get("language") or "").lower()
 
     @property
+    def runnable(self) -> bool:
+        """Whether its language can be run; a broken one is taken for runnable, and fails."""
+        return self.broken or self.language in RUNNABLE
+
+    @property
     def dataset_names(self) -> tuple[str, ...]:
         """The datasets that can be named, without the default one."""
         return tuple(sorted({name for name, _ in self.datasets} - {DEFAULT_DATASET}))

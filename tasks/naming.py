@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from typing import TYPE_CHECKING, Any
 
 from doit.cmdparse import CmdParseError
@@ -65,12 +66,19 @@ def named(words: Sequence[str], dataset: str = "", tasks: Sequence[Any] = ()) ->
     models = generators.models()
     try:
         found = [w if w in exact else plan.find_task(w, dataset, models, KINDS) for w in words]
-        for word in found:
-            if tasks and word not in exact and word.partition(":")[0] not in KINDS:
-                raise _unknown(word, exact, models)
+        for word in found if tasks else ():
+            _check_known(word, exact, models)
     except UserError as error:
         raise InvalidCommand(str(error)) from error
     return found
+
+
+def _check_known(word: str, exact: set[str], models: Sequence[Model]) -> None:
+    """Raise UserError for a word that is no task, no target, and like none."""
+    if "*" in word and not fnmatch.filter(exact, word):
+        raise UserError(f"No task is like `{word}`", hint="`doit list --all` shows the tasks")
+    if "*" not in word and word not in exact and word.partition(":")[0] not in KINDS:
+        raise _unknown(word, exact, models)
 
 
 def _unknown(word: str, exact: set[str], models: Sequence[Model]) -> UserError:

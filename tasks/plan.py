@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import urllib.parse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,11 @@ ARTEFACTS = "artefacts.json"
 
 RUNTIME_FORMAT = 1
 """Raised when the way in which a model is called changes, so that every result is made anew."""
+
+LONGEST_NAME = 150
+
+MISSING = "missing"
+"""What stands for the digest of a file that is not there."""
 
 _NO_DATA = Dataset("", "", {})
 
@@ -71,6 +77,14 @@ class Step:
         return self.model.datasets.get((self.dataset_name, self.name), _NO_DATA)
 
 
+def file_name(text: str) -> str:
+    """Return a name for a file that stands for a text: readable, and no two texts share one."""
+    name = urllib.parse.quote(text, safe=" ")
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 17]}-{canonical('name', text)[:16]}"
+
+
 def steps_of(model: Model) -> list[Step]:
     """Return every step of a model: on its default dataset, then on each that can be named."""
     names = (DEFAULT_DATASET, *model.dataset_names)
@@ -88,6 +102,12 @@ def source_paths(step: Step, files: Files) -> list[str]:
         paths += [model.config_path] if model.config_path else []
         model.worked_out[step.name] = paths
     return paths
+
+
+def read_paths(step: Step, files: Files) -> list[str]:
+    """Return all the files of the repository that the step reads and that are there now."""
+    paths = [*source_paths(step, files), *data_paths(step)]
+    return [*paths, step.dataset.path] if step.dataset.path else paths
 
 
 def data_paths(step: Step) -> list[str]:
@@ -115,12 +135,14 @@ def inputs(step: Step, files: Files, environment: Mapping[str, str] | None) -> d
     if step.dataset.path:
         found["dataset"] = files.digest(step.dataset.path)
     for item in step.dataset.files:
-        found[f"data {item.source}"] = _data_digest(item.path, item.sha256, files)
+        found[f"data {item.source}"] = _data_digest(
+            item.path, item.sha256 if item.url else "", files
+        )
     for name, value in (environment or {"": "not locked yet"}).items():
         found[f"environment {name}".rstrip()] = value
     if step.upstream:
         found["artefacts of train"] = _digest_or(
-            f"{step.upstream.folder}/{ARTEFACTS}", "missing", files
+            f"{step.upstream.folder}/{ARTEFACTS}", MISSING, files
         )
     return found
 
@@ -138,7 +160,7 @@ def _data_digest(path: str, expected: str, files: Files) -> str:
             os.path.relpath(member, path): files.digest(member) for member in datasets.members(path)
         }
         return canonical("folder", digests)
-    return _digest_or(path, expected or "missing", files)
+    return _digest_or(path, expected or MISSING, files)
 
 
 def _digest_or(path: str, default: str, files: Files) -> str:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError
 from tasks.fingerprint import Files
-from tasks.plan import ARTEFACTS
+from tasks.plan import ARTEFACTS, MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,6 +107,8 @@ def changes(record: Record, inputs: Mapping[str, str]) -> list[str]:
             continue
         if old is None:
             sentences.append(f"{name} is new")
+        elif new == MISSING:
+            sentences.append(f"{name} is missing")
         elif new is None:
             sentences.append(f"{name} is gone")
         elif max(len(old), len(new)) < len("x" * 64):
@@ -139,7 +142,17 @@ def artefacts(folder: str, ignored: frozenset[str]) -> dict[str, dict[str, Any]]
             relative = os.path.relpath(path, folder)
             if relative in ignored:
                 continue
-            if not os.path.realpath(path).startswith(inside + os.sep) or os.path.isdir(path):
+            try:
+                relative.encode()
+                plain = stat.S_ISREG(os.stat(path).st_mode)
+            except (OSError, UnicodeError):
+                plain = False
+            if not plain and not os.path.islink(path):
+                raise UserError(
+                    f"Artefact {relative!a} is no file that a result can keep",
+                    hint="a result keeps regular files whose names are UTF-8",
+                )
+            if not os.path.realpath(path).startswith(inside + os.sep) or not plain:
                 raise UserError(
                     f"Artefact `{relative}` is a link that a result cannot keep",
                     ("leads to", os.path.realpath(path)),

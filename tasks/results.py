@@ -26,6 +26,7 @@ RESULTS = f"{plan.BUILD}/results"
 def publish(run: Run, step: Step, files: Files) -> None:
     """Make a run's folder the result of its step, in one move, once it is all on the disk."""
     os.makedirs(RESULTS, exist_ok=True)
+    _clear_the_way(step.folder, run)
     os.makedirs(os.path.dirname(step.folder), exist_ok=True)
     _sync(run.work)
     result = f"{RESULTS}/{run.id}"
@@ -40,6 +41,20 @@ def publish(run: Run, step: Step, files: Files) -> None:
     for left in (before, step.failed_folder):
         if left:
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _clear_the_way(folder: str, run: Run) -> None:
+    """Move aside what stands where a result's link goes and is none, or is one on the way there.
+
+    A copy of `build/` may hold folders for links; a model may have been where others now are.
+    """
+    way = os.path.dirname(folder)
+    while len(way) > len(plan.RESULTS):
+        if os.path.islink(way):
+            os.unlink(way)
+        way = os.path.dirname(way)
+    if os.path.isdir(folder) and not os.path.islink(folder):
+        os.rename(folder, f"{run.folder}/in-the-way")
 
 
 def look_again(step: Step, files: Files) -> None:
@@ -71,7 +86,8 @@ def remove(step: Step, say: Callable[[str], None]) -> None:
     if os.path.lexists(step.folder):
         say(f"removing {step.folder}")
         result = os.path.realpath(step.folder)
-        os.unlink(step.folder)
+        if os.path.islink(step.folder):
+            os.unlink(step.folder)
         shutil.rmtree(result, ignore_errors=True)
 
 

@@ -27,8 +27,9 @@ ENTRY_MODULES = {
 }
 """The modules that may hold a step's function, the one that is looked into first at the front."""
 
-_DYNAMIC = {"importlib", "__import__", "exec", "eval", "runpy", "pkgutil", "imp"}
-_NEVER_READ = (".ipynb", ".pyc", ".md")
+# What imports by a name made at run time, or runs a source as a program of its own.
+_DYNAMIC = {"importlib", "__import__", "exec", "eval", "runpy", "pkgutil", "imp", "subprocess"}
+_NEVER_READ = (".ipynb", ".pyc", "README.md")
 
 
 def read_by_step(step: str, folder: str, names: Sequence[str], files: Files) -> dict[str, str]:

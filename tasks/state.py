@@ -120,7 +120,7 @@ class State:
                 )
                 self._connection.executemany("replace into verdict values (?, ?, ?)", verdicts)
                 self._connection.execute("commit")
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeError) as error:
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("rollback")
                 _warn(f"cannot save {self.path}: {error}")

@@ -22,6 +22,7 @@ from tasks.environments.interpreters import Interpreter, allowed, installed
 from tasks.environments.requirements import Requirements, read, wanted
 from tasks.errors import UserError
 from tasks.fingerprint import canonical
+from tasks.plan import file_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,7 +128,7 @@ def lock_path(model: Model) -> str:
     A repository without `envs/` is somebody else's, and only `build/` is written into it.
     """
     folder = FOLDER if os.path.isdir("envs") else FOLDER_ELSEWHERE
-    return f"{folder}/{model.name.replace('/', '--')}.txt"
+    return f"{folder}/{file_name(model.name)}.txt"
 
 
 def fitting(model: Model, requirements: Requirements, files: Files) -> Lock | None:

@@ -18,7 +18,7 @@ RESULT is written as JSON, last of all, through a rename:
 
     format, ok
     returned      what the function returned, if it was a mapping of plain values, else null
-    imported      the model's files that were imported, relative to `model_modules`
+    imported      the sources that were loaded from outside the environment, by their real paths
     error         {"type", "message", "where"} where ok is false
 
 What the function prints goes to stdout and stderr and means nothing.  Exit status: 0 with a good
@@ -38,8 +38,9 @@ import os
 import random
 import signal
 import sys
+import sysconfig
 import traceback
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Set
 
 FORMAT = 1
 PACKAGE = "model_modules"
@@ -50,8 +51,11 @@ class ModelFault(Exception):
     """The model does not keep the contract; the message says how."""
 
 
+LOADED: Set[str] = set()
+
+
 class SourceOnlyLoader(importlib.machinery.SourceFileLoader):
-    """Load a model's source as it is now.
+    """Load a source of the model as it is now, and note that it was loaded.
 
     A cached `.pyc` is believed by size and whole seconds of time, so it can be that of an earlier
     edit; and a model's folder is not ours to write into.
@@ -60,7 +64,22 @@ class SourceOnlyLoader(importlib.machinery.SourceFileLoader):
     def get_code(self, fullname: str) -> Any:
         """Return the code object compiled from the file."""
         path = self.get_filename(fullname)
+        LOADED.add(os.path.realpath(path))
         return self.source_to_code(self.get_data(path), path)
+
+
+class PackageFinder:
+    """Finds the package `model_modules` of the model, wherever `sys.path` leads."""
+
+    def __init__(self, root: str) -> None:
+        """Look in this folder."""
+        self.root = root
+
+    def find_spec(self, fullname: str, _path: Any = None, target: Any = None) -> Any:
+        """Return the package's spec; everything else is for others to find."""
+        if fullname != PACKAGE:
+            return None
+        return importlib.machinery.PathFinder.find_spec(fullname, [self.root], target)
 
 
 def main(arguments: List[str]) -> int:
@@ -77,7 +96,7 @@ def main(arguments: List[str]) -> int:
         result["ok"] = True
     except BaseException as error:  # noqa: BLE001 - a SystemExit is a failure too
         result["error"] = describe(error, root)
-    result["imported"] = imported(root)
+    result["imported"] = sorted(LOADED)
     sys.stdout.flush()
     sys.stderr.flush()
     write(result_path, result)
@@ -94,22 +113,29 @@ def die_with_parent(parent: int) -> None:
 
 
 def prepare(request: Dict[str, Any]) -> None:
-    """Make the model importable before all else, and nothing of ours in its way."""
-    root = request["root"]
+    """Make the package of the model importable, and nothing else of its folder or of ours.
+
+    Whatever is imported from outside the environment and the standard library, along whichever
+    path, is loaded from its source and noted.
+    """
     here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [root] + [path for path in sys.path if os.path.abspath(path or ".") != here]
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != here]
+    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
+    trusted = {os.path.realpath(sysconfig.get_path(kind)) for kind in kinds}
     details = (
         (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
         (SourceOnlyLoader, importlib.machinery.SOURCE_SUFFIXES),
     )
 
     def hook(path: str) -> Any:
-        if os.path.abspath(path) != root and not os.path.abspath(path).startswith(root + os.sep):
-            raise ImportError("not of the model", path=path)
+        real = os.path.realpath(path)
+        if not os.path.isdir(real) or any((real + os.sep).startswith(t + os.sep) for t in trusted):
+            raise ImportError("of the environment", path=path)
         return importlib.machinery.FileFinder(path, *details)
 
     sys.path_hooks.insert(0, hook)
     sys.path_importer_cache.clear()
+    sys.meta_path.insert(0, PackageFinder(request["root"]))
     random.seed(request["seed"])
     if importlib.util.find_spec("numpy"):
         importlib.import_module("numpy").random.seed(request["seed"] % 2**32)
@@ -255,13 +281,6 @@ def hide_ours(report: traceback.TracebackException) -> None:
     for linked in (report.__cause__, report.__context__):
         if linked is not None:
             hide_ours(linked)
-
-
-def imported(root: str) -> List[str]:
-    """Return the files of the model that were imported, relative to `model_modules`."""
-    folder = os.path.join(root, PACKAGE) + os.sep
-    paths = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
-    return sorted(path[len(folder) :] for path in paths if path.startswith(folder))
 
 
 def write(path: str, value: Any) -> None:

@@ -1,0 +1,204 @@
+"""Ways in which a result could come to hold what its record does not say, and names that hurt."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.assertions import assert_works
+
+if TYPE_CHECKING:
+    from tests.conftest import Repository
+
+MODEL = "model_definitions/good-python"
+MODULES = f"{MODEL}/model_modules"
+MODEL_FILE = "build/models/good-python/train/models/model.txt"
+NOTHING = "nothing to do: 2 steps are up to date\n"
+
+WRITES_VALUE = """
+
+def train(data_conf, model_conf, **kwargs):
+    with open("models/model.txt", "w") as file:
+        file.write(feature.VALUE)
+"""
+
+
+def test_an_edit_within_a_second_is_never_an_earlier_edit(repository: Repository) -> None:
+    """Code found through the working directory is read from its source, not from a `.pyc`."""
+    repository.add("good-python")
+    hidden = 'import sys\nsys.path.insert(0, "model_modules")\nimport feature\n'
+    repository.write(f"{MODULES}/training.py", hidden + WRITES_VALUE)
+    for number in "1234":
+        repository.write(f"{MODULES}/feature.py", f'VALUE = "{number}"\n')
+        repository.doit()
+
+        assert number == repository.read(MODEL_FILE)
+    assert not list((repository.path / MODULES).glob("**/__pycache__"))
+
+
+def test_what_lies_beside_the_modules_is_not_found(repository: Repository) -> None:
+    """A file that no key holds cannot be imported."""
+    repository.add("good-python")
+    repository.write(f"{MODEL}/feature.py", 'VALUE = "1"\n')
+    repository.write(f"{MODULES}/training.py", "import feature\n" + WRITES_VALUE)
+
+    done = repository.doit()
+
+    assert 1 == done.returncode
+    assert "No module named 'feature'" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        'import sys; sys.path.insert(0, "model_modules/lib")',
+        "import os, sys; sys.path.insert(0, os.path.realpath(os.path.dirname(__file__)) + '/lib')",
+    ],
+)
+def test_a_way_round_the_package_is_refused(repository: Repository, statement: str) -> None:
+    """A source found along another path, and forgotten by Python, is noticed all the same."""
+    repository.add("good-python")
+    repository.write(f"{MODULES}/lib/feature.py", 'VALUE = "1"\n')
+    forgets = f"{statement}\nimport feature\ndel sys.modules['feature']\n"
+    repository.write(f"{MODULES}/training.py", forgets + WRITES_VALUE)
+
+    done = repository.doit()
+
+    assert 1 == done.returncode
+    assert "imported what no import statement in its model_modules names" in done.stdout
+    assert f"{MODULES}/lib/feature.py" in done.stdout
+
+
+def test_a_source_run_as_a_program_counts(repository: Repository) -> None:
+    """Where programs are started, every source counts."""
+    name = repository.add("good-python")
+    source = repository.read(f"{MODULES}/training.py")
+    repository.write(f"{MODULES}/training.py", f"import subprocess\n{source}")
+    repository.write(f"{MODULES}/helper.py", "VALUE = 1\n")
+    assert_works(repository, name, "20.0")
+
+    repository.write(f"{MODULES}/helper.py", "VALUE = 2\n")
+
+    assert "train:good-python ok" in repository.doit().stdout
+
+
+def test_a_folder_of_data_is_followed_through_links(repository: Repository) -> None:
+    """What a link in a folder of data leads to is data as well."""
+    repository.add("good-python")
+    repository.write("real/inner/part.csv", "1,2\n")
+    (repository.path / "data").mkdir()
+    (repository.path / "data/inner").symlink_to("../real/inner")
+    (repository.path / "real/inner/back").symlink_to("..")
+    repository.write(f"{MODULES}/shared.py", "def total(path):\n    return 1.0\n")
+    for step in ("train", "evaluate"):
+        repository.write(f"{MODEL}/datasets/{step}.json", {"data_path": "data"})
+    assert 0 == repository.doit().returncode
+
+    repository.write("real/inner/part.csv", "3,4\n")
+
+    assert "train:good-python ok" in repository.doit().stdout
+
+
+def test_a_change_and_back_during_a_run_is_refused(repository: Repository) -> None:
+    """The file is the same as before, but nobody knows what the training read of it."""
+    repository.add("good-python")
+    waits = "import time, os\nwhile not os.path.exists('{}'):\n    time.sleep(0.01)\n"
+    flag = repository.path / "go"
+    source = repository.read(f"{MODULES}/training.py")
+    repository.write(f"{MODULES}/training.py", waits.format(flag) + source)
+    process = repository.start()
+    runs = repository.path / "build/runs"
+    while not list(runs.glob("*/work/config.json")):
+        time.sleep(0.05)
+    data = repository.path / f"{MODEL}/data.csv"
+    before = data.read_text()
+    data.write_text("9,9\n")
+    data.write_text(before)
+    flag.touch()
+    output, _ = process.communicate(timeout=60)
+
+    assert "reads changed while it ran" in output
+    assert f"{MODEL}/data.csv" in output
+    assert 0 == repository.doit().returncode
+
+
+def test_data_that_is_gone_is_noticed_though_its_checksum_is_known(repository: Repository) -> None:
+    """A checksum says what a file must be, not that it is there."""
+    repository.add("good-python")
+    path = repository.path / f"{MODEL}/data.csv"
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    repository.write(f"{MODEL}/datasets/train.json", {"data_path": "data.csv", "sha256": sha256})
+    assert 0 == repository.doit().returncode
+
+    path.unlink()
+
+    assert "data data.csv is missing" in repository.doit("why", "train:good-python").stdout
+    assert 1 == repository.doit().returncode
+
+
+@pytest.mark.parametrize("name", ["a=b", "x@pima", "a*b", os.fsdecode(b"caf\xe9"), "a\nb"])
+def test_a_folder_whose_name_no_task_can_have(repository: Repository, name: str) -> None:
+    """It is told as a fault of that model, and the others run."""
+    repository.add("good-python")
+    shutil.copytree(repository.path / MODEL, repository.path / "model_definitions" / name)
+
+    done = repository.doit()
+
+    assert 1 == done.returncode
+    assert "which a task cannot have" in done.stdout
+    assert "evaluate:good-python ok" in done.stdout
+    assert 1 == repository.doit("check").returncode
+    assert 0 == repository.doit("list").returncode
+
+
+def test_a_link_to_itself_and_one_that_leads_up(repository: Repository) -> None:
+    """Neither is a model, and neither stops the others."""
+    repository.add("good-python")
+    (repository.path / "model_definitions/loop").symlink_to("loop")
+    (repository.path / "model_definitions/up").symlink_to("..")
+
+    assert 0 == repository.doit().returncode
+
+
+def test_a_pipe_is_refused(repository: Repository) -> None:
+    """Reading it would wait for ever."""
+    repository.add("good-python")
+    os.mkfifo(repository.path / MODULES / "pipe")
+
+    done = repository.doit()
+
+    assert 1 == done.returncode
+    assert "Not a regular file" in done.stdout
+
+
+def test_a_copy_of_results_without_links(repository: Repository) -> None:
+    """A folder in the place of a link, as copying programs leave it, is not in the way."""
+    name = repository.add("good-python")
+    assert_works(repository, name, "20.0")
+    link = repository.path / "build/models/good-python/train"
+    result = link.resolve()
+    link.unlink()
+    shutil.copytree(result, link)
+    repository.write(f"{MODEL}/data.csv", "1,1\n")
+
+    assert 0 == repository.doit().returncode
+    assert "4.0" == repository.read(MODEL_FILE)
+    assert link.is_symlink()
+
+
+def test_a_model_that_cannot_be_run_yet_fails_nothing(repository: Repository) -> None:
+    """A model of another language is listed and warned of; the rest of the repository is green."""
+    name = repository.add("good-python")
+    repository.write(
+        "model_definitions/other/model.json", {"id": "1", "name": "Other", "language": "R"}
+    )
+    repository.write("model_definitions/other/model_modules/training.R", "train <- 1\n")
+
+    assert_works(repository, name, "20.0")
+    assert 0 == repository.doit("check").returncode
+    assert 1 == repository.doit("train:other").returncode
