@@ -52,7 +52,7 @@ PARTS = {
     "tasks.records.read": "reading records",
     "tasks.records.write": "writing records",
     "tasks.execute.git_commit": "asking Git",
-    "tasks.execute.publish": "publishing",
+    "tasks.results.publish": "publishing",
     "os.fsync": "fsync",
     "shutil.rmtree": "removing folders",
 }
