@@ -216,3 +216,19 @@ def test_a_cache_that_cannot_be_written(shop: Workshop, monkeypatch: pytest.Monk
         shop.ensure(shop.model(None, python=OWN))
 
     assert "`MODEL_CACHE` names another folder for environments and data" == caught.value.hint
+
+
+def test_one_that_was_altered_is_refused(shop: Workshop) -> None:
+    """A package that was edited in its environment is named, with the way out."""
+    model = shop.model(f"{OFFLINE}one\n", python=OWN)
+    environment = shop.ensure(model)
+    (path,) = Path(environment.folder).glob("lib/*/site-packages/one.py")
+    path.unlink()  # it may be one file with that in uv's cache
+    path.write_text("__version__ = '2.0'\n")
+    build._altered.cache_clear()
+
+    with pytest.raises(UserError) as caught:
+        shop.ensure(model)
+
+    assert "is not as it was built" in str(caught.value)
+    assert "site-packages/one.py" in str(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import glob
 import json
 import os
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from tasks.model import Model
     from tasks.state import State
 
-FORMAT = 1
+FORMAT = 2
 DESCRIPTION = "environment.json"
 
 
@@ -108,7 +109,45 @@ def ensure(model: Model, state: State, say: Callable[[str], None]) -> Environmen
         raise locks.no_python(model, lock, requirements, state)
     if not environment.built:
         _build(environment, say)
+    altered = _altered(environment.folder)
+    if altered:
+        raise UserError(
+            f"The environment of model `{model.name}` is not as it was built",
+            ("folder", environment.folder),
+            ("altered", altered),
+            hint="remove the folder, and run `uv cache clean`, which shares files with it;"
+            " then run `doit` again",
+        )
     return environment
+
+
+@functools.cache
+def _altered(folder: str) -> str:
+    """Return a file that was changed or removed since an environment was built, or nothing.
+
+    Looked at once a run.  What was added is left alone: packages keep caches of their own.
+    """
+    with open(os.path.join(folder, DESCRIPTION), encoding="utf-8") as file:
+        before = json.load(file)["files"]
+    now = _listing(folder)
+    return next((name for name, facts in before.items() if now.get(name) != facts), "")
+
+
+def _listing(folder: str) -> dict[str, list[int]]:
+    """Return size and time (ns) of every file of an environment, without the compiled ones."""
+    found: dict[str, list[int]] = {}
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        for entry in os.scandir(folder + below):
+            name = f"{below}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name != "__pycache__":
+                    waiting.append(name)
+            elif entry.name != DESCRIPTION:
+                now = entry.stat(follow_symlinks=False)
+                found[name] = [now.st_size, now.st_mtime_ns]
+    return found
 
 
 def _read_files(model: Model, state: State) -> Iterator[str]:
@@ -182,7 +221,8 @@ def _install(environment: Environment, folder: str, say: Callable[[str], None]) 
         now = _installed(folder)
         packages |= {name: f"{now[name]} from {package.path}" for name in now.keys() - packages}
     description = {"format": FORMAT, **environment.identity, "packages": packages}
-    write_json(os.path.join(folder, DESCRIPTION), description)
+    path = os.path.join(folder, DESCRIPTION)
+    write_json(path, {**description, "files": _listing(folder)})
 
 
 def _install_pins(
