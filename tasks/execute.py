@@ -110,6 +110,10 @@ def prepare(step: Step, state: State, activity: Activity) -> Prepared:
     for made in (step, step.upstream):
         if made:
             results.look_again(made, state.files)
+    if step.upstream and records.read(step.upstream.folder, state.files) is None:
+        raise UserError(
+            f"Model `{model.name}` is not trained", hint=f"`doit {step.upstream.task}` trains it"
+        )
     activity.say("environment")
     environment = build.ensure(model, state, activity.tell)
     activity.say("data")

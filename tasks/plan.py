@@ -73,8 +73,9 @@ class Step:
 
     @property
     def dataset(self) -> Dataset:
-        """The dataset, an empty one where the model has none for this step."""
-        return self.model.datasets.get((self.dataset_name, self.name), _NO_DATA)
+        """The named dataset, the default one where that has none for this step, or an empty one."""
+        of, default = self.model.datasets, (DEFAULT_DATASET, self.name)
+        return of.get((self.dataset_name, self.name)) or of.get(default, _NO_DATA)
 
 
 def file_name(text: str) -> str:

@@ -337,3 +337,25 @@ def test_renamed_model_runs_again(built: Repository) -> None:
     shutil.move(built.path / FOLDER, built.path / "model_definitions/renamed")
 
     assert ran(built) == ["evaluate:renamed", "train:renamed"]
+
+
+def test_a_dataset_for_one_step_alone(built: Repository) -> None:
+    """The other steps use the default one."""
+    built.write("model_definitions/good-python/datasets/late/evaluate.json", {"data_path": "x"})
+    built.write("model_definitions/good-python/x", "1\n")
+
+    done = built.doit("evaluate:good-python", "--dataset", "late")
+
+    assert done.returncode == 0, done.stdout
+    assert built.read("build/models/good-python@late/train/models/model.txt") == "20.0"
+
+
+def test_an_evaluation_alone_of_what_is_not_trained(repository: Repository) -> None:
+    """It says what is missing."""
+    repository.add("good-python")
+
+    done = repository.doit("run", "-s", "evaluate:good-python")
+
+    assert done.returncode == 1
+    assert "Model `good-python` is not trained" in done.stdout
+    assert "hint: `doit train:good-python` trains it" in done.stdout
