@@ -87,7 +87,8 @@ def members(path: str) -> list[str]:
             folders.clear()
             continue
         seen.add(os.path.realpath(top))
-        found += [os.path.join(top, name) for name in names]
+        paths = [os.path.join(top, name) for name in names]
+        found += [file for file in paths if os.path.exists(file)]  # editors lock by dangling links
     return sorted(found)
 
 

@@ -157,7 +157,8 @@ def _call(
     result = launch.call(run, step, prepared.environment, activity.tell)
     activity.say("checking")
     _check_inputs(prepared, state)
-    _check_imports(prepared, result["imported"])
+    work = os.path.realpath(run.work) + os.sep  # what training made is part of the key as it is
+    _check_imports(prepared, [path for path in result["imported"] if not path.startswith(work)])
     measured = None
     if step.name == "evaluate":
         measured = metrics.collect(run.work, result["returned"], step.model.name)

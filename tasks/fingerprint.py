@@ -114,7 +114,7 @@ class Files:
         self.look(folder)
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:
             return []
         if any(entry.is_symlink() for entry in entries):
             self.untraced()  # where a link leads can change behind the folder's back
@@ -149,9 +149,11 @@ class Files:
     def _look(self, path: str, kind: str = "", make: Callable[[bytes], str] | None = None) -> Seen:
         try:
             now = os.stat(path)
-        except OSError:
+        except (OSError, ValueError) as error:
             self.look(path)
-            raise
+            if isinstance(error, OSError):
+                raise
+            raise OSError(errno.EINVAL, str(error), path) from error
         if stat.S_ISDIR(now.st_mode):
             self.untraced()
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
@@ -198,10 +200,10 @@ def _times(now: os.stat_result) -> tuple[int, int, int, int]:
 
 
 def look(path: str) -> Look:
-    """Return what is at a path now, followed through links.  Raises OSError for loops of links."""
+    """Return what is at a path now, followed through links; nothing where it cannot be reached."""
     try:
         return _times(os.stat(path))
-    except (FileNotFoundError, NotADirectoryError):
+    except (OSError, ValueError):
         return None
 
 

@@ -62,6 +62,11 @@ class Run:
         return f"{self.folder}/{LOG}"
 
 
+def run_name(step: Step) -> str:
+    """Return what the names of a step's runs begin with."""
+    return file_name(f"{step.name}-{step.variant}")
+
+
 @contextlib.contextmanager
 def fresh_run(step: Step) -> Iterator[Run]:
     """Make a folder for a run; it is gone afterwards, whatever happens.
@@ -69,7 +74,7 @@ def fresh_run(step: Step) -> Iterator[Run]:
     It is held while the run is under way, so that another process can tell it from one that was
     killed.
     """
-    run_id = f"{file_name(f'{step.name}-{step.variant}')}-{uuid.uuid4().hex[:12]}"
+    run_id = f"{run_name(step)}-{uuid.uuid4().hex[:12]}"
     run = Run(run_id, f"{RUNS}/{run_id}")
     try:
         with contextlib.ExitStack() as stack:

@@ -26,21 +26,33 @@ RESULTS = f"{plan.BUILD}/results"
 def publish(run: Run, step: Step, files: Files) -> None:
     """Make a run's folder the result of its step, in one move, once it is all on the disk."""
     os.makedirs(RESULTS, exist_ok=True)
-    _clear_the_way(step.folder, run)
-    os.makedirs(os.path.dirname(step.folder), exist_ok=True)
     _sync(run.work)
     result = f"{RESULTS}/{run.id}"
     os.rename(run.work, result)
     _sync_folder(RESULTS)
-    before = os.path.realpath(step.folder) if os.path.lexists(step.folder) else None
+    _clear_the_way(step.folder, run)
+    home = os.path.dirname(step.folder)
+    os.makedirs(home, exist_ok=True)
+    before = _own_result(step)
     link = f"{run.folder}/link"
-    os.symlink(os.path.relpath(result, os.path.dirname(step.folder)), link)
+    os.symlink(os.path.relpath(os.path.realpath(result), os.path.realpath(home)), link)
     os.replace(link, step.folder)
-    _sync_folder(os.path.dirname(step.folder))
+    _sync_folder(home)
     look_again(step, files)
     for left in (before, step.failed_folder):
         if left:
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _own_result(step: Step) -> str:
+    """Return the folder that a step's link leads to, if it is one that we made for this step.
+
+    A link that somebody has put there can lead anywhere, to another model's result as well.
+    """
+    target = os.path.realpath(step.folder)
+    inside = os.path.dirname(target) == os.path.realpath(RESULTS)
+    own = os.path.basename(target).startswith(f"{launch.run_name(step)}-")
+    return target if inside and own else ""
 
 
 def _clear_the_way(folder: str, run: Run) -> None:
@@ -85,10 +97,10 @@ def remove(step: Step, say: Callable[[str], None]) -> None:
     """Remove a step's result."""
     if os.path.lexists(step.folder):
         say(f"removing {step.folder}")
-        result = os.path.realpath(step.folder)
+        result = _own_result(step)
         if os.path.islink(step.folder):
             os.unlink(step.folder)
-        shutil.rmtree(result, ignore_errors=True)
+        shutil.rmtree(result or step.folder, ignore_errors=True)
 
 
 def sweep() -> None:

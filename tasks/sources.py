@@ -13,7 +13,7 @@ import posixpath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tasks.fingerprint import Files
 
@@ -50,19 +50,31 @@ def read_by_step(step: str, folder: str, names: Sequence[str], files: Files) -> 
     entries = _entries(step, folder, code, files)
     if not entries:
         return dict.fromkeys(code, "") | rest
+    reached = _reached((*_package_files("", code), *entries), folder, code, files)
+    if step != "train":
+        # What training has pickled is unpickled with the classes that it imported.
+        entries = _entries("train", folder, code, files)
+        pickled = _reached(entries, folder, code, files)
+        for name in pickled.keys() - set(entries):
+            reached.setdefault(name, f"what `{entries[0]}` pickles may be of it")
+    return reached | rest
+
+
+def _reached(entries: Iterable[str], folder: str, code: set[str], files: Files) -> dict[str, str]:
+    """Return the sources that these lead to, each with the reason."""
     reached: dict[str, str] = {}
-    waiting = dict.fromkeys((*_package_files("", code), *entries), "")
+    waiting = dict.fromkeys(entries, "")
     while waiting:
         name, reason = waiting.popitem()
         reached[name] = reason
         imports = _said(f"{folder}/{name}", files)["imports"]
         if imports is None:
             every = f"`{name}` imports in a way that cannot be read, so every source counts"
-            return dict.fromkeys(code, every) | rest
+            return dict.fromkeys(code, every)
         for path in imports:
             for hit in _resolve(path, name, code) - reached.keys():
                 waiting.setdefault(hit, f"`{name}` imports it")
-    return reached | rest
+    return reached
 
 
 _SETUP = {"requirements.txt", "requirements.R"}  # they decide the environment, nothing else
@@ -71,13 +83,13 @@ _SETUP = {"requirements.txt", "requirements.R"}  # they decide the environment, 
 def _entries(step: str, folder: str, code: set[str], files: Files) -> list[str]:
     """Return the modules that are imported to find a step's function: those up to the one with it.
 
-    Empty where there is none to look into.
+    Those before it may hold it in a way that cannot be read.  Empty where there is none.
     """
     entries = []
     for name in (f"{module}.py" for module in ENTRY_MODULES[step]):
         if name in code:
             entries.append(name)
-            if {step, "*"} & set(_said(f"{folder}/{name}", files)["names"]):
+            if step in _said(f"{folder}/{name}", files)["names"]:
                 break
     return entries
 
@@ -133,9 +145,9 @@ def _resolve(name: str, importer: str, code: set[str]) -> set[str]:
             base, slash, _ = base.rpartition("/")
         bases = {base + slash}
     else:
-        # `import helper` finds a sibling where the model has put its own folder on sys.path.
+        # `import helper` finds a file in whichever folder the model has put on sys.path.
         first, _, rest = path.partition(".")
-        bases, path = ({""}, rest) if first == PACKAGE else ({base + slash, ""}, path)
+        bases, path = ({""}, rest) if first == PACKAGE else (_folders(code), path)
     parts = path.removesuffix(".*").strip("*").replace(".", "/")
     found = set()
     for folder in bases:
@@ -144,6 +156,11 @@ def _resolve(name: str, importer: str, code: set[str]) -> set[str]:
             if hit in code:
                 found |= {hit} | _package_files(hit.rpartition("/")[0], code)
     return found
+
+
+def _folders(code: set[str]) -> set[str]:
+    """Return the folders of the sources, each with a slash behind it, and the top."""
+    return {""} | {name[: at + 1] for name in code for at, c in enumerate(name) if c == "/"}
 
 
 def _package_files(folder: str, code: set[str]) -> set[str]:

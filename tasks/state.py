@@ -106,7 +106,7 @@ class State:
 
         A full disk costs a warning: the results themselves are recorded elsewhere.
         """
-        seen = [(path, *row) for path, row in _take(self.files.changed)]
+        seen = [(path, *row) for path, row in _take(self.files.changed) if path.isprintable()]
         verdicts = [(subject, *verdict) for subject, verdict in self.verdicts.items()]
         self.verdicts.clear()
         if not (rows or seen or verdicts):

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 def token(state: State, kinds: Sequence[str]) -> str:
     """Return the digest of what every conclusion rests on besides its files."""
-    code = sorted(Path(__file__).parent.rglob("*.*"))
+    here = Path(__file__).parent
+    code = sorted([*here.rglob("*.py"), *here.rglob("*.json")])
     return canonical(
         "token",
         {

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import time
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,18 +61,16 @@ def test_what_lies_beside_the_modules_is_not_found(repository: Repository) -> No
         "import os, sys; sys.path.insert(0, os.path.realpath(os.path.dirname(__file__)) + '/lib')",
     ],
 )
-def test_a_way_round_the_package_is_refused(repository: Repository, statement: str) -> None:
-    """A source found along another path, and forgotten by Python, is noticed all the same."""
+def test_a_way_round_the_package_is_seen(repository: Repository, statement: str) -> None:
+    """A source that is found along another path counts, even one that Python was made to forget."""
     repository.add("good-python")
-    repository.write(f"{MODULES}/lib/feature.py", 'VALUE = "1"\n')
     forgets = f"{statement}\nimport feature\ndel sys.modules['feature']\n"
     repository.write(f"{MODULES}/training.py", forgets + WRITES_VALUE)
+    for number in "12":
+        repository.write(f"{MODULES}/lib/feature.py", f'VALUE = "{number}"\n')
+        repository.doit()
 
-    done = repository.doit()
-
-    assert 1 == done.returncode
-    assert "imported what no import statement in its model_modules names" in done.stdout
-    assert f"{MODULES}/lib/feature.py" in done.stdout
+        assert number == repository.read(MODEL_FILE)
 
 
 def test_a_source_run_as_a_program_counts(repository: Repository) -> None:
@@ -202,3 +201,98 @@ def test_a_model_that_cannot_be_run_yet_fails_nothing(repository: Repository) ->
     assert_works(repository, name, "20.0")
     assert 0 == repository.doit("check").returncode
     assert 1 == repository.doit("train:other").returncode
+
+
+def trains(repository: Repository, head: str, body: str = "") -> None:
+    """Give the model a training with these lines in front and in its function."""
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    function = f"\n\ndef train(data_conf, model_conf, **kwargs):\n{lines}"
+    repository.write(f"{MODULES}/training.py", f"{head}{function}{WRITES_MODEL}")
+
+
+WRITES_MODEL = '    with open("models/model.txt", "w") as file:\n        file.write("20.0")\n'
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
+def test_processes_that_a_model_starts_find_its_modules(
+    repository: Repository, method: str
+) -> None:
+    """Workers of every kind import the model's package, and leave nothing compiled behind."""
+    name = repository.add("good-python")
+    repository.write(f"{MODULES}/work.py", "def double(number):\n    return 2 * number\n")
+    head = "import multiprocessing\nfrom .work import double\n"
+    start = f'with multiprocessing.get_context("{method}").Pool(1) as pool:\n'
+    trains(repository, head, f"{start}    assert pool.map(double, [1]) == [2]")
+
+    assert_works(repository, name, "20.0")
+    assert not list((repository.path / MODULES).glob("**/__pycache__"))
+
+
+def test_what_training_pickled_is_unpickled(repository: Repository) -> None:
+    """An evaluation needs no import statement for the classes of what it loads."""
+    name = repository.add("good-python")
+    repository.write(f"{MODULES}/net.py", "class Net:\n    accuracy = 0.9\n")
+    save = 'with open("models/net.pkl", "wb") as file:\n    pickle.dump(Net(), file)'
+    trains(repository, "import pickle\nfrom .net import Net\n", save)
+    load = '{"accuracy": pickle.load(open("models/net.pkl", "rb")).accuracy}'
+    function = f"import pickle\n\n\ndef evaluate(data_conf, model_conf):\n    return {load}\n"
+    repository.write(f"{MODULES}/evaluation.py", function)
+    assert_works(repository, name, "20.0")
+
+    repository.write(f"{MODULES}/net.py", "class Net:\n    accuracy = 0.8\n")
+
+    assert "accuracy 0.800" in repository.doit().stdout
+
+
+@pytest.mark.parametrize(
+    "loads",
+    [
+        "importlib.util.spec_from_file_location('helper', '{path}/helper.py').loader.load_module()",
+        "sys.path.insert(0, '{path}')\nimport helper",
+        "sys.path.insert(0, '{path}/lib.zip')\nimport zipped",
+    ],
+)
+def test_code_from_elsewhere_is_refused(repository: Repository, loads: str) -> None:
+    """Nobody would notice a change of it."""
+    repository.add("good-python")
+    path = repository.write("shared/helper.py", "VALUE = 1\n").parent
+    with zipfile.ZipFile(path / "lib.zip", "w") as archive:
+        archive.writestr("zipped.py", "VALUE = 1\n")
+    trains(repository, f"import importlib.util\nimport sys\n{loads.format(path=path)}\n")
+
+    done = repository.doit()
+
+    assert 1 == done.returncode
+    assert "imported what no import statement in its model_modules names" in done.stdout
+
+
+def test_only_our_own_results_are_removed(repository: Repository) -> None:
+    """What else a link in `build/` leads to is nobody's to delete."""
+    repository.add("good-python")
+    assert 0 == repository.doit().returncode
+    precious = repository.write("precious/file", "kept").parent
+    for link in (repository.path / "build/models/good-python").iterdir():
+        link.unlink()
+        link.symlink_to(precious)
+
+    assert 0 == repository.doit().returncode
+    (repository.path / "build/models/good-python/train").unlink()
+    (repository.path / "build/models/good-python/train").symlink_to(precious)
+    assert 0 == repository.doit("forget", "train:good-python").returncode
+
+    assert "kept" == repository.read("precious/file")
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "a\0b", "loop"])
+def test_a_path_that_cannot_be_looked_at(repository: Repository, path: str) -> None:
+    """It is missing data of one model, and no other's trouble."""
+    repository.add("good-python")
+    repository.add("good-python", "other")
+    (repository.path / "loop").symlink_to("loop")
+    repository.write(f"{MODEL}/datasets/train.json", {"data_path": path})
+
+    done = repository.doit()
+
+    assert 1 == done.returncode
+    assert "names a data file that is missing" in done.stdout
+    assert "evaluate:other ok" in done.stdout

@@ -115,8 +115,8 @@ def ensure(model: Model, state: State, say: Callable[[str], None]) -> Environmen
             f"The environment of model `{model.name}` is not as it was built",
             ("folder", environment.folder),
             ("altered", altered),
-            hint="remove the folder, and run `uv cache clean`, which shares files with it;"
-            " then run `doit` again",
+            hint="remove the folder and run `doit` again; if a package was edited in it, run"
+            " `uv cache clean` as well, which shares files with it",
         )
     return environment
 
@@ -134,7 +134,7 @@ def _altered(folder: str) -> str:
 
 
 def _listing(folder: str) -> dict[str, list[int]]:
-    """Return size and time (ns) of every file of an environment, without the compiled ones."""
+    """Return size and time (s) of every file of an environment, without the compiled ones."""
     found: dict[str, list[int]] = {}
     waiting = [""]
     while waiting:
@@ -146,7 +146,7 @@ def _listing(folder: str) -> dict[str, list[int]]:
                     waiting.append(name)
             elif entry.name != DESCRIPTION:
                 now = entry.stat(follow_symlinks=False)
-                found[name] = [now.st_size, now.st_mtime_ns]
+                found[name] = [now.st_size, int(now.st_mtime)]
     return found
 
 

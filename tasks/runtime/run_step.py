@@ -40,7 +40,7 @@ import signal
 import sys
 import sysconfig
 import traceback
-from typing import Any, Callable, Dict, List, Optional, Set
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 FORMAT = 1
 PACKAGE = "model_modules"
@@ -52,20 +52,6 @@ class ModelFault(Exception):
 
 
 LOADED: Set[str] = set()
-
-
-class SourceOnlyLoader(importlib.machinery.SourceFileLoader):
-    """Load a source of the model as it is now, and note that it was loaded.
-
-    A cached `.pyc` is believed by size and whole seconds of time, so it can be that of an earlier
-    edit; and a model's folder is not ours to write into.
-    """
-
-    def get_code(self, fullname: str) -> Any:
-        """Return the code object compiled from the file."""
-        path = self.get_filename(fullname)
-        LOADED.add(os.path.realpath(path))
-        return self.source_to_code(self.get_data(path), path)
 
 
 class PackageFinder:
@@ -96,7 +82,7 @@ def main(arguments: List[str]) -> int:
         result["ok"] = True
     except BaseException as error:  # noqa: BLE001 - a SystemExit is a failure too
         result["error"] = describe(error, root)
-    result["imported"] = sorted(LOADED)
+    result["imported"] = loaded()
     sys.stdout.flush()
     sys.stderr.flush()
     write(result_path, result)
@@ -113,32 +99,54 @@ def die_with_parent(parent: int) -> None:
 
 
 def prepare(request: Dict[str, Any]) -> None:
-    """Make the package of the model importable, and nothing else of its folder or of ours.
-
-    Whatever is imported from outside the environment and the standard library, along whichever
-    path, is loaded from its source and noted.
-    """
+    """Make the package of the model importable, and nothing else of its folder or of ours."""
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != here]
+    # Processes that the model starts find its package by the link in the working directory; they
+    # are to leave no compiled files behind there.
+    sys.path.append(os.getcwd())
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     kinds = ("stdlib", "platstdlib", "purelib", "platlib")
-    trusted = {os.path.realpath(sysconfig.get_path(kind)) for kind in kinds}
-    details = (
-        (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
-        (SourceOnlyLoader, importlib.machinery.SOURCE_SUFFIXES),
-    )
-
-    def hook(path: str) -> Any:
-        real = os.path.realpath(path)
-        if not os.path.isdir(real) or any((real + os.sep).startswith(t + os.sep) for t in trusted):
-            raise ImportError("of the environment", path=path)
-        return importlib.machinery.FileFinder(path, *details)
-
-    sys.path_hooks.insert(0, hook)
-    sys.path_importer_cache.clear()
+    watch(tuple(os.path.realpath(sysconfig.get_path(kind)) + os.sep for kind in kinds))
     sys.meta_path.insert(0, PackageFinder(request["root"]))
     random.seed(request["seed"])
     if importlib.util.find_spec("numpy"):
         importlib.import_module("numpy").random.seed(request["seed"] % 2**32)
+
+
+def watch(trusted: Tuple[str, ...]) -> None:
+    """Note what is loaded from outside these folders, and load sources there as they are now.
+
+    A cached `.pyc` is believed by size and whole seconds of time, so it can be that of an earlier
+    edit; and a model's folder is not ours to write into.
+    """
+    source, extension = (
+        importlib.machinery.SourceFileLoader,
+        importlib.machinery.ExtensionFileLoader,
+    )
+    compiled, created = source.get_code, extension.create_module
+
+    def get_code(self: Any, fullname: str) -> Any:
+        path = self.get_filename(fullname)
+        if os.path.realpath(path).startswith(trusted):
+            return compiled(self, fullname)
+        LOADED.add(os.path.realpath(path))
+        return self.source_to_code(self.get_data(path), path)
+
+    def create_module(self: Any, spec: Any) -> Any:
+        if not os.path.realpath(self.path).startswith(trusted):
+            LOADED.add(os.path.realpath(self.path))
+        return created(self, spec)
+
+    source.get_code = get_code  # type: ignore[method-assign]
+    extension.create_module = create_module  # type: ignore[method-assign]
+
+
+def loaded() -> List[str]:
+    """Return what was noted, and the archives that Python has looked for modules in."""
+    finders = list(sys.path_importer_cache.items())
+    archives = {os.path.realpath(path) for path, finder in finders if hasattr(finder, "archive")}
+    return sorted(archives.union(LOADED))
 
 
 def call(request: Dict[str, Any]) -> Any:
