@@ -247,7 +247,8 @@ def test_what_training_pickled_is_unpickled(repository: Repository) -> None:
 @pytest.mark.parametrize(
     "loads",
     [
-        "importlib.util.spec_from_file_location('helper', '{path}/helper.py').loader.load_module()",
+        """spec = importlib.util.spec_from_file_location("h", "{path}/helper.py")
+spec.loader.exec_module(importlib.util.module_from_spec(spec))""",
         "sys.path.insert(0, '{path}')\nimport helper",
         "sys.path.insert(0, '{path}/lib.zip')\nimport zipped",
     ],
