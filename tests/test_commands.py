@@ -142,7 +142,10 @@ def test_why_says_which_import_brings_a_file_in(varied: Repository) -> None:
 
     assert asked(varied, "why", "current") == {
         "train:current": ["file model_modules/shared.py changed (`training.py` imports it)"],
-        "evaluate:current": ["train:current must run first"],
+        "evaluate:current": [
+            "file model_modules/shared.py changed (what `training.py` pickles may be of it)",
+            "train:current must run first",
+        ],
     }
 
 
