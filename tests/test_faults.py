@@ -65,7 +65,7 @@ def test_status_of_a_model_that_exits_is_told(repository: Repository) -> None:
 
 
 def test_flood_of_output_is_bounded(repository: Repository) -> None:
-    """Of 200 MB of output the log keeps the beginning and the end, and memory stays flat."""
+    """Of a gigabyte of output the log keeps the beginning and the end, and memory stays flat."""
     name = repository.add("prints-a-lot")
     process, peak = repository.start(), 0
 
