@@ -158,7 +158,7 @@ def _step_tasks(name: str) -> Iterator[dict[str, Any]]:
 def _step_task(step: Step, state: State) -> dict[str, Any]:
     """Return doit's task of a step.
 
-    Its result is current when its key is that of the record and its outputs are what was recorded
+    Its result is current when its record has these inputs and its outputs are what was recorded
     (`uptodate`); the files that it reads are named as well, so that doit's own commands know them.
     A step on a named dataset, or of a model in a language that cannot be run, stands outside its
     group: it runs only when it is asked for.

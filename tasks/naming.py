@@ -28,9 +28,6 @@ def option(name: str, kind: type, help_text: str) -> dict[str, Any]:
     return {"name": name, "long": name, "type": kind, "default": default, "help": help_text}
 
 
-JSON_OPTION = option("json", bool, "print JSON, for programs")
-
-
 def parsed(command: Command, words: list[str]) -> tuple[Any, list[str]]:
     """Return the options of a command line and the rest, or say in short what is wrong with it."""
     try:
