@@ -63,7 +63,7 @@ class Run:
 
 
 def run_name(step: Step) -> str:
-    """Return what the names of a step's runs begin with."""
+    """Return the name of a step's runs, without the number behind its last `-`."""
     return file_name(f"{step.name}-{step.variant}")
 
 

@@ -51,7 +51,7 @@ def _own_result(step: Step) -> str:
     """
     target = os.path.realpath(step.folder)
     inside = os.path.dirname(target) == os.path.realpath(RESULTS)
-    own = os.path.basename(target).startswith(f"{launch.run_name(step)}-")
+    own = os.path.basename(target).rpartition("-")[0] == launch.run_name(step)
     return target if inside and own else ""
 
 
