@@ -34,9 +34,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types of the build system."""
+    """Check the types of the build system, and apart those of what models run in."""
     install(session)
-    session.run("python", "-m", "mypy", "--strict", "tasks")
+    session.run("python", "-m", "mypy", "--exclude", "^tasks/runtime/", "tasks")
+    session.run("python", "-m", "mypy", "tasks/runtime")
 
 
 @nox.session(venv_backend="none")

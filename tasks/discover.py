@@ -11,10 +11,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import validate
+from tasks import frameworks, validate
 from tasks.datasets import locate
-from tasks.errors import Fault
-from tasks.model import DEFAULT_DATASET, RUNNABLE, STEPS, Dataset, Model
+from tasks.errors import Fault, UserError
+from tasks.model import DEFAULT_DATASET, STEPS, Dataset, Model
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
@@ -104,10 +104,8 @@ def read_model(folder: str, files: Files) -> Model:
     for name in names:
         if _UNREADABLE.search(name):
             faults.append(Fault(f"{root}/{PACKAGE}", 0, "", f"the file name {name!a} is not UTF-8"))
-    language = replace(model, document=document).language
-    if language not in RUNNABLE and not any(fault.key == "language" for fault in faults):
-        what = f"`{language}` models are read and checked, but cannot be run yet"
-        faults.append(Fault(f"{folder}/model.json", 0, "language", what, warning=True))
+    if not any(fault.key == "language" for fault in faults):
+        faults += _framework_faults(replace(model, document=document), files)
     if not sources:
         faults.append(_without_modules(folder, files))
     datasets, found = _datasets(folder, files)
@@ -121,6 +119,19 @@ def read_model(folder: str, files: Files) -> Model:
         datasets=datasets,
         faults=tuple(faults + found),
     )
+
+
+def _framework_faults(model: Model, files: Files) -> list[Fault]:
+    """Return what is wrong with the framework that a model names."""
+    place, key = f"{model.folder}/model.json", "framework"
+    try:
+        language = frameworks.read(model.framework, files).language
+    except UserError as error:
+        return [Fault(place, 0, key, error.headline, error.hint)]
+    if language != model.language:
+        wrong = f"`{model.framework}` is for models in `{language}`, and this one is in"
+        return [Fault(place, 0, key, f"{wrong} `{model.language}`")]
+    return []
 
 
 def _unnameable(name: str) -> Model:

@@ -20,7 +20,7 @@ from tasks import datasets, discover, launch, metrics, plan, processes, records,
 from tasks.environments import build
 from tasks.errors import InvalidModel, UserError
 from tasks.fingerprint import look
-from tasks.model import RUNNABLE
+from tasks.records import Made
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from tasks.plan import Step
     from tasks.records import Record
     from tasks.state import State
+
+
+VERSION_DIGITS = 12
+"""How much of the key of a training stands for the model that it made."""
 
 
 @dataclass
@@ -102,11 +106,6 @@ def prepare(step: Step, state: State, activity: Activity) -> Prepared:
     step = plan.Step(model, step.name, step.dataset_name)
     if model.broken:
         raise InvalidModel(model.name, model.faults)
-    if model.language not in RUNNABLE:
-        raise UserError(
-            f"Model `{model.name}` is written in `{model.language}`, which cannot be run yet",
-            ("runs", ", ".join(RUNNABLE)),
-        )
     for made in (step, step.upstream):
         if made:
             results.look_again(made, state.files)
@@ -136,25 +135,25 @@ def _run(prepared: Prepared, state: State, activity: Activity) -> None:
     with launch.fresh_run(prepared.step) as run:
         try:
             began = time.time()
-            found, measured = _call(prepared, run, state, activity)
+            made = _call(prepared, run, state, activity)
             activity.say("recording")
             circumstances = _circumstances(prepared, began)
             os.replace(run.log, f"{run.work}/{records.LOG}")
-            records.write(run.work, found, measured, circumstances)
+            records.write(run.work, made, circumstances)
             results.publish(run, prepared.step, state.files)
         except UserError as error:
             raise _with_evidence(error, run, prepared.step) from error
 
 
-def _call(
-    prepared: Prepared, run: Run, state: State, activity: Activity
-) -> tuple[dict[str, dict[str, Any]], dict[str, Any] | None]:
-    """Run the model's function and return its artefacts and metrics, both checked."""
+def _call(prepared: Prepared, run: Run, state: State, activity: Activity) -> Made:
+    """Run the model's function and return what it made, checked."""
     step = prepared.step
     upstream = records.read(step.upstream.folder, state.files) if step.upstream else None
     given = launch.furnish(run, step, upstream)
     activity.say(step.name)
-    result = launch.call(run, step, prepared.environment, activity.tell)
+    trained = upstream.key if upstream else prepared.key
+    version = trained[:VERSION_DIGITS]
+    result = launch.call(run, step, prepared.environment, version, activity.tell)
     activity.say("checking")
     _check_inputs(prepared, state)
     work = os.path.realpath(run.work) + os.sep  # what training made is part of the key as it is
@@ -165,6 +164,7 @@ def _call(
         thresholds = step.model.document.get("evaluation", {}).get("thresholds", {})
         metrics.check_thresholds(measured["metrics"], thresholds, step.model.name)
     found = launch.left_behind(run, given)
+    logs = {name: found.pop(name) for name in list(found) if name.startswith(f"{records.LOGS}/")}
     if measured is not None:
         found.pop(records.METRICS, None)  # the record of that name says the same
     taken = sorted(found.keys() & records.NAMES)
@@ -181,7 +181,7 @@ def _call(
             if step.name == "train"
             else "return the predictions, or write them into a file",
         )
-    return found, measured
+    return Made(found, logs, measured)
 
 
 def _check_inputs(prepared: Prepared, state: State) -> None:
@@ -294,13 +294,13 @@ def _run_again(prepared: Prepared, state: State, activity: Activity) -> str:
     first = records.read(prepared.step.folder, state.files)
     with launch.fresh_run(prepared.step) as run:
         try:
-            found, measured = _call(prepared, run, state, activity)
+            made = _call(prepared, run, state, activity)
         except UserError as error:
             raise _with_evidence(error, run, prepared.step) from error
-    before = {k: v for k, v in (first.outputs if first else {}).items() if k in _listed(first)}
-    after = {name: facts["sha256"] for name, facts in found.items()}
+    before = _artefacts(first)
+    after = {name: facts["sha256"] for name, facts in made.artefacts.items()}
     different = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
-    if measured != records.measured(prepared.step.folder):
+    if made.metrics != records.measured(prepared.step.folder):
         different.append(records.METRICS)
     if different:
         raise UserError(
@@ -312,9 +312,12 @@ def _run_again(prepared: Prepared, state: State, activity: Activity) -> str:
     return "reproducible to the byte"
 
 
-def _listed(record: Record | None) -> set[str]:
-    own = {plan.ARTEFACTS, records.LOG, records.METRICS}
-    return set(record.outputs) - own if record else set()
+def _artefacts(record: Record | None) -> dict[str, str]:
+    """Return the digest of each artefact of a result."""
+    outputs = record.outputs if record else {}
+    own = (plan.ARTEFACTS, records.LOG, records.METRICS)
+    kept = {name for name in outputs if not name.startswith(f"{records.LOGS}/")}
+    return {name: outputs[name] for name in kept.difference(own)}
 
 
 def _metrics(step: Step, files: Files) -> dict[str, float]:

@@ -38,7 +38,7 @@ def why(step: Step, state: State) -> list[str]:
 
 def _unlocked(step: Step, state: State) -> str:
     """Return why there is no environment to compare with."""
-    requirements = read(step.model, state.files)
+    requirements = read(step.model, state)
     lock = locks.read_lock(step.model, state.files)
     if lock is None and not requirements.empty:
         return f"{requirements.path} has no whole lock yet"
@@ -68,8 +68,7 @@ def _explained(sentence: str, step: Step, state: State) -> list[str]:
 
 
 def _imports(step: Step, state: State) -> Mapping[str, str]:
-    folder = f"{step.model.root}/{PACKAGE}"
-    return read_by_step(step.name, folder, step.model.sources, state.files)
+    return read_by_step(step.name, step.model, state.files)
 
 
 def _packages(step: Step, state: State) -> list[str]:

@@ -130,8 +130,6 @@ def _survey() -> Survey:
         if not verdicts.holds(folder):
             with state.files.tracing() as trace:
                 model = discover.read_model(folder, state.files)
-                if not model.runnable:
-                    continue
                 if any(why(Step(model, kind), state) for kind in kinds):
                     stale.append(model)
                     continue
@@ -160,8 +158,7 @@ def _step_task(step: Step, state: State) -> dict[str, Any]:
 
     Its result is current when its record has these inputs and its outputs are what was recorded
     (`uptodate`); the files that it reads are named as well, so that doit's own commands know them.
-    A step on a named dataset, or of a model in a language that cannot be run, stands outside its
-    group: it runs only when it is asked for.
+    A step on a named dataset stands outside its group: it runs only when it is asked for.
     """
     activity = Activity()
     reads: list[str] = []
@@ -169,8 +166,7 @@ def _step_task(step: Step, state: State) -> dict[str, Any]:
         reads = plan.read_paths(step, state.files)
     if step.upstream:
         reads.append(f"{step.upstream.folder}/{plan.ARTEFACTS}")
-    apart = step.dataset_name or not step.model.runnable
-    name = {"basename": step.task} if apart else {"name": step.variant}
+    name = {"basename": step.task} if step.dataset_name else {"name": step.variant}
     return {
         **name,
         "doc": f"{step.name} {step.model.title}",

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from tasks import datasets, processes
+from tasks import datasets, frameworks, processes
 from tasks.errors import UserError
 from tasks.fingerprint import Files
+from tasks.languages import Start
 from tasks.metrics import GIVEN_NS
 from tasks.plan import BUILD, file_name
-from tasks.records import LOG, artefacts, write_json
-from tasks.sources import ENTRY_MODULES, PACKAGE
+from tasks.records import LOG, LOGS, artefacts, write_json
+from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 RUNS = f"{BUILD}/runs"
 HELD = f"{BUILD}/held"
 CREATING = f"{HELD}/creating"
-FORMAT = 1
+FORMAT = 2
 DEFAULT_SEED = 0
 LOG_LINES = 20
 
@@ -55,6 +56,11 @@ class Run:
     def work(self) -> str:
         """The working directory of the model."""
         return f"{self.folder}/work"
+
+    @property
+    def scratch(self) -> str:
+        """A folder for what the model needs only while it runs."""
+        return f"{self.folder}/scratch"
 
     @property
     def log(self) -> str:
@@ -80,6 +86,7 @@ def fresh_run(step: Step) -> Iterator[Run]:
         with contextlib.ExitStack() as stack:
             with hold(CREATING):
                 os.makedirs(run.work)
+                os.makedirs(run.scratch)
                 stack.enter_context(hold(f"{run.folder}/held"))
             yield run
     finally:
@@ -111,11 +118,11 @@ def furnish(run: Run, step: Step, upstream: Record | None) -> dict[str, str]:
     """Lay out a run's folder as models of every age expect it; return what it was given.
 
     That is `config.json`, `model_modules`, `models/` with the artefacts of training, `metrics/`,
-    and `artifacts/{input,output}` as other names of `models/`.  Returned are the digests of the
-    copied artefacts by path.  Raises UserError where one is not what was recorded.
+    `logs/`, and `artifacts/{input,output}` as other names of `models/`.  Returned are the digests
+    of the copied artefacts by path.  Raises UserError where one is not what was recorded.
     """
     model, work = step.model, run.work
-    for folder in ("models", "metrics", "artifacts"):
+    for folder in ("models", "metrics", "artifacts", LOGS):
         os.mkdir(f"{work}/{folder}")
     for alias in ("input", "output"):
         os.symlink("../models", f"{work}/artifacts/{alias}")
@@ -144,25 +151,31 @@ def _copy_artefacts(upstream: Record, work: str) -> dict[str, str]:
 
 
 def call(
-    run: Run, step: Step, environment: Environment, say: Callable[[str], None]
+    run: Run, step: Step, environment: Environment, version: str, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Run the step's function and return its result.
+    """Run the step's function and return its result; `version` is that of the trained model.
 
     Raises UserError, with the end of the log, where the model failed.
     """
     request_path, result_path = f"{run.folder}/request.json", f"{run.folder}/result.json"
     progress = os.path.abspath(f"{run.folder}/progress.jsonl")
-    write_json(request_path, _request(step, progress))
-    command = [
-        environment.python, "-s", _RUN_STEP,
-        os.path.abspath(request_path), os.path.abspath(result_path),
-    ]  # fmt: skip
+    write_json(request_path, {**_request(step, run, version), "progress": progress})
+    command = frameworks.language(step.model).command(
+        Start(
+            document=step.model.document,
+            step=step.name,
+            python=environment.python,
+            program=(_RUN_STEP, os.path.abspath(request_path), os.path.abspath(result_path)),
+            work=os.path.abspath(run.work),
+            variables=variables(environment, run),
+        )
+    )
     with open(run.log, "wb", buffering=0) as log:
         status = processes.run_logged(
-            command,
+            command.words,
             log,
             cwd=run.work,
-            env=variables(environment),
+            env=command.variables,
             tick=lambda: _say_progress(progress, say),
         )
     result = _read_result(result_path)
@@ -171,7 +184,7 @@ def call(
     raise _failure(step, status, result, run)
 
 
-def variables(environment: Environment) -> dict[str, str]:
+def variables(environment: Environment, run: Run) -> dict[str, str]:
     """Return the variables of a model's process: the user's own, and a Python that repeats.
 
     The programs of the environment's packages are found first.
@@ -186,11 +199,13 @@ def variables(environment: Environment) -> dict[str, str]:
     path = os.pathsep.join(
         [os.path.dirname(environment.python), os.environ.get("PATH", os.defpath)]
     )
-    return {**kept, **fixed, "PYTHONNOUSERSITE": "1", "PATH": path}
+    fixed |= {"PYTHONNOUSERSITE": "1", "MODEL_SCRATCH": os.path.abspath(run.scratch)}
+    return {**environment.variables, **kept, **fixed, "PATH": path}
 
 
-def _request(step: Step, progress: str) -> dict[str, Any]:
+def _request(step: Step, run: Run, version: str) -> dict[str, Any]:
     model, dataset = step.model, step.dataset
+    language = frameworks.language(model)
     config = model.config
     hyperparameters = config.get("hyperParameters") or config.get("hyperparameters") or {}
     try:
@@ -201,19 +216,20 @@ def _request(step: Step, progress: str) -> dict[str, Any]:
         "format": FORMAT,
         "step": step.name,
         "root": os.path.abspath(model.root),
-        "modules": ENTRY_MODULES[step.name],
+        "engine": language.engine,
+        "modules": language.entries[step.name],
         "arguments": {
             "data_conf": datasets.resolved(dataset.content, dataset.files),
             "model_conf": dict(model.config),
             "model_id": model.id,
-            "model_version": "cli",
-            "model_table": "AOA_MODELS_cli",
+            "model_version": version,
+            "model_table": f"AOA_MODELS_{version}",
             "project_id": "cli",
             "job_id": "cli",
         },
         "data_files": [os.path.abspath(file.path) for file in dataset.files],
         "seed": seed,
-        "progress": progress,
+        "scratch": os.path.abspath(run.scratch),
         "parent": os.getpid(),
     }
 

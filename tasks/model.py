@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 STEPS = ("train", "evaluate", "score")
 """The steps of a model that run its code, in the order in which they build on each other."""
 
-RUNNABLE = ("python",)
-"""The languages whose models can be run; the others are read and checked."""
-
 DEFAULT_DATASET = ""
 """The name of the dataset that a step uses when none is named."""
 
@@ -86,12 +83,13 @@ class Model:
         """The engine that runs it: `python`, `r`, `sql` or `pyspark`, in lower case."""
         automation = self.document.get("automation")
         engine = automation.get("trainingEngine") if isinstance(automation, dict) else None
+        engine = engine or self.document.get("launcher")
         return str(engine or self.document.get("language") or "").lower()
 
     @property
-    def runnable(self) -> bool:
-        """Whether its language can be run; a broken one is taken for runnable, and fails."""
-        return self.broken or self.language in RUNNABLE
+    def framework(self) -> str:
+        """The name of the file in `envs/` that says what its environment brings."""
+        return str(self.document.get("framework") or self.language)
 
     @property
     def dataset_names(self) -> tuple[str, ...]:

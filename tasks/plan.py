@@ -8,7 +8,7 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks import datasets
+from tasks import datasets, frameworks
 from tasks.errors import UserError, did_you_mean
 from tasks.fingerprint import canonical
 from tasks.model import DEFAULT_DATASET, STEPS, Dataset, Model
@@ -23,7 +23,7 @@ BUILD = "build"
 RESULTS = f"{BUILD}/models"
 ARTEFACTS = "artefacts.json"
 
-RUNTIME_FORMAT = 1
+RUNTIME_FORMAT = 2
 """Raised when the way in which a model is called changes, so that every result is made anew."""
 
 LONGEST_NAME = 150
@@ -98,7 +98,7 @@ def source_paths(step: Step, files: Files) -> list[str]:
     paths: list[str] | None = model.worked_out.get(step.name)
     if paths is None:
         folder = f"{model.root}/{PACKAGE}"
-        names = sorted(read_by_step(step.name, folder, model.sources, files))
+        names = sorted(read_by_step(step.name, model, files))
         paths = [f"{folder}/{name}" for name in names]
         paths += [model.config_path] if model.config_path else []
         model.worked_out[step.name] = paths
@@ -131,6 +131,9 @@ def inputs(step: Step, files: Files, environment: Mapping[str, str] | None) -> d
     if step.name == "evaluate":
         thresholds = model.document.get("evaluation", {}).get("thresholds", {})
         found["model.json: thresholds"] = json.dumps(thresholds, sort_keys=True)
+    variables = frameworks.read(model.framework, files).variables
+    if variables:
+        found["framework: variables"] = json.dumps(variables, sort_keys=True)
     for path in source_paths(step, files):
         found[f"file {path[len(model.root) + 1 :]}"] = files.digest(path)
     if step.dataset.path:

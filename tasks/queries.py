@@ -16,7 +16,7 @@ from doit.exceptions import InvalidCommand
 from tasks import generators, plan, records
 from tasks.errors import UserError
 from tasks.explain import explain
-from tasks.model import RUNNABLE, STEPS
+from tasks.model import STEPS
 from tasks.naming import KINDS, FriendlyCommand, named, option
 from tasks.state import open_state
 
@@ -103,7 +103,7 @@ def _row(model: Model, state: State) -> dict[str, Any]:
         "name": model.name,
         "id": model.id,
         "title": model.title,
-        "framework": model.language or "unknown",
+        "framework": model.framework or "unknown",
         "state": word,
         "reasons": next((reasons[step.task] for step in stale), []),
         "datasets": list(model.dataset_names),
@@ -214,7 +214,7 @@ class Check(_ModelCommand):
             for fault in faults:
                 print(fault)
             warnings = sum(fault.warning for fault in faults)
-            good = sum(model.language in RUNNABLE and not model.broken for model in models)
+            good = sum(not model.broken for model in models)
             print(
                 f"{_count(len(models), 'model')}, of which {good} can run:"
                 f" {_count(len(faults) - warnings, 'fault')}, {_count(warnings, 'warning')}"

@@ -25,6 +25,8 @@ FORMAT = 1
 RUN = "run.json"
 METRICS = "metrics.json"
 LOG = "run.log"
+LOGS = "logs"
+"""The folder in a step's own for files that tell of its run, and are no artefacts."""
 NAMES = frozenset({ARTEFACTS, RUN, METRICS, LOG})
 
 _KIND = "record 1"
@@ -51,6 +53,15 @@ class Record:
     def outputs(self) -> dict[str, str]:
         """The digest of every file of the result, by path within its folder."""
         return dict(self.run["outputs"])
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a step has made: size and digest of each artefact and each further log, its metrics."""
+
+    artefacts: dict[str, dict[str, Any]]
+    logs: dict[str, dict[str, Any]]
+    metrics: dict[str, Any] | None = None
 
 
 def read(folder: str, files: Files) -> Record | None:
@@ -171,16 +182,15 @@ def write_json(path: str, value: object) -> None:
 
 def write(
     folder: str,
-    found: Mapping[str, Mapping[str, Any]],
-    metrics: Mapping[str, Any] | None,
+    made: Made,
     run: Mapping[str, Any],
 ) -> None:
     """Write a result's records into its folder, `run.json` last."""
-    write_json(f"{folder}/{ARTEFACTS}", {"format": FORMAT, "files": found})
-    outputs = {name: facts["sha256"] for name, facts in found.items()}
+    write_json(f"{folder}/{ARTEFACTS}", {"format": FORMAT, "files": made.artefacts})
+    outputs = {name: facts["sha256"] for name, facts in (made.artefacts | made.logs).items()}
     own = [ARTEFACTS, LOG]
-    if metrics is not None:
-        write_json(f"{folder}/{METRICS}", {"format": FORMAT, **metrics})
+    if made.metrics is not None:
+        write_json(f"{folder}/{METRICS}", {"format": FORMAT, **made.metrics})
         own.append(METRICS)
     files = Files()
     outputs |= {name: files.digest(f"{folder}/{name}") for name in own}

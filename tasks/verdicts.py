@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import fingerprint
+from tasks import fingerprint, frameworks
 from tasks.datasets import cache_folder
 from tasks.environments.interpreters import installed
 from tasks.fingerprint import canonical
@@ -37,6 +37,7 @@ def token(state: State, kinds: Sequence[str]) -> str:
             "interpreters": [str(one) for one in installed(state)],
             "cache": cache_folder(),
             "envs": os.path.isdir("envs"),
+            "variables": {name: os.environ.get(name) for name in frameworks.VARIABLES},
         },
     )
 

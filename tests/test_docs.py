@@ -34,7 +34,8 @@ LISTED = subprocess.run(
     ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
 ).stdout.decode()  # those too that are not committed yet
 FILES = [line for line in LISTED.splitlines() if (ROOT / line).is_file()]
-NO_VARIABLES = {"FAILED", "BASH_REMATCH", "BASH_SOURCE", "EUID"}  # a word, and bash's own
+# parts of other words, and bash's own
+NO_VARIABLES = {"AOA_MODELS_", "FAILED", "BASH_REMATCH", "BASH_SOURCE", "EUID"}
 DOITS = {command.get_name() for command in DoitMain.DOIT_CMDS}
 COMMANDS = DOITS | entry_points(group="doit.COMMAND").names
 FOR_EXAMPLE = {"…", "MODEL", "churn"}  # models in commands that are not meant to exist

@@ -191,7 +191,7 @@ def test_an_index_out_of_reach(shop: Workshop, monkeypatch: pytest.MonkeyPatch) 
     model = shop.model(f"{OFFLINE}one\n", python=OWN)
     shop.lock(model)
     online = shop.model("one\n", python=OWN)
-    digest = wanted(read(online, shop.state.files), shop.state.files)
+    digest = wanted(read(online, shop.state), shop.state.files)
     lines = shop.lock_text(model).splitlines()
     lines[2] = f"# requirements: {digest}"
     shop.repository.write(locks.lock_path(model), "\n".join(lines))

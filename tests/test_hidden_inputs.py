@@ -190,19 +190,6 @@ def test_a_copy_of_results_without_links(repository: Repository) -> None:
     assert link.is_symlink()
 
 
-def test_a_model_that_cannot_be_run_yet_fails_nothing(repository: Repository) -> None:
-    """A model of another language is listed and warned of; the rest of the repository is green."""
-    name = repository.add("good-python")
-    repository.write(
-        "model_definitions/other/model.json", {"id": "1", "name": "Other", "language": "R"}
-    )
-    repository.write("model_definitions/other/model_modules/training.R", "train <- 1\n")
-
-    assert_works(repository, name, "20.0")
-    assert 0 == repository.doit("check").returncode
-    assert 1 == repository.doit("train:other").returncode
-
-
 def trains(repository: Repository, head: str, body: str = "") -> None:
     """Give the model a training with these lines in front and in its function."""
     lines = "".join(f"    {line}\n" for line in body.splitlines())

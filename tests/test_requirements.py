@@ -33,7 +33,7 @@ def shop(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 
 def asked(shop: Workshop, text: str | bytes | None, **document: str) -> Requirements:
     """Return what a model with these requirements asks for."""
-    return read(shop.model(text, **document), shop.state.files)
+    return read(shop.model(text, **document), shop.state)
 
 
 def digest(shop: Workshop, text: str | bytes, **document: str) -> str:
@@ -46,7 +46,8 @@ def test_a_model_without_requirements_asks_for_nothing(shop: Workshop) -> None:
     requirements = asked(shop, None)
 
     assert requirements.empty
-    assert Requirements("", ">=3.8") == requirements
+    assert Requirements("", ">=3.8", files=requirements.files) == requirements
+    assert ["python.toml"] == [os.path.basename(path) for path in requirements.files]
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,8 @@ def artefact(repository: Repository, path: str) -> str:
 EXTRAS = {
     "job_id": "cli",
     "model_id": "m-1",
-    "model_table": "AOA_MODELS_cli",
-    "model_version": "cli",
+    "model_table": "AOA_MODELS_{version}",
+    "model_version": "{version}",
     "project_id": "cli",
 }
 SIGNATURES = {
@@ -64,11 +64,11 @@ SIGNATURES = {
     "data_conf, model_conf, model_version, **kwargs": EXTRAS,
     "data_conf, model_conf, *, model_id, model_table=None": {
         "model_id": "m-1",
-        "model_table": "AOA_MODELS_cli",
+        "model_table": "AOA_MODELS_{version}",
     },
     "data_conf, model_conf, is_evaluation=False, model_version='1'": {
         "is_evaluation": False,
-        "model_version": "cli",
+        "model_version": "{version}",
     },
 }
 
@@ -90,7 +90,9 @@ def train({signature}):
     run(repository, "train:model")
 
     expected = {"data_conf": CONF, "model_conf": MODEL_CONF} | SIGNATURES[signature]
-    assert json.loads(artefact(repository, "train/models/model.json")) == expected
+    version = json.loads(artefact(repository, "train/run.json"))["key"][:12]
+    given = {k: v.format(version=version) if "{v" in str(v) else v for k, v in expected.items()}
+    assert given == json.loads(artefact(repository, "train/models/model.json"))
 
 
 def test_progress_is_always_taken(repository: Repository) -> None:

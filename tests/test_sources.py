@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks.fingerprint import Files
+from tasks.model import Model
 from tasks.sources import read_by_step
 
 if TYPE_CHECKING:
@@ -63,21 +64,22 @@ CASES = {
 }  # fmt: skip
 
 
-def write(folder: Path, texts: dict[str, str]) -> tuple[str, list[str]]:
-    """Write the files, and return the folder and their names."""
+def write(folder: Path, texts: dict[str, str], language: str = "python") -> Model:
+    """Write the files into a model's folder, and return the model."""
     for name, text in texts.items():
-        path = folder / name
+        path = folder / "model_modules" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return str(folder), list(texts)
+    root = str(folder)
+    return Model("m", root, root, {"language": language}, sources=tuple(texts))
 
 
 @pytest.mark.parametrize(("texts", "expected"), CASES.values(), ids=list(CASES))
 def test_what_training_reads(tmp_path: Path, texts: dict[str, str], expected: set[str]) -> None:
     """The entry module, and what its imports lead to."""
-    folder, names = write(tmp_path, texts)
+    model = write(tmp_path, texts)
 
-    assert {"training.py", *expected} == set(read_by_step("train", folder, names, Files()))
+    assert {"training.py", *expected} == set(read_by_step("train", model, Files()))
 
 
 def test_the_entry_of_an_evaluation(tmp_path: Path) -> None:
@@ -87,15 +89,41 @@ def test_the_entry_of_an_evaluation(tmp_path: Path) -> None:
     newer = write(tmp_path / "newer", {"evaluation.py": function, "scoring.py": function})
     mixed = write(tmp_path / "mixed", {"evaluation.py": "x = 1", "scoring.py": function})
 
-    assert {"scoring.py"} == set(read_by_step("evaluate", *older, Files()))
-    assert {"evaluation.py"} == set(read_by_step("evaluate", *newer, Files()))
-    assert {"evaluation.py", "scoring.py"} == set(read_by_step("evaluate", *mixed, Files()))
+    assert {"scoring.py"} == set(read_by_step("evaluate", older, Files()))
+    assert {"evaluation.py"} == set(read_by_step("evaluate", newer, Files()))
+    assert {"evaluation.py", "scoring.py"} == set(read_by_step("evaluate", mixed, Files()))
 
 
 def test_says_why_a_file_counts(tmp_path: Path) -> None:
     """Each file that is not plain to see has its importer's name."""
     texts = {"__init__.py": "from .scoring import score", "scoring.py": "", "training.py": ""}
-    folder, names = write(tmp_path, texts)
+    model = write(tmp_path, texts)
     expected = {"__init__.py": "", "training.py": "", "scoring.py": "`__init__.py` imports it"}
 
-    assert expected == read_by_step("train", folder, names, Files())
+    assert expected == read_by_step("train", model, Files())
+
+
+LANGUAGES = {
+    "R functions": ("r", {"training.R": "train <- function(x) 1", "scoring.R": ""}, set()),
+    "R source()": (
+        "r", {"training.R": 'source("a.R")', "a.R": "", "scoring.R": ""}, {"a.R", "scoring.R"},
+    ),
+    "SQL": ("sql", {"training.sql": "select 1", "scoring.sql": ""}, set()),
+    "SQL for one database": (
+        "sql", {"training.sql": "", "training.teradata.sql": "", "evaluation.sql": ""},
+        {"training.teradata.sql"},
+    ),
+    "SQL include": ("sql", {"training.sql": "{% include 'a.sql' %}", "a.sql": ""}, {"a.sql"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("language", "texts", "expected"), LANGUAGES.values(), ids=list(LANGUAGES))
+def test_what_training_reads_in_other_languages(
+    tmp_path: Path, language: str, texts: dict[str, str], expected: set[str]
+) -> None:
+    """The step's own file, and every source where one reads others."""
+    entry = next(iter(texts))
+
+    assert {entry, *expected} == set(
+        read_by_step("train", write(tmp_path, texts, language), Files())
+    )

@@ -56,7 +56,7 @@ class Workshop:
             data = requirements.encode() if isinstance(requirements, str) else requirements
             path.write_bytes(data)
         self.again()
-        return Model(name, root, root, document)
+        return Model(name, root, root, {"language": "python", **document})
 
     def again(self) -> None:
         """Forget what was seen of files, as another run of doit does."""

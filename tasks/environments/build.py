@@ -12,10 +12,11 @@ import re
 import shutil
 import subprocess
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks import frameworks
 from tasks.datasets import cache_folder
 from tasks.environments import locks, uv
 from tasks.environments.requirements import package_digest, package_files, read
@@ -40,7 +41,8 @@ DESCRIPTION = "environment.json"
 class Environment:
     """An environment that a model's lock stands for, built or not.
 
-    `identity` is what of it counts for a result; `folder` is where it is built on this machine.
+    `identity` is what of it counts for a result, `variables` are for the processes of its models,
+    `folder` is where it is built on this machine.
     """
 
     model: Model
@@ -48,6 +50,7 @@ class Environment:
     lock: Lock | None
     interpreter: Interpreter
     identity: Mapping[str, str]
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:
@@ -78,7 +81,7 @@ def find(model: Model, state: State) -> Environment | None:
     Nothing is run or built but a look at the interpreters that are new.  Raises UserError where
     the requirements cannot be read.
     """
-    requirements = read(model, state.files)
+    requirements = read(model, state)
     lock = None if requirements.empty else locks.fitting(model, requirements, state.files)
     if lock is None and not requirements.empty:
         return None
@@ -88,9 +91,11 @@ def find(model: Model, state: State) -> Environment | None:
     identity = {"python": interpreter.description}
     if lock:
         identity["lock"] = lock.digest
+    identity |= frameworks.language(model).tools(model, state)
     for package in requirements.packages:
         identity[f"package {package.path}"] = package_digest(package.path, state.files)
-    return Environment(model, requirements, lock, interpreter, identity)
+    variables = frameworks.read(model.framework, state.files).variables
+    return Environment(model, requirements, lock, interpreter, identity, variables)
 
 
 def ensure(model: Model, state: State, say: Callable[[str], None]) -> Environment:
@@ -100,7 +105,7 @@ def ensure(model: Model, state: State, say: Callable[[str], None]) -> Environmen
     installed, or no Python fits.
     """
     state.files.forget([*_read_files(model, state)])
-    requirements = read(model, state.files)
+    requirements = read(model, state)
     if not requirements.empty and not locks.fitting(model, requirements, state.files):
         locks.make_lock(model, state, say=say, upgrade=False)
     environment = find(model, state)
@@ -152,7 +157,7 @@ def _listing(folder: str) -> dict[str, list[int]]:
 
 def _read_files(model: Model, state: State) -> Iterator[str]:
     """Yield the files that decide a model's environment."""
-    requirements = read(model, state.files)
+    requirements = read(model, state)
     yield from requirements.files
     yield locks.lock_path(model)
     for package in requirements.packages:

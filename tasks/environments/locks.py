@@ -171,9 +171,9 @@ def make_lock(model: Model, state: State, *, say: Callable[[str], None], upgrade
     """
     path = lock_path(model)
     with _held(path):
-        requirements = read(model, state.files)
+        requirements = read(model, state)
         state.files.forget([path, *requirements.files])
-        requirements = read(model, state.files)
+        requirements = read(model, state)
         if requirements.empty:
             return False
         if not upgrade and fitting(model, requirements, state.files):

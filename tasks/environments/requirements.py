@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import url2pathname
 
+from tasks import frameworks
 from tasks.environments.interpreters import specifier
 from tasks.errors import UserError
 from tasks.fingerprint import canonical
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from tasks.fingerprint import Files
     from tasks.model import Model
+    from tasks.state import State
 
 ANY_PYTHON = ">=3.8"
 DESCRIPTIONS = ("pyproject.toml", "setup.py", "setup.cfg")
@@ -86,9 +88,15 @@ class Requirements:
         return not self.lines and not self.packages
 
 
-def read(model: Model, files: Files) -> Requirements:
-    """Return what a model asks for.  Raises UserError for what cannot be read or is not there."""
-    python = str(model.document.get("python") or ANY_PYTHON).strip()
+def read(model: Model, state: State) -> Requirements:
+    """Return what a model asks for, and what its framework adds.
+
+    Raises UserError for what cannot be read or is not there.
+    """
+    files = state.files
+    framework = frameworks.read(model.framework, files)
+    more = (*framework.requirements, *frameworks.language(model).requirements(model, state))
+    python = str(model.document.get("python") or framework.python or ANY_PYTHON).strip()
     try:
         specifier(python)
     except UserError as error:
@@ -97,7 +105,10 @@ def read(model: Model, files: Files) -> Requirements:
     as_of = str(model.document.get("resolveAsOf") or "")
     path = f"{model.root}/{PACKAGE}/requirements.txt"
     if not files.exists(path):
-        return Requirements("", python, as_of)
+        lines = tuple(sorted(more))
+        return Requirements(
+            framework.path if more else "", python, as_of, lines, files=(framework.path,)
+        )
     found: dict[str, set[str]] = {"line": set(), "constraint": set(), "option": set()}
     packages, seen = set(), list[str]()
     for kind, line, source in _entries(path, "line", files, seen):
@@ -106,12 +117,20 @@ def read(model: Model, files: Files) -> Requirements:
             packages.add(package)
         else:
             found[kind].add(line)
+    named = {_name(line) for line in found["line"]}
+    found["line"] |= {line for line in more if _name(line) not in named}
+    seen.append(framework.path)
     lines, constraints, options = (tuple(sorted(found[kind])) for kind in found)
     if packages or options:
         files.untraced()  # folders are looked through for these
     return Requirements(
         path, python, as_of, lines, constraints, options, tuple(sorted(packages)), tuple(seen)
     )
+
+
+def _name(line: str) -> str:
+    """Return the name of the package that a line asks for, as the index spells it."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", line, maxsplit=1)[0]).lower()
 
 
 def _entries(path: str, kind: str, files: Files, seen: list[str]) -> Iterator[tuple[str, str, str]]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from packaging.requirements import InvalidRequirement, Requirement
 
 from tasks.environments import uv
-from tasks.environments.requirements import ANY_PYTHON
 from tasks.errors import UserError
 
 if sys.version_info >= (3, 11):
@@ -68,7 +67,7 @@ def resolve(
     """
     explanations: dict[str, list[str]] = {}
     for options in (_ONLY_BINARY, ()):
-        for interpreter, bound in _pythons(requirements.python, candidates):
+        for interpreter, bound in _pythons(str(model.document.get("python") or ""), candidates):
             say(f"resolving for Python {bound}")
             attempt = _Attempt(interpreter, bound, options)
             try:
@@ -81,8 +80,11 @@ def resolve(
 
 
 def _pythons(python: str, candidates: Sequence[Interpreter]) -> list[tuple[Interpreter, str]]:
-    """Return what to resolve for: all that the model allows if it says so, else each by itself."""
-    lower = re.findall(r">=\s*(\d+\.\d+)", python) if python != ANY_PYTHON else []
+    """Return what to resolve for: all that the model allows if it says so, else each by itself.
+
+    `python` is what the model itself says.
+    """
+    lower = re.findall(r">=\s*(\d+\.\d+)", python)
     pairs = [(candidates[0], f">={bound}") for bound in lower[:1]]
     pairs += [(one, f">={one.minor}") for one in candidates]
     first: dict[str, tuple[Interpreter, str]] = {}

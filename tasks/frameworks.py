@@ -1,0 +1,174 @@
+"""The table of languages, and the frameworks: a file in `envs/` for each.
+
+A language says how a model is run; a framework what its environment brings.  To add one is a file
+in `envs/`, and for a language that is not there yet a row here and a module in `languages/`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.errors import UserError, did_you_mean
+from tasks.languages import Command, Start, plain_command, python, r, sql
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tasks.fingerprint import Files
+    from tasks.model import Model
+    from tasks.state import State
+
+FOLDER = "envs"
+
+VARIABLES = ("JAVA_HOME", "SPARK_HOME", "R_HOME")
+"""The user's variables that decide which programs from outside an environment are used."""
+
+_HERE = Path(__file__).parent.parent / FOLDER
+_KEYS = {"language": str, "python": str, "requirements": list, "variables": dict, "versions": dict}
+
+
+def _nothing(_model: Model, _state: State) -> dict[str, str]:
+    return {}
+
+
+def _no_lines(_model: Model, _state: State) -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Language:
+    """How the models of a language are run.
+
+    `suffix` is that of its sources, and `entries` are the files (without it) that may hold a
+    step's function, the one that is looked into first at the front.  `read_source` says what a
+    source reads and defines.  `pickles` is whether what training imports may be needed to load
+    what it made.  `engine` is the module of the runtime that calls the model, `command` starts it.
+    `requirements` adds lines to the framework's that depend on the machine, and `tools` names the
+    programs from outside the environment, with the version that counts for a result.
+    """
+
+    suffix: str
+    engine: str
+    entries: Mapping[str, tuple[str, ...]]
+    read_source: Callable[[bytes], tuple[list[str] | None, list[str]]]
+    pickles: bool = False
+    command: Callable[[Start], Command] = plain_command
+    requirements: Callable[[Model, State], tuple[str, ...]] = _no_lines
+    tools: Callable[[Model, State], dict[str, str]] = _nothing
+
+
+_PYTHON_ENTRIES = {
+    "train": ("training",),
+    "evaluate": ("evaluation", "evaluate", "scoring"),
+    "score": ("scoring",),
+}
+
+LANGUAGES: Mapping[str, Language] = {
+    "python": Language(".py", "python", _PYTHON_ENTRIES, python.read_source, pickles=True),
+    "pyspark": Language(".py", "python", _PYTHON_ENTRIES, python.read_source, pickles=True),
+    "r": Language(
+        ".R", "r",
+        {
+            "train": ("training",),
+            "evaluate": ("evaluation", "scoring", "scorer"),
+            "score": ("scoring", "scorer"),
+        },
+        r.read_source,
+    ),
+    # A database may have a file of its own, which stands before the one for all.
+    "sql": Language(
+        ".sql", "sql",
+        {
+            "train": ("training.teradata", "training.duckdb", "training"),
+            "evaluate": (
+                "evaluation.teradata", "evaluation.duckdb", "evaluation",
+                "scoring.teradata", "scoring.duckdb", "scoring",
+            ),
+            "score": ("scoring.teradata", "scoring.duckdb", "scoring"),
+        },
+        sql.read_source,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Framework:
+    """What `envs/<name>.toml` says: what the environments of its models bring."""
+
+    name: str
+    path: str
+    language: str
+    python: str = ""
+    requirements: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def language(model: Model) -> Language:
+    """Return how a model is run; one whose language is unknown has faults, and is taken as Python.
+
+    That keeps the broken model in every list.
+    """
+    return LANGUAGES.get(model.language, LANGUAGES["python"])
+
+
+def names() -> list[str]:
+    """Return the frameworks that there are."""
+    folders = (Path(FOLDER), _HERE)
+    return sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
+
+
+def read(name: str, files: Files) -> Framework:
+    """Return a framework: the repository's own, else that of the runner.
+
+    Raises UserError where there is none of the name, or its file is not as it must be.
+    """
+    path = f"{FOLDER}/{name}.toml"
+    if not files.exists(path):
+        path = str(_HERE / f"{name}.toml")
+    try:
+        document = json.loads(files.note(path, "framework 1", _parsed))
+    except FileNotFoundError as error:
+        hint = did_you_mean(name, names()) or f"there are {', '.join(names())}"
+        raise UserError(f"There is no framework `{name}`", hint=hint) from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"`{path}` cannot be read", ("reason", error)) from error
+    _check(path, document)
+    versions = {key: tuple(value) for key, value in document.get("versions", {}).items()}
+    return Framework(
+        name,
+        path,
+        document["language"],
+        document.get("python", ""),
+        tuple(document.get("requirements", ())),
+        document.get("variables", {}),
+        versions,
+    )
+
+
+def _parsed(data: bytes) -> str:
+    return json.dumps(tomllib.loads(data.decode()))
+
+
+def _check(path: str, document: Mapping[str, Any]) -> None:
+    for key, value in document.items():
+        kind = _KEYS.get(key)
+        if kind is None:
+            hint = did_you_mean(key, _KEYS) or f"the keys are {', '.join(_KEYS)}"
+            raise UserError(f"`{path}` has an unknown key `{key}`", hint=hint)
+        if not isinstance(value, kind):
+            raise UserError(
+                f"`{path}`: `{key}` is no {kind.__name__}", hint="docs/reference.md has the keys"
+            )
+    if document.get("language") not in LANGUAGES:
+        known = ", ".join(f"`{name}`" for name in LANGUAGES)
+        raise UserError(f"`{path}`: `language` is none of {known}")

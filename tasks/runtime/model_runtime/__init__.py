@@ -1,0 +1,4 @@
+"""What a model can use wherever it is run: telling how far it is, and the database of its dataset.
+
+Appended to the path of every model's process, so that a module of the model's own wins.
+"""

@@ -1,0 +1,1 @@
+"""How the models of each language are called: `call(request, arguments)`."""
