@@ -54,6 +54,7 @@ class Run(FriendlyCommand, DoitRun):
                 for name in more._non_default_keys:  # noqa: SLF001 - doit's own way to know
                     params[name] = more[name]
         generators.Options.kinds = _kinds(words)
+        generators.Options.force = params["always"]
         plain = set(words) <= set(KINDS) and not (params["always"] or params["twice"])
         generators.Options.only_stale = plain and params["reporter"] != "json"
         generators.Options.counted_by = words[0] if words else "evaluate"
@@ -71,7 +72,6 @@ class Run(FriendlyCommand, DoitRun):
         if dataset and self.sel_default_tasks:
             raise InvalidCommand("`--dataset` needs a step: `doit train:MODEL --dataset NAME`")
         self.sel_tasks: list[str] = named(self.sel_tasks, dataset, self.task_list)
-        generators.Options.force = always
         generators.Options.twice = frozenset(self.sel_tasks) if twice else frozenset()
         before = {number: signal.signal(number, _terminated) for number in ENDING}
         try:

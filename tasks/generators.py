@@ -5,13 +5,14 @@ from __future__ import annotations
 import fnmatch
 import functools
 import inspect
+import math
 import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
 
-from tasks import discover, plan
+from tasks import discover, plan, records
 from tasks.environments import build, locks
 from tasks.errors import InvalidModel, UserError
 from tasks.execute import Activity, run_step
@@ -23,7 +24,7 @@ from tasks.state import FileChecker, State, open_state
 from tasks.verdicts import Verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tasks.model import Model
 
@@ -108,7 +109,9 @@ def task_score() -> Iterator[dict[str, Any]]:
 def _models_for(kind: str) -> tuple[Model, ...]:
     if Options.kinds is not None and kind not in Options.kinds:
         return ()
-    return _survey().stale if Options.only_stale and kind in STEPS else models()
+    if Options.only_stale and kind in STEPS:
+        return _survey().stale
+    return _longest_first(models()) if Options.force else models()
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,19 @@ def _survey() -> Survey:
                     continue
             verdicts.keep(folder, trace)
         current += len(kinds)
-    return Survey(tuple(stale), current)
+    return Survey(_longest_first(stale), current)
+
+
+def _longest_first(some: Iterable[Model]) -> tuple[Model, ...]:
+    """Return models in an order in which no long one starts when all others are done."""
+    return tuple(sorted(some, key=_expected_seconds, reverse=True))
+
+
+def _expected_seconds(model: Model) -> float:
+    """Return how long a model took last time; infinity where it has never been evaluated."""
+    files = open_state().files
+    results = [records.read(Step(model, kind).folder, files) for kind in ("train", "evaluate")]
+    return sum(float(one.run.get("seconds", 0)) if one else math.inf for one in results)
 
 
 def _group(basename: str, doc: str) -> dict[str, Any]:

@@ -111,3 +111,20 @@ def test_logs_are_kept_and_are_no_artefacts(repository: Repository) -> None:
     assert "evaluate:model is up to date" in repository.doit("why", "model").stdout
     repository.write(f"{result}/logs/events", "garbage")
     assert "logs/events` is not what the step made" in repository.doit("why", "model").stdout
+
+
+def test_the_longest_model_starts_first(repository: Repository) -> None:
+    """A run of everything starts with what took longest before, so that it ends soonest."""
+    for name, seconds in {"a-quick": 0, "b-slow": 1.5, "c-quick": 0}.items():
+        folder = f"model_definitions/{name}"
+        repository.write(f"{folder}/model.json", {"id": name, "name": name, "language": "python"})
+        training = f"import time\n{WRITES.format(repr('m'))}    time.sleep({seconds})\n"
+        repository.write(f"{folder}/model_modules/training.py", training)
+        evaluation = "def evaluate(data_conf, model_conf):\n    return {'accuracy': 1}\n"
+        repository.write(f"{folder}/model_modules/evaluation.py", evaluation)
+    assert 0 == repository.doit().returncode
+
+    done = repository.doit("-a", "-n", "1")
+
+    started = [line for line in done.stdout.splitlines() if line.endswith("started")]
+    assert "train:b-slow started" == started[0]
