@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import RUNNER
 
 SMALL = {
+    "repository.py": ["--models", "1"],
     "noop.py": ["--models", "3", "--rounds", "1"],
     "step.py": ["--repeat", "1"],
 }
