@@ -8,9 +8,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
-import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -72,7 +70,7 @@ def _data_file(keys: tuple[str | int, ...], source: str, sha256: str, near: str)
         path = os.path.join(cache_folder(), "data", sha256.lower(), name)
         return DataFile(keys, source, path, sha256.lower(), source)
     if scheme == "file":
-        source_path = urllib.request.url2pathname(urllib.parse.urlsplit(source).path)
+        source_path = urllib.parse.unquote(urllib.parse.urlsplit(source).path)
         return DataFile(keys, source, source_path, sha256.lower())
     return DataFile(keys, source, near, sha256.lower())
 
@@ -189,6 +187,9 @@ def _download(
     where: str,
     say: Callable[[str], None],
 ) -> str:
+    import urllib.error  # noqa: PLC0415 - slow to import, seldom needed
+    import urllib.request  # noqa: PLC0415
+
     try:
         with urllib.request.urlopen(data_file.url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
             size = int(answer.headers.get("Content-Length") or 0)

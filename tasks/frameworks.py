@@ -15,11 +15,6 @@ from typing import TYPE_CHECKING, Any
 from tasks.errors import UserError, did_you_mean
 from tasks.languages import Command, Start, plain_command, python, r, sql
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -156,6 +151,11 @@ def read(name: str, files: Files) -> Framework:
 
 
 def _parsed(data: bytes) -> str:
+    # Slow to import, and what was read before is remembered.
+    if sys.version_info >= (3, 11):
+        import tomllib  # noqa: PLC0415
+    else:
+        import tomli as tomllib  # noqa: PLC0415
     return json.dumps(tomllib.loads(data.decode()))
 
 

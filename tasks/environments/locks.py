@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.environments import resolve
 from tasks.environments.interpreters import Interpreter, allowed, installed
 from tasks.environments.requirements import Requirements, read, wanted
 from tasks.errors import UserError
@@ -181,6 +180,8 @@ def make_lock(model: Model, state: State, *, say: Callable[[str], None], upgrade
         candidates = allowed(requirements.python, installed(state))
         if not candidates:
             raise no_python(model, None, requirements, state)
+        from tasks.environments import resolve  # noqa: PLC0415 - slow to import, seldom needed
+
         answer = resolve.resolve(
             model, requirements, candidates, kept="" if upgrade else _pins_of(path), say=say
         )

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.request import url2pathname
+from urllib.parse import unquote
 
 from tasks import frameworks
 from tasks.environments.interpreters import specifier
@@ -175,7 +175,7 @@ def _package(line: str, source: str) -> Package | None:
     name = place[1].strip() if place else ""
     if not place or not (name.startswith((".", "/", "file:")) or re.match(r"[\w.-]+/", name)):
         return None
-    name = url2pathname(re.sub(r"^file:(//)?", "", name)) if name.startswith("file:") else name
+    name = unquote(re.sub(r"^file:(//)?", "", name)) if name.startswith("file:") else name
     for base in (os.path.dirname(source), ""):
         path = os.path.normpath(os.path.join(base, name))
         path = os.path.relpath(path) if path.startswith(os.getcwd() + os.sep) else path
