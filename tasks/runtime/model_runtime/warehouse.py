@@ -1,0 +1,243 @@
+"""The database of a step: DuckDB in the run's scratch folder, or Teradata where there is a host.
+
+    from model_runtime.warehouse import connect, export
+
+    with connect(data_conf) as connection:
+        connection.execute("SELECT COUNT(*) FROM EVENTS").fetchone()
+
+On DuckDB the file is a throw-away one.  The dataset's input tables are there, and so is
+what training exported: the tables it left are artefacts, `models/warehouse/<table>.parquet`, so
+that they are recorded, published and copied like any other; the same rows give the same bytes.
+
+On Teradata the tables are the server's.  The name, password and mechanism of the login come from
+TD_USERNAME, TD_PASSWORD and TD_LOGMECH; no message of ours holds the password.
+"""
+
+import glob
+import importlib
+import json
+import os
+import re
+import tempfile
+import urllib.parse
+import urllib.request
+from typing import Any, Dict, FrozenSet, List, Sequence
+
+from model_runtime.contract import StepError
+
+FOLDER = "models/warehouse"
+DEFAULT_MEMORY = "1GB"
+FILE_KEYS = ("data_path", "url", "dataset_file_path", "location")
+
+_NAME = re.compile(r"[^\W\d][\w$#]{0,127}")
+_DRIVER_PREFIX = re.compile(r"^(\[[^\]]*\] ?)+")
+_DRIVER_CODE = re.compile(r"\[Error (\d+)\]")
+
+
+class Connection:
+    """An open database: `engine` is `duckdb` or `teradata`, `raw` the driver's own connection.
+
+    `inputs` are the names of the tables that the dataset brought, in lower case.
+    """
+
+    def __init__(self, engine: str, raw: Any, inputs: FrozenSet[str] = frozenset()) -> None:
+        """Wrap the driver's connection."""
+        self.engine, self.raw, self.inputs = engine, raw, inputs
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
+        """Execute one statement and return the cursor: `fetchone`, `fetchall`, `description`."""
+        # DuckDB's cursors are connections of their own, which see no temporary tables.
+        cursor = self.raw if self.engine == "duckdb" else self.raw.cursor()
+        cursor.execute(statement, *([list(parameters)] if parameters else []))
+        return cursor
+
+    def close(self) -> None:
+        """Close the database."""
+        self.raw.close()
+
+    def __enter__(self) -> "Connection":  # noqa: PYI034 - Python 3.6 has no Self
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
+def identifier(name: str) -> str:
+    """Return the name of a table or column, `a` or `a.b`, quoted for a statement.
+
+    Raises StepError where it is none: letters, digits, `_`, `$` and `#`, not a digit first.
+    """
+    parts = str(name).split(".")
+    if not all(_NAME.fullmatch(part) for part in parts):
+        raise StepError(
+            "InvalidName",
+            f"`{name}` is not the name of a table or column:"
+            " letters, digits, `_`, `$` and `#`, not a digit first",
+        )
+    return ".".join(f'"{part}"' for part in parts)
+
+
+def literal(value: Any) -> str:
+    """Return a text, number or None as it is written in a statement."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return repr(value)
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def connect(data_conf: Dict[str, Any]) -> Connection:
+    """Open the database that the dataset means.
+
+    Keys of the dataset: `hostname` (or `host`) means Teradata, with `schema` or `database` as the
+    default database.  For DuckDB: `tables` (`{"NAME": {"url": "a.csv"}}`, CSV with a header or
+    Parquet), `database` (a DuckDB file, read and not written), `schema`, and `memory_limit`.
+    Raises StepError, in one line, where the database cannot be opened.
+    """
+    host = data_conf.get("hostname") or data_conf.get("host")
+    return _teradata(str(host), data_conf) if host else _duckdb(data_conf)
+
+
+def export(connection: Connection, tables: Sequence[str] = ()) -> List[str]:
+    """Leave what training made as artefacts below `models/warehouse/`, and return the tables.
+
+    On DuckDB it is every table of the current schema but the input and temporary ones, and the
+    model's folder then holds their rows.  On Teradata the tables named stay where they are; a file
+    says which they are and how many rows they have.
+    """
+    os.makedirs(FOLDER, exist_ok=True)
+    if connection.engine == "teradata":
+        counts = {
+            table: connection.execute(f"SELECT COUNT(*) FROM {identifier(table)}").fetchone()[0]  # noqa: S608 - checked
+            for table in tables
+        }
+        with open(f"{FOLDER}/teradata.json", "w", encoding="utf-8") as file:
+            json.dump({"rows": counts}, file, indent=4, sort_keys=True)
+        return list(tables)
+    found = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
+        " AND schema_name = current_schema() AND NOT temporary ORDER BY table_name"
+    ).fetchall()
+    names = [name for (name,) in found if name.lower() not in connection.inputs]
+    for name in names:
+        # Rows have no order in a table: the same rows are to give the same bytes.
+        target = literal(f"{FOLDER}/{urllib.parse.quote(name, safe=' ')}.parquet")
+        quoted = '"' + name.replace('"', '""') + '"'
+        connection.execute(f"COPY (FROM {quoted} ORDER BY ALL) TO {target} (FORMAT parquet)")
+    return names
+
+
+def _duckdb(data_conf: Dict[str, Any]) -> Connection:
+    duckdb = importlib.import_module("duckdb")
+
+    scratch = os.environ.get("MODEL_SCRATCH") or tempfile.mkdtemp(prefix="warehouse-")
+    raw = duckdb.connect(
+        os.path.join(scratch, "warehouse.duckdb"),
+        config={
+            "memory_limit": str(data_conf.get("memory_limit") or DEFAULT_MEMORY),
+            "temp_directory": os.path.join(scratch, "spilled"),
+            "autoinstall_known_extensions": "false",  # a model does not fetch programs
+        },
+    )
+    try:
+        path = _search_path(raw, data_conf)
+        inputs = _load_inputs(raw, data_conf.get("tables") or {})
+        _load_exported(raw)
+        raw.execute(f"SET search_path = {literal(','.join(path))}")
+    except duckdb.Error as error:
+        raw.close()
+        raise StepError("DuckDB", _first_line(error)) from None
+    except BaseException:
+        raw.close()
+        raise
+    return Connection("duckdb", raw, inputs)
+
+
+def _search_path(raw: Any, data_conf: Dict[str, Any]) -> List[str]:
+    """Attach the database file, if one is named, and return where tables are looked for."""
+    schema = identifier(data_conf["schema"]) if data_conf.get("schema") else "main"
+    raw.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    raw.execute(f"SET schema = {literal('warehouse.' + schema)}")
+    path = [f"warehouse.{schema}"]
+    file = data_conf.get("database")
+    if not file:
+        return path
+    duckdb = importlib.import_module("duckdb")
+
+    try:
+        raw.execute(f"ATTACH IF NOT EXISTS {literal(file)} AS attached (READ_ONLY)")
+    except duckdb.Error as error:
+        text = _first_line(error)
+        holder = re.search(r"\(PID (\d+)\)", text)
+        if "lock" in text and holder:
+            text = f"`{file}` is in use by another process ({holder.group(1)}), which writes to it"
+        raise StepError("DuckDB", text) from None
+    if os.path.exists(f"{file}.wal"):  # which no input of the step stands for
+        raise StepError("DuckDB", f"`{file}` has changes beside it in `{file}.wal`: CHECKPOINT it")
+    return [*path, "attached.main"]
+
+
+def _load_inputs(raw: Any, tables: Dict[str, Any]) -> FrozenSet[str]:
+    """Make the tables that the dataset names: Parquet is read where it is, CSV once."""
+    for name, entry in tables.items():
+        file = next((str(entry[key]) for key in FILE_KEYS if entry.get(key)), "")
+        if not file:
+            raise StepError("Dataset", f"table `{name}` names no file", f"tables.{name}.url")
+        if file.startswith("file://"):
+            file = urllib.request.url2pathname(urllib.parse.urlsplit(file).path)
+        if file.lower().endswith(".parquet"):
+            kind, source = "VIEW", f"read_parquet({literal(file)})"
+        else:  # every row is looked at to tell the types
+            kind, source = "TABLE", f"read_csv({literal(file)}, header = true, sample_size = -1)"
+        raw.execute(f"CREATE OR REPLACE {kind} {identifier(name)} AS FROM {source}")
+    return frozenset(name.lower() for name in tables)
+
+
+def _load_exported(raw: Any) -> None:
+    """Make the tables that training exported, where they are not there yet."""
+    for path in sorted(glob.glob(f"{FOLDER}/*.parquet")):
+        name = urllib.parse.unquote(os.path.basename(path)[: -len(".parquet")])
+        quoted = '"' + name.replace('"', '""') + '"'
+        raw.execute(f"CREATE TABLE IF NOT EXISTS {quoted} AS FROM read_parquet({literal(path)})")
+
+
+def _teradata(host: str, data_conf: Dict[str, Any]) -> Connection:
+    teradatasql = importlib.import_module("teradatasql")
+
+    given = {
+        "user": os.environ.get("TD_USERNAME"),
+        "password": os.environ.get("TD_PASSWORD"),
+        "database": data_conf.get("schema") or data_conf.get("database"),
+    }
+    parameters = {name: str(value) for name, value in given.items() if value}
+    parameters["logmech"] = os.environ.get("TD_LOGMECH") or "TDNEGO"
+    try:
+        raw = teradatasql.connect(host=host, **parameters)
+    except teradatasql.Error as error:
+        reason = driver_reason(error)
+        if given["password"]:
+            reason = reason.replace(given["password"], "***")
+        login = "" if given["user"] else "; TD_USERNAME is not set"
+        message = f"cannot connect to `{host}` ({parameters['logmech']}): {reason}{login}"
+        raise StepError("Teradata", message) from None  # whose cause would show the parameters
+    return Connection("teradata", raw)
+
+
+def driver_code(error: BaseException) -> int:
+    """Return Teradata's number of an error, 0 where it has none."""
+    found = _DRIVER_CODE.search(str(error))
+    return int(found.group(1)) if found else 0
+
+
+def driver_reason(error: BaseException) -> str:
+    """Return what Teradata's driver says, without its own stack: its first line, the root cause."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    causes = [line[len("Caused by ") :] for line in lines if line.startswith("Caused by ")]
+    roots = [cause for cause in causes if not cause.startswith("[")]
+    texts = [_DRIVER_PREFIX.sub("", line).strip() for line in [lines[0], *roots[:1]]]
+    code = driver_code(error)
+    return ": ".join(texts) + (f" (error {code})" if code else "")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
