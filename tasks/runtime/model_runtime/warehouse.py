@@ -27,6 +27,7 @@ from model_runtime.contract import StepError
 
 FOLDER = "models/warehouse"
 DEFAULT_MEMORY = "1GB"
+NO_SUCH_OBJECT = 3807  # Teradata's number for it
 FILE_KEYS = ("data_path", "url", "dataset_file_path", "location")
 
 _NAME = re.compile(r"[^\W\d][\w$#]{0,127}")
@@ -37,12 +38,15 @@ _DRIVER_CODE = re.compile(r"\[Error (\d+)\]")
 class Connection:
     """An open database: `engine` is `duckdb` or `teradata`, `raw` the driver's own connection.
 
-    `inputs` are the names of the tables that the dataset brought, in lower case.
+    `error` is the class of the driver's errors; `inputs` are the names of the tables that the
+    dataset brought, in lower case.
     """
 
-    def __init__(self, engine: str, raw: Any, inputs: FrozenSet[str] = frozenset()) -> None:
+    def __init__(
+        self, engine: str, raw: Any, error: Any, inputs: FrozenSet[str] = frozenset()
+    ) -> None:
         """Wrap the driver's connection."""
-        self.engine, self.raw, self.inputs = engine, raw, inputs
+        self.engine, self.raw, self.error, self.inputs = engine, raw, error, inputs
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
         """Execute one statement and return the cursor: `fetchone`, `fetchall`, `description`."""
@@ -105,20 +109,14 @@ def export(connection: Connection, tables: Sequence[str] = ()) -> List[str]:
     model's folder then holds their rows.  On Teradata the tables named stay where they are; a file
     says which they are and how many rows they have.
     """
-    os.makedirs(FOLDER, exist_ok=True)
     if connection.engine == "teradata":
-        counts = {
-            table: connection.execute(f"SELECT COUNT(*) FROM {identifier(table)}").fetchone()[0]  # noqa: S608 - checked
-            for table in tables
-        }
-        with open(f"{FOLDER}/teradata.json", "w", encoding="utf-8") as file:
-            json.dump({"rows": counts}, file, indent=4, sort_keys=True)
-        return list(tables)
+        return _name_tables(connection, tables)
     found = connection.execute(
         "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
         " AND schema_name = current_schema() AND NOT temporary ORDER BY table_name"
     ).fetchall()
     names = [name for (name,) in found if name.lower() not in connection.inputs]
+    os.makedirs(FOLDER, exist_ok=True)
     for name in names:
         # Rows have no order in a table: the same rows are to give the same bytes.
         target = literal(f"{FOLDER}/{urllib.parse.quote(name, safe=' ')}.parquet")
@@ -127,9 +125,26 @@ def export(connection: Connection, tables: Sequence[str] = ()) -> List[str]:
     return names
 
 
+def _name_tables(connection: Connection, tables: Sequence[str]) -> List[str]:
+    """Write which of the tables there are, and how many rows they have."""
+    rows = {}
+    for table in tables:
+        try:
+            cursor = connection.execute(f"SELECT COUNT(*) FROM {identifier(table)}")  # noqa: S608 - quoted
+        except connection.error as error:
+            if driver_code(error) != NO_SUCH_OBJECT:
+                raise
+        else:
+            rows[table] = cursor.fetchone()[0]
+    if rows:
+        os.makedirs(FOLDER, exist_ok=True)
+        with open(f"{FOLDER}/teradata.json", "w", encoding="utf-8") as file:
+            json.dump({"rows": rows}, file, indent=4, sort_keys=True)
+    return list(rows)
+
+
 def _duckdb(data_conf: Dict[str, Any]) -> Connection:
     duckdb = importlib.import_module("duckdb")
-
     scratch = os.environ.get("MODEL_SCRATCH") or tempfile.mkdtemp(prefix="warehouse-")
     raw = duckdb.connect(
         os.path.join(scratch, "warehouse.duckdb"),
@@ -150,7 +165,7 @@ def _duckdb(data_conf: Dict[str, Any]) -> Connection:
     except BaseException:
         raw.close()
         raise
-    return Connection("duckdb", raw, inputs)
+    return Connection("duckdb", raw, duckdb.Error, inputs)
 
 
 def _search_path(raw: Any, data_conf: Dict[str, Any]) -> List[str]:
@@ -163,7 +178,6 @@ def _search_path(raw: Any, data_conf: Dict[str, Any]) -> List[str]:
     if not file:
         return path
     duckdb = importlib.import_module("duckdb")
-
     try:
         raw.execute(f"ATTACH IF NOT EXISTS {literal(file)} AS attached (READ_ONLY)")
     except duckdb.Error as error:
@@ -203,7 +217,6 @@ def _load_exported(raw: Any) -> None:
 
 def _teradata(host: str, data_conf: Dict[str, Any]) -> Connection:
     teradatasql = importlib.import_module("teradatasql")
-
     given = {
         "user": os.environ.get("TD_USERNAME"),
         "password": os.environ.get("TD_PASSWORD"),
@@ -220,7 +233,7 @@ def _teradata(host: str, data_conf: Dict[str, Any]) -> Connection:
         login = "" if given["user"] else "; TD_USERNAME is not set"
         message = f"cannot connect to `{host}` ({parameters['logmech']}): {reason}{login}"
         raise StepError("Teradata", message) from None  # whose cause would show the parameters
-    return Connection("teradata", raw)
+    return Connection("teradata", raw, teradatasql.Error)
 
 
 def driver_code(error: BaseException) -> int:
