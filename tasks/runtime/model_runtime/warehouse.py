@@ -21,7 +21,7 @@ import re
 import tempfile
 import urllib.parse
 import urllib.request
-from typing import Any, Dict, FrozenSet, List, Sequence
+from typing import Any, Dict, FrozenSet, List, Optional, Sequence
 
 from model_runtime.contract import StepError
 
@@ -127,20 +127,24 @@ def export(connection: Connection, tables: Sequence[str] = ()) -> List[str]:
 
 def _name_tables(connection: Connection, tables: Sequence[str]) -> List[str]:
     """Write which of the tables there are, and how many rows they have."""
-    rows = {}
-    for table in tables:
-        try:
-            cursor = connection.execute(f"SELECT COUNT(*) FROM {identifier(table)}")  # noqa: S608 - quoted
-        except connection.error as error:
-            if driver_code(error) != NO_SUCH_OBJECT:
-                raise
-        else:
-            rows[table] = cursor.fetchone()[0]
+    counted = [(table, _count(connection, table)) for table in tables]
+    rows = {table: count for table, count in counted if count is not None}
     if rows:
         os.makedirs(FOLDER, exist_ok=True)
         with open(f"{FOLDER}/teradata.json", "w", encoding="utf-8") as file:
             json.dump({"rows": rows}, file, indent=4, sort_keys=True)
     return list(rows)
+
+
+def _count(connection: Connection, table: str) -> Optional[int]:
+    """Return the number of a table's rows, None where there is no such table."""
+    try:
+        cursor = connection.execute(f"SELECT COUNT(*) FROM {identifier(table)}")  # noqa: S608 - quoted
+    except connection.error as error:
+        if driver_code(error) == NO_SUCH_OBJECT:
+            return None
+        raise
+    return int(cursor.fetchone()[0])
 
 
 def _duckdb(data_conf: Dict[str, Any]) -> Connection:
