@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FILE_KEYS = ("data_path", "url", "dataset_file_path", "location")
 """The keys of a dataset whose string value names a data file."""
 
+DATABASE_SUFFIX = ".duckdb"
+"""What the value of `database` ends in where it is a file, and not the name of a database."""
+
 TIMEOUT_SECONDS = 60
 
 _FETCHING = ".fetching-"
@@ -47,7 +50,7 @@ def _locate(
 ) -> Iterator[DataFile]:
     if isinstance(value, dict):
         for key, item in value.items():
-            if key in FILE_KEYS and isinstance(item, str) and item:
+            if isinstance(item, str) and item and _is_file(key, item):
                 near = _near(item, folder, files)
                 yield _data_file((*keys, key), item, str(value.get("sha256", "")), near)
             else:
@@ -55,6 +58,10 @@ def _locate(
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _locate(item, folder, files, (*keys, index))
+
+
+def _is_file(key: str, value: str) -> bool:
+    return key in FILE_KEYS or (key == "database" and value.endswith(DATABASE_SUFFIX))
 
 
 def _near(source: str, folder: str, files: Files) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tasks.model import Model
 
 PACKAGE = "model_modules"
-KIND = "imports 3"
+KIND = "imports 4"
 
 _NEVER_READ = (".ipynb", ".pyc", "README.md")
 _SETUP = {"requirements.txt", "requirements.R"}  # they decide the environment, nothing else
@@ -92,7 +92,7 @@ def _reached(entries: Iterable[str], sources: _Sources) -> dict[str, str]:
             every = f"`{name}` imports in a way that cannot be read, so every source counts"
             return dict.fromkeys(sources.code, every)
         for path in imports:
-            for hit in _resolve(path, name, sources.code) - reached.keys():
+            for hit in _resolve(path, name, sources) - reached.keys():
                 waiting.setdefault(hit, f"`{name}` imports it")
     return reached
 
@@ -113,8 +113,9 @@ def _entries(step: str, sources: _Sources) -> list[str]:
     return entries
 
 
-def _resolve(name: str, importer: str, code: AbstractSet[str]) -> set[str]:
+def _resolve(name: str, importer: str, sources: _Sources) -> set[str]:
     """Return the files that importing `name` inside `importer` runs, among the model's own."""
+    code, suffix = sources.code, sources.language.suffix
     path = name.lstrip(".")
     level = len(name) - len(path)
     base, slash, _ = importer.rpartition("/")
@@ -130,7 +131,7 @@ def _resolve(name: str, importer: str, code: AbstractSet[str]) -> set[str]:
     found = set()
     for folder in bases:
         location = f"{folder}{parts}"
-        for hit in (f"{location}.py", f"{location}/__init__.py".lstrip("/")):
+        for hit in (f"{location}{suffix}", f"{location}/__init__.py".lstrip("/")):
             if hit in code:
                 found |= {hit} | _package_files(hit.rpartition("/")[0], code)
     return found

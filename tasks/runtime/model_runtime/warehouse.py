@@ -26,6 +26,7 @@ from typing import Any, Dict, FrozenSet, List, Optional, Sequence
 from model_runtime.contract import StepError
 
 FOLDER = "models/warehouse"
+DATABASE_SUFFIX = ".duckdb"
 DEFAULT_MEMORY = "1GB"
 NO_SUCH_OBJECT = 3807  # Teradata's number for it
 FILE_KEYS = ("data_path", "url", "dataset_file_path", "location")
@@ -95,7 +96,7 @@ def connect(data_conf: Dict[str, Any]) -> Connection:
 
     Keys of the dataset: `hostname` (or `host`) means Teradata, with `schema` or `database` as the
     default database.  For DuckDB: `tables` (`{"NAME": {"url": "a.csv"}}`, CSV with a header or
-    Parquet), `database` (a DuckDB file, read and not written), `schema`, and `memory_limit`.
+    Parquet), `database` (`x.duckdb`: a file to read from), `schema`, and `memory_limit`.
     Raises StepError, in one line, where the database cannot be opened.
     """
     host = data_conf.get("hostname") or data_conf.get("host")
@@ -174,12 +175,13 @@ def _duckdb(data_conf: Dict[str, Any]) -> Connection:
 
 def _search_path(raw: Any, data_conf: Dict[str, Any]) -> List[str]:
     """Attach the database file, if one is named, and return where tables are looked for."""
-    schema = identifier(data_conf["schema"]) if data_conf.get("schema") else "main"
+    file = str(data_conf.get("database") or "")
+    named = data_conf.get("schema") or (file if not file.endswith(DATABASE_SUFFIX) else "")
+    schema = identifier(named) if named else "main"
     raw.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     raw.execute(f"SET schema = {literal('warehouse.' + schema)}")
     path = [f"warehouse.{schema}"]
-    file = data_conf.get("database")
-    if not file:
+    if not file.endswith(DATABASE_SUFFIX):
         return path
     duckdb = importlib.import_module("duckdb")
     try:
