@@ -105,3 +105,28 @@ def repository(tmp_path: Path, cache: Path) -> Repository:
     path = tmp_path / "repository"
     (path / "model_definitions").mkdir(parents=True)
     return Repository(path, cache)
+
+
+@pytest.fixture(scope="session")
+def sql_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a Python with all that SQL models need, and scikit-learn to compare them with."""
+    folder = tmp_path_factory.mktemp("sql")
+    python = str(folder / "bin/python")
+    packages = ["duckdb", "jinja2", "sqlglot", "teradatasql", "scikit-learn>=1.5"]
+    for words in (
+        ["venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)],
+        ["pip", "install", "--quiet", "--python", python, *packages],
+    ):
+        subprocess.run([sys.executable, "-m", "uv", *words], check=True)
+    return python
+
+
+def ask(python: str, program: str, *words: str, cwd: Path | None = None) -> Any:  # noqa: ANN401
+    """Run a program that can import `model_runtime`, and return what it prints as JSON."""
+    done = subprocess.run(
+        [python, "-c", program, *words],
+        cwd=cwd, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(RUNNER / "tasks/runtime")},
+    )  # fmt: skip
+    assert 0 == done.returncode, done.stderr
+    return json.loads(done.stdout)

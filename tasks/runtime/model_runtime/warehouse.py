@@ -85,7 +85,7 @@ def identifier(name: str) -> str:
 def literal(value: Any) -> str:
     """Return a text, number or None as it is written in a statement."""
     if value is None:
-        return "NULL"
+        return "null"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return repr(value)
     return "'" + str(value).replace("'", "''") + "'"
@@ -206,9 +206,9 @@ def _load_inputs(raw: Any, tables: Dict[str, Any]) -> FrozenSet[str]:
         if file.startswith("file://"):
             file = urllib.request.url2pathname(urllib.parse.urlsplit(file).path)
         if file.lower().endswith(".parquet"):
-            kind, source = "VIEW", f"read_parquet({literal(file)})"
+            kind, source = "view", f"read_parquet({literal(file)})"
         else:  # every row is looked at to tell the types
-            kind, source = "TABLE", f"read_csv({literal(file)}, header = true, sample_size = -1)"
+            kind, source = "table", f"read_csv({literal(file)}, header = true, sample_size = -1)"
         raw.execute(f"CREATE OR REPLACE {kind} {identifier(name)} AS FROM {source}")
     return frozenset(name.lower() for name in tables)
 
