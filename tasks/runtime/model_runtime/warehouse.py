@@ -151,25 +151,24 @@ def _count(connection: Connection, table: str) -> Optional[int]:
 def _duckdb(data_conf: Dict[str, Any]) -> Connection:
     duckdb = importlib.import_module("duckdb")
     scratch = os.environ.get("MODEL_SCRATCH") or tempfile.mkdtemp(prefix="warehouse-")
-    raw = duckdb.connect(
-        os.path.join(scratch, "warehouse.duckdb"),
-        config={
-            "memory_limit": str(data_conf.get("memory_limit") or DEFAULT_MEMORY),
-            "temp_directory": os.path.join(scratch, "spilled"),
-            "autoinstall_known_extensions": "false",  # a model does not fetch programs
-        },
-    )
+    settings = {
+        "memory_limit": str(data_conf.get("memory_limit") or DEFAULT_MEMORY),
+        "temp_directory": os.path.join(scratch, "spilled"),
+        "autoinstall_known_extensions": "false",  # a model does not fetch programs
+    }
+    raw = None
     try:
+        raw = duckdb.connect(os.path.join(scratch, "warehouse.duckdb"), config=settings)
         path = _search_path(raw, data_conf)
         inputs = _load_inputs(raw, data_conf.get("tables") or {})
         _load_exported(raw)
         raw.execute(f"SET search_path = {literal(','.join(path))}")
-    except duckdb.Error as error:
-        raw.close()
+    except (duckdb.Error, StepError) as error:
+        if raw:
+            raw.close()
+        if isinstance(error, StepError):
+            raise
         raise StepError("DuckDB", _first_line(error)) from None
-    except BaseException:
-        raw.close()
-        raise
     return Connection("duckdb", raw, duckdb.Error, inputs)
 
 
