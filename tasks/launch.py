@@ -244,7 +244,11 @@ def _say_progress(path: str, say: Callable[[str], None]) -> None:
 
 def _read_result(path: str) -> dict[str, Any] | None:
     with contextlib.suppress(OSError, ValueError):
-        return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        text = Path(path).read_text(encoding="utf-8")
+        safe = processes.redact(text, os.environ)
+        if safe != text:  # the folder of a failed run is kept
+            Path(path).write_text(safe, encoding="utf-8")
+        return dict(json.loads(safe))
     return None
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -19,6 +21,10 @@ HEAD_BYTES = 8_000_000
 TAIL_BYTES = 2_000_000
 STOP_SECONDS = 5.0
 LOOK_SECONDS = 0.2
+SHORTEST_SECRET = 4  # bytes; a shorter one would be found by chance in everything
+HIDDEN = b"***"
+
+_SECRET_NAME = re.compile("(?:PASSWORD|PASSWD|SECRET|TOKEN)(?![A-Z])")
 
 _running: set[subprocess.Popen[bytes]] = set()
 _stopping = threading.Event()
@@ -34,9 +40,9 @@ def run_logged(
 ) -> int:
     """Run a command with its output in `log`, and return its exit status (negative: a signal).
 
-    The log keeps the first 8 MB and the last 2 MB.  `tick` is called a few times a
-    second.  The process has a group of its own, which is ended with it, so that what it left in
-    the background ends too.
+    The log keeps the first 8 MB and the last 2 MB, without the values of the command's secret
+    variables.  `tick` is called a few times a second.  The process has a group of its own, which is
+    ended with it, so that what it left in the background ends too.
     """
     if _stopping.is_set():
         return -signal.SIGTERM
@@ -46,7 +52,7 @@ def run_logged(
     )  # fmt: skip
     _running.add(process)
     try:
-        _copy_output(process, log, tick)
+        _copy_output(process, Redacted(_BoundedLog(log), secrets(env)), tick)
         return process.wait()
     finally:
         _end_group(process, signal.SIGKILL)
@@ -85,13 +91,68 @@ class _BoundedLog:
             self._file.write(data)
 
 
-def _copy_output(
-    process: subprocess.Popen[bytes], log: IO[bytes], tick: Callable[[], None]
-) -> None:
+class Redacted:
+    """Writes on what it is given, secrets hidden, also those that come in pieces."""
+
+    def __init__(self, log: _BoundedLog, hidden: tuple[bytes, ...]) -> None:
+        self._log = log
+        self._secrets = hidden
+        self._pattern = re.compile(b"|".join(map(re.escape, hidden)))
+        self._held = b""
+
+    def write(self, data: bytes) -> None:
+        """Write all but an end that may be the beginning of a secret."""
+        if not self._secrets:
+            self._log.write(data)
+            return
+        data = self._held + data
+        open_end = self._open_end(data)
+        parts, at = [], 0
+        for found in self._pattern.finditer(data):
+            if found.start() >= open_end:
+                break
+            parts += [data[at : found.start()], HIDDEN]
+            at = found.end()
+        open_end = max(open_end, at)
+        self._held = data[open_end:]
+        self._log.write(b"".join([*parts, data[at:open_end]]))
+
+    def finish(self) -> None:
+        """Write what was held back: nothing more comes."""
+        if self._held:
+            self._log.write(self._pattern.sub(HIDDEN, self._held))
+        self._log.finish()
+
+    def _open_end(self, data: bytes) -> int:
+        """Return where the longest end that is the beginning of a secret starts."""
+        first = len(data)
+        for secret in self._secrets:
+            at = data.find(secret[:1], max(0, len(data) - len(secret) + 1))
+            while 0 <= at < first:
+                if secret.startswith(data[at:]):
+                    first = at
+                at = data.find(secret[:1], at + 1)
+        return first
+
+
+def secrets(variables: Mapping[str, str]) -> tuple[bytes, ...]:
+    """Return the values of variables that are named as passwords, tokens or secrets are."""
+    values = {value.encode() for name, value in variables.items() if _SECRET_NAME.search(name)}
+    return tuple(sorted((v for v in values if len(v) >= SHORTEST_SECRET), key=len, reverse=True))
+
+
+def redact(text: str, variables: Mapping[str, str]) -> str:
+    """Return a text, or the text of a JSON file, without the values of secret variables."""
+    for secret in secrets(variables):
+        for form in (secret.decode(), json.dumps(secret.decode())[1:-1]):
+            text = text.replace(form, HIDDEN.decode())
+    return text
+
+
+def _copy_output(process: subprocess.Popen[bytes], log: Redacted, tick: Callable[[], None]) -> None:
     """Copy until the process has ended and nothing more comes."""
     assert process.stdout is not None  # noqa: S101 - for the type checker
     source = process.stdout.fileno()
-    bounded = _BoundedLog(log)
     ticked = time.monotonic()
     while True:
         ended = process.poll() is not None
@@ -101,10 +162,10 @@ def _copy_output(
         ready, _, _ = select.select([source], [], [], 0 if ended else LOOK_SECONDS)
         data = os.read(source, 1 << 16) if ready else b""
         if data:
-            bounded.write(data)
+            log.write(data)
         elif ready or ended:
             break
-    bounded.finish()
+    log.finish()
 
 
 def _end_group(process: subprocess.Popen[bytes], how: signal.Signals) -> None:

@@ -1,0 +1,97 @@
+"""Secrets of the environment: what a model prints of them does not get into logs and messages."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks import processes
+
+if TYPE_CHECKING:
+    from tests.conftest import Repository
+
+PASSWORD = 'cor"rect\\horse-é'  # noqa: S105 - of nobody
+
+WORDS = ["abab", "ababab", "babc", "cccc", "abcabcd"]
+
+
+def logged(chunks: list[bytes], *hidden: bytes) -> bytes:
+    """Return what is in the log after these pieces of output."""
+    file = io.BytesIO()
+    log = processes.Redacted(processes._BoundedLog(file), hidden)
+    for chunk in chunks:
+        log.write(chunk)
+    log.finish()
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_a_secret_in_pieces(size: int) -> None:
+    """However the output is cut, the secret is hidden and all else is there."""
+    text = b"a: hunter22, hunter2, hunterhunter22"
+    chunks = [text[at : at + size] for at in range(0, len(text), size)]
+
+    assert b"a: ***, hunter2, hunter***" == logged(chunks, b"hunter22")
+
+
+def test_the_longest_secret() -> None:
+    """Of two secrets that begin alike the longer one is hidden whole."""
+    assert b"*** *** ab" == logged([b"ab", b"cd", b"ef abcd", b" ab"], b"abcdef", b"abcd")
+
+
+@given(
+    st.lists(st.text("abcd", max_size=5)),
+    st.sets(st.sampled_from(WORDS), min_size=1),
+)
+def test_pieces_make_no_difference(chunks: list[str], words: set[str]) -> None:
+    """Output in pieces is hidden as it is in one piece, and no secret is left."""
+    hidden = processes.secrets({f"X_PASSWORD_{number}": word for number, word in enumerate(words)})
+    pieces = [chunk.encode() for chunk in chunks]
+    found = logged(pieces, *hidden)
+
+    assert logged([b"".join(pieces)], *hidden) == found
+    assert not [secret for secret in hidden if secret in found]
+
+
+def test_which_variables() -> None:
+    """Passwords, tokens and secrets by their names; short values are left alone."""
+    variables = {
+        "TD_PASSWORD": "first", "PGPASSWORD": "second", "API_TOKEN_2": "third", "SECRET": "fourth",
+        "TOKENIZERS_PARALLELISM": "false", "MAX_TOKENS": "4096", "HOME": "/home", "A_TOKEN": "abc",
+    }  # fmt: skip
+
+    assert {b"first", b"second", b"third", b"fourth"} == set(processes.secrets(variables))
+
+
+TRAINING = """
+import os
+def train(data_conf, model_conf, progress_callback_handler):
+    password = os.environ["TD_PASSWORD"]
+    print("connecting as alice with", password)
+    open("models/model.txt", "w").write("trained")
+    if {fails}:
+        raise ValueError("login refused: " + password)
+"""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_model_that_logs_a_password(repository: Repository, *, fails: bool) -> None:
+    """The password is in no message, and in no file that is left of a run."""
+    name = repository.add("good-python")
+    path = f"model_definitions/{name}/model_modules/training.py"
+    repository.write(path, TRAINING.format(fails=fails))
+
+    done = repository.doit(f"train:{name}", TD_PASSWORD=PASSWORD)
+
+    assert fails == bool(done.returncode)
+    files = [path for path in (repository.path / "build").rglob("*") if path.is_file()]
+    texts = {str(path): path.read_bytes().decode("utf-8", "replace") for path in files}
+    texts["output"] = done.stdout + done.stderr
+    assert [] == [name for name, text in texts.items() if "horse" in text]
+    place = f"failed/{name}/train" if fails else f"models/{name}/train"
+    assert "connecting as alice with ***" in repository.read(f"build/{place}/run.log")
+    assert not fails or "ValueError: login refused: ***" in done.stdout
