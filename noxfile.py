@@ -44,7 +44,7 @@ def types(session: nox.Session) -> None:
 def evaluate(session: nox.Session) -> None:
     """Evaluate the models that changed, or those that are named: `nox -s evaluate -- churn`."""
     steps = [f"evaluate:{model}" for model in session.posargs] or ["evaluate"]
-    session.run(sys.executable, "-m", "doit", *steps)
+    session.run(sys.executable, "-m", "doit", "run", "--reporter", "evaluation", *steps)
 
 
 @nox.session
