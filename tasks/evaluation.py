@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from doit.exceptions import InvalidCommand
 
-from tasks import forms, plan, records
+from tasks import plan, records
 from tasks.comparison import BROKEN, Evaluation, Trouble, compare
 from tasks.errors import NotGoodEnough
 from tasks.fingerprint import Files
@@ -55,6 +55,8 @@ class EvaluationReporter(ConsoleReporter):
 
     def summary(self) -> None:
         """Compare, show, and write."""
+        from tasks import forms  # noqa: PLC0415 - what no other run needs waits for this one
+
         self._leave_terminal()
         evaluations = [self._evaluation(name) for name in self._evaluated]
         width = self._console.width if self._console else sys.maxsize
@@ -64,7 +66,11 @@ class EvaluationReporter(ConsoleReporter):
                 self._print(*line)
             self._print("")
         super().summary()
-        _write(evaluations, self._started)
+        _write(
+            forms.junit(evaluations, self._started),
+            forms.markdown(evaluations),
+            forms.document(evaluations, self._started),
+        )
         self._print(f"reports in {FOLDER}: {', '.join(NAMES)}")
 
     def _print_table(self, listed: Sequence[Step]) -> None:
@@ -96,13 +102,8 @@ class EvaluationReporter(ConsoleReporter):
         return Trouble(culprit, first_line(failure), message_of(failure), parts_of(task, failure))
 
 
-def _write(evaluations: Sequence[Evaluation], started: str) -> None:
+def _write(*texts: str) -> None:
     """Write the files, each whole or not at all.  Raises InvalidCommand where they cannot be."""
-    texts = (
-        forms.junit(evaluations, started),
-        forms.markdown(evaluations),
-        forms.document(evaluations, started),
-    )
     try:
         os.makedirs(FOLDER, exist_ok=True)
         for name, text in zip(NAMES, texts, strict=True):
