@@ -1,8 +1,13 @@
 """nox's front door: the project's own checks, and evaluation for CI; `nox --list` names them."""
 
+import os
 import sys
 
 import nox
+
+from tasks import matrix
+from tasks.errors import UserError
+from tasks.state import open_state
 
 nox.needs_version = ">=2026.10.20"
 nox.options.default_venv_backend = "uv"
@@ -44,7 +49,35 @@ def types(session: nox.Session) -> None:
 def evaluate(session: nox.Session) -> None:
     """Evaluate the models that changed, or those that are named: `nox -s evaluate -- churn`."""
     steps = [f"evaluate:{model}" for model in session.posargs] or ["evaluate"]
-    session.run(sys.executable, "-m", "doit", *steps)
+    session.run(sys.executable, "-m", "doit", "run", "--reporter", "evaluation", *steps)
+
+
+@nox.session(default=False)
+def tools(session: nox.Session) -> None:
+    """Make the environment in which the tests of frameworks run."""
+    install(session)
+
+
+@nox.session(venv_backend="none", requires=["tools"])
+@nox.parametrize(
+    "name", [nox.param(one.name, id=one.name, tags=one.tags) for one in matrix.combinations()]
+)
+def framework(session: nox.Session, name: str) -> None:
+    """Build and test a framework's models on versions that it promises, apart from all else."""
+    combination = next(one for one in matrix.combinations() if one.name == name)
+    try:
+        reason = matrix.lay_out(combination, open_state())
+    except UserError as error:
+        session.error(str(error))
+    if reason:
+        session.skip(reason)
+    python = os.path.abspath(f"{session.cache_dir.parent}/tools/bin/python")
+    with session.chdir(combination.folder):
+        variables = combination.variables
+        session.run(sys.executable, "-m", "doit", "run", "evaluate", "score", env=variables)
+        session.run(
+            python, "-m", "pytest", "-m", combination.framework, env=variables, external=True
+        )
 
 
 @nox.session

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
+TELLING_ALL = ("json", "evaluation")
+"""The reporters that speak of steps with nothing to do as well."""
 SIGNALLED = 128
 """What a shell adds to the number of the signal that ended a command, as its exit status."""
 
@@ -56,7 +58,7 @@ class Run(FriendlyCommand, DoitRun):
         generators.Options.kinds = _kinds(words)
         generators.Options.force = params["always"]
         plain = set(words) <= set(KINDS) and not (params["always"] or params["twice"])
-        generators.Options.only_stale = plain and params["reporter"] != "json"
+        generators.Options.only_stale = plain and params["reporter"] not in TELLING_ALL
         generators.Options.counted_by = words[0] if words else "evaluate"
         self._ours = {"dataset": params["dataset"], "twice": params["twice"]}
         return int(super().execute(params, words))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 class UserError(Exception):
@@ -35,6 +35,21 @@ class UserError(Exception):
         if self.hint:
             lines += ["", f"hint: {self.hint}"]
         return "\n".join(lines)
+
+
+class NotGoodEnough(UserError):
+    """An evaluation that breaks a threshold; `metrics` is all that it measured."""
+
+    def __init__(
+        self,
+        headline: str,
+        *facts: tuple[str, object],
+        hint: str,
+        metrics: Mapping[str, float],
+    ) -> None:
+        """Keep the numbers, which a report shows although there is no result."""
+        super().__init__(headline, *facts, hint=hint)
+        self.metrics = dict(metrics)
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,8 @@ def _run(prepared: Prepared, state: State, activity: Activity) -> None:
             records.write(run.work, made, circumstances)
             results.publish(run, prepared.step, state.files)
         except UserError as error:
-            raise _with_evidence(error, run, prepared.step) from error
+            _keep_evidence(error, run, prepared.step)
+            raise
 
 
 def _call(prepared: Prepared, run: Run, state: State, activity: Activity) -> Made:
@@ -258,20 +259,19 @@ def git_commit() -> str | None:
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
-def _with_evidence(error: UserError, run: Run, step: Step) -> UserError:
-    """Keep a failed run's folder in a place that can be told, and tell it.
+def _keep_evidence(error: UserError, run: Run, step: Step) -> None:
+    """Keep a failed run's folder in a place that can be told, and have the error tell it.
 
     A run that was interrupted has not failed.
     """
     if processes.stopping():
-        return error
+        return
     kept = step.failed_folder
     with contextlib.suppress(OSError):
         shutil.rmtree(kept, ignore_errors=True)
         os.makedirs(os.path.dirname(kept), exist_ok=True)
         os.replace(run.folder, kept)
-        return UserError(error.headline, *error.facts, ("kept", kept), hint=error.hint)
-    return error
+        error.facts += (("kept", kept),)
 
 
 def _unwritable(step: Step, error: OSError) -> UserError:
@@ -296,7 +296,8 @@ def _run_again(prepared: Prepared, state: State, activity: Activity) -> str:
         try:
             made = _call(prepared, run, state, activity)
         except UserError as error:
-            raise _with_evidence(error, run, prepared.step) from error
+            _keep_evidence(error, run, prepared.step)
+            raise
     before = _artefacts(first)
     after = {name: facts["sha256"] for name, facts in made.artefacts.items()}
     different = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))

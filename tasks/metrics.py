@@ -7,7 +7,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from tasks.errors import UserError
+from tasks.errors import NotGoodEnough, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,22 +100,31 @@ def _number(value: object) -> float | None:
     return None
 
 
-def check_thresholds(
-    numbers: Mapping[str, float], thresholds: Mapping[str, Mapping[str, float]], model: str
-) -> None:
-    """Raise UserError, with both numbers of each, where a metric breaks its threshold."""
-    broken = []
+def broken(
+    numbers: Mapping[str, float], thresholds: Mapping[str, Mapping[str, float]]
+) -> dict[str, str]:
+    """Return what is wrong with each metric that breaks its threshold, with both numbers."""
+    found = {}
     for name, bounds in thresholds.items():
         value = numbers.get(name)
         if value is None:
-            broken.append((name, f"was not measured; measured: {', '.join(numbers) or 'nothing'}"))
+            found[name] = f"was not measured; measured: {', '.join(numbers) or 'nothing'}"
         elif "min" in bounds and value < bounds["min"]:
-            broken.append((name, f"{value:g} is below the minimum {bounds['min']:g}"))
+            found[name] = f"{value:g} is below the minimum {bounds['min']:g}"
         elif "max" in bounds and value > bounds["max"]:
-            broken.append((name, f"{value:g} is above the maximum {bounds['max']:g}"))
-    if broken:
-        raise UserError(
+            found[name] = f"{value:g} is above the maximum {bounds['max']:g}"
+    return found
+
+
+def check_thresholds(
+    numbers: Mapping[str, float], thresholds: Mapping[str, Mapping[str, float]], model: str
+) -> None:
+    """Raise NotGoodEnough where a metric breaks its threshold."""
+    found = broken(numbers, thresholds)
+    if found:
+        raise NotGoodEnough(
             f"Model `{model}` is not good enough",
-            *broken,
+            *found.items(),
             hint="`evaluation.thresholds` in model.json says what is asked of it",
+            metrics=numbers,
         )

@@ -25,6 +25,7 @@ from tasks.wording import (
     is_step,
     live_lines,
     message_of,
+    metrics_of,
     notes_of,
     parts_of,
     shorten,
@@ -223,9 +224,8 @@ class ConsoleReporter(Reporter):
             self._print("\n".join(f"  {line}".rstrip() for line in clean(text).split("\n")))
 
     def summary(self) -> None:
-        """Leave the terminal as it was, and show the table, the failures and the last line."""
-        if self._live is not None:
-            self._live.stop()
+        """Show the table, the failures and the last line."""
+        self._leave_terminal()
         counts, total = self._counts(), len(self.steps) + self.left_out
         steps = f"{total} step{'' if total == 1 else 's'}"
         if not (self.interrupted or self.errors or counts.keys() - {"up to date"}):
@@ -248,6 +248,11 @@ class ConsoleReporter(Reporter):
             self._print(("interrupted", STYLES["interrupted"]), f" after {took}, {steps}: {each}")
         else:
             self._print(f"{steps}: {each} in {took}")
+
+    def _leave_terminal(self) -> None:
+        """Leave the terminal as it was."""
+        if self._live is not None:
+            self._live.stop()
 
     def _print_table(self, listed: Sequence[Step]) -> None:
         """Show the steps in columns; on a terminal, no row is wider than it."""
@@ -341,7 +346,7 @@ class JsonReporter(Reporter):
             step=step.task.name,
             state=step.state,
             seconds=step.seconds,
-            metrics=values.get("metrics"),
+            metrics=metrics_of(step.task, failure),
             folder=values.get("folder"),
             message="" if failure else step.note,
             error=parts_of(step.task, failure) if failure else None,

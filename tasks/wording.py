@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Task: TypeAlias = Any  # doit's, which has no types
 Failure: TypeAlias = Any  # doit's BaseFail; ours may have a `user_error` too
@@ -41,6 +41,13 @@ def activity_of(task: Task) -> Any:  # noqa: ANN401 - whatever has a phase and p
 def values_of(task: Task) -> dict[str, Any]:
     """Return what the step of a model gave back, nothing for a task of the user's own."""
     return task.values or {} if activity_of(task) else {}
+
+
+def metrics_of(task: Task, failure: Failure = None) -> dict[str, float]:
+    """Return the metrics of a step's result, or those that were not good enough to be one."""
+    if failure is None:
+        return values_of(task).get("metrics") or {}
+    return getattr(getattr(failure, "user_error", None), "metrics", {})
 
 
 def message_of(failure: Failure) -> str:
@@ -106,10 +113,13 @@ def notes_of(step: Step, room: int) -> str:
     if step.state == "failed":
         return ""  # it is listed below the table
     note = f"({step.note})" if step.note and step.state == "not run" else step.note
-    metrics = (values_of(step.task).get("metrics") or {}).items()
-    parts = [
-        f"{name} {number_text(value)}" for name, value in metrics if isinstance(value, (int, float))
-    ]
+    return main_metrics(metrics_of(step.task), note, room)
+
+
+def main_metrics(metrics: Mapping[str, object], note: str, room: int) -> str:
+    """Return the first metrics, how many more there are, and the note, where there is room."""
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
+    parts = [f"{name} {number_text(value)}" for name, value in numbers.items()]
     line = ""
     for count in range(min(len(parts), MAIN_METRICS), -1, -1):
         more = [f"+{len(parts) - count}"] if count < len(parts) else []

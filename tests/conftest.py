@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tasks import frameworks
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -88,6 +90,12 @@ class Repository:
             text=True,
             start_new_session=True,
         )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make a marker for each framework: for tests that `nox -t FRAMEWORK` runs on its versions."""
+    for name in frameworks.names():
+        config.addinivalue_line("markers", f"{name}: builds a model of this framework")
 
 
 COMMANDS = ("list", "why", "check", "clean", "forget", "info", "run")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MODEL = "python-xgboost-diabetes"
 
+pytestmark = pytest.mark.python
+
 
 def real_data_at_hand() -> bool:
     """Return whether a mirror holds the real data: its licence keeps it out of this repository."""

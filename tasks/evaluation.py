@@ -1,0 +1,114 @@
+"""The reporter of `nox -s evaluate`: each metric beside what it was, and files for CI.
+
+What happens is shown as in any run.  At the end a table compares; the same is written as JUnit XML,
+Markdown and JSON.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from doit.exceptions import InvalidCommand
+
+from tasks import plan, records
+from tasks.comparison import BROKEN, Evaluation, Trouble, compare
+from tasks.errors import NotGoodEnough
+from tasks.fingerprint import Files
+from tasks.report import ConsoleReporter
+from tasks.wording import first_line, message_of, metrics_of, parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tasks.wording import Failure, Step, Task
+
+FOLDER = f"{plan.BUILD}/reports"
+NAMES = ("evaluate.xml", "evaluate.md", "evaluate.json")
+
+
+class EvaluationReporter(ConsoleReporter):
+    """For people and for CI: live lines, then each metric before and after."""
+
+    desc = "metrics before and after, and files for CI in build/reports"
+
+    def initialize(self, tasks: Mapping[str, Task], selected_tasks: Iterable[str]) -> None:
+        """Keep what was measured before; the files of an earlier run go, whatever comes of this."""
+        super().initialize(tasks, selected_tasks)
+        self._started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._failures: dict[str, Failure] = {}
+        steps = {name: (tasks[name].meta or {}).get("step") for name in self.planned}
+        self._evaluated = {n: step for n, step in steps.items() if step and step.name == "evaluate"}
+        files = Files()
+        self._before = {n: records.metrics(s.folder, files) for n, s in self._evaluated.items()}
+        for name in NAMES:
+            if os.path.exists(f"{FOLDER}/{name}"):
+                os.remove(f"{FOLDER}/{name}")
+
+    def finished(self, step: Step, failure: Failure = None) -> None:
+        """Keep a failure for the files."""
+        if failure is not None:
+            self._failures[step.task.name] = failure
+        super().finished(step, failure)
+
+    def summary(self) -> None:
+        """Compare, show, and write."""
+        from tasks import forms  # noqa: PLC0415 - what no other run needs waits for this one
+
+        self._leave_terminal()
+        evaluations = [self._evaluation(name) for name in self._evaluated]
+        width = self._console.width if self._console else sys.maxsize
+        if evaluations:
+            self._print("")
+            for line in forms.table(evaluations, width):
+                self._print(*line)
+            self._print("")
+        super().summary()
+        _write(
+            forms.junit(evaluations, self._started),
+            forms.markdown(evaluations),
+            forms.document(evaluations, self._started),
+        )
+        self._print(f"reports in {FOLDER}: {', '.join(NAMES)}")
+
+    def _print_table(self, listed: Sequence[Step]) -> None:
+        """Show nothing: the table of evaluations stands in its place."""
+
+    def _evaluation(self, name: str) -> Evaluation:
+        """Return what came of an evaluation."""
+        step, failure = self.steps[name], self._failures.get(name)
+        before = self._before[name]
+        after = before if step.state == "up to date" else metrics_of(step.task, failure)
+        model = self._evaluated[name].model
+        thresholds = model.document.get("evaluation", {}).get("thresholds", {})
+        broken = isinstance(getattr(failure, "user_error", None), NotGoodEnough)
+        return Evaluation(
+            self._evaluated[name].variant,
+            BROKEN if broken else step.state,
+            step.seconds,
+            compare(before, after, thresholds),
+            self._trouble(name),
+        )
+
+    def _trouble(self, name: str) -> Trouble | None:
+        """Return what went wrong with an evaluation, or with a step that it needs."""
+        culprit = self._culprits.get(name) or ""
+        failure = self._failures.get(culprit)
+        if failure is None:
+            return None
+        task = self.tasks[culprit]
+        return Trouble(culprit, first_line(failure), message_of(failure), parts_of(task, failure))
+
+
+def _write(*texts: str) -> None:
+    """Write the files, each whole or not at all.  Raises InvalidCommand where they cannot be."""
+    try:
+        os.makedirs(FOLDER, exist_ok=True)
+        for name, text in zip(NAMES, texts, strict=True):
+            with open(f"{FOLDER}/{name}.new", "w", encoding="utf-8", errors="replace") as file:
+                file.write(text)
+            os.replace(f"{FOLDER}/{name}.new", f"{FOLDER}/{name}")
+    except OSError as error:
+        raise InvalidCommand(f"the reports cannot be written: {error}") from error

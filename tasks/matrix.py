@@ -1,0 +1,218 @@
+"""The versions that each framework promises, and a copy of the repository for each combination.
+
+`[versions]` of `envs/<framework>.toml` lists versions of Python and of packages, the oldest first.
+For every combination of them nox has a session, which works in `build/matrix/<combination>/`: a
+copy of this repository with the models of that framework alone, whose requirements ask for just
+these versions.  Environments are shared as ever; the repository's own locks and results are not
+touched, and those of the copy are kept, so that the next time only what changed runs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+
+from tasks import discover, frameworks, plan
+from tasks.environments import locks
+from tasks.environments.interpreters import allowed, installed, specifier
+from tasks.environments.requirements import ANY_PYTHON
+from tasks.errors import UserError
+from tasks.fingerprint import Files
+from tasks.sources import PACKAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tasks.frameworks import Framework
+    from tasks.model import Model
+    from tasks.state import State
+
+FOLDER = f"{plan.BUILD}/matrix"
+
+VARIABLES = {"master": "MODEL_SPARK_MASTER"}
+"""What can be listed besides versions: the variable that says it to the runner."""
+
+_KEPT = (plan.BUILD, "envs/locks")
+_BUILDS = ("", "-cpu", "-gpu")  # of one package, under names of their own
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One version of each thing that a framework lists; `newest` is that of the last of each."""
+
+    framework: str
+    versions: Mapping[str, str]
+    newest: bool
+
+    @property
+    def name(self) -> str:
+        """What stands in a command and names the copy's folder: `python-3.13-xgboost-3`."""
+        words = [self.framework]
+        for key, version in self.versions.items():
+            plain = re.sub(r"[^\w.]+", "-", version.replace(".*", "")).strip("-")
+            words.append(plain if key == self.framework else f"{key}-{plain}")
+        return "-".join(words)
+
+    @property
+    def tags(self) -> list[str]:
+        """What `nox --tags` finds it by."""
+        found = [self.framework, *self.versions, *(["newest"] if self.newest else [])]
+        return list(dict.fromkeys(found))
+
+    @property
+    def folder(self) -> str:
+        """Where the copy of the repository is."""
+        return f"{FOLDER}/{self.name}"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables that its steps run with."""
+        return {VARIABLES[key]: v for key, v in self.versions.items() if key in VARIABLES}
+
+
+def combinations() -> list[Combination]:
+    """Return every combination of what the frameworks list, one for a framework with no list."""
+    found, files = [], Files()
+    for name in frameworks.names():
+        versions = frameworks.read(name, files).versions
+        newest = tuple(listed[-1] for listed in versions.values())
+        for chosen in itertools.product(*versions.values()):
+            pairs = dict(zip(versions, chosen, strict=True))
+            found.append(Combination(name, pairs, chosen == newest))
+    return found
+
+
+def lay_out(combination: Combination, state: State) -> str:
+    """Make the copy of the repository for a combination, and return why it cannot be used.
+
+    That is empty where it can be.  Raises UserError where the framework's list is wrong.
+    """
+    framework = frameworks.read(combination.framework, state.files)
+    models = discover.discover(state.files)
+    own = [m for m in models if m.framework == combination.framework and not m.broken]
+    python = combination.versions.get("python", "")
+    fitting = [model for model in own if not python or _allows(model, framework, python)]
+    reason = _missing(own, fitting, python, state)
+    if reason:
+        return reason
+    _copy(combination.folder)
+    for folder in {model.folder for model in models} - {model.folder for model in fitting}:
+        shutil.rmtree(f"{combination.folder}/{folder}")
+    packages = {k: v for k, v in combination.versions.items() if k not in ("python", *VARIABLES)}
+    used: set[str] = set()
+    for model in fitting:
+        used |= _ask_for(model, framework, packages, combination.folder)
+        if python:
+            _set_python(f"{combination.folder}/{model.folder}/model.json", python)
+    unused = packages.keys() - used
+    if unused:
+        raise UserError(
+            f"No model of framework `{framework.name}` asks for `{min(unused)}`",
+            ("file", framework.path),
+            hint="take it out of `[versions]`: its versions promise nothing",
+        )
+    return ""
+
+
+def _allows(model: Model, framework: Framework, python: str) -> bool:
+    """Return whether a model may be run on a minor version of Python."""
+    text = str(model.document.get("python") or framework.python or ANY_PYTHON)
+    return specifier(text).contains(f"{python}.0")
+
+
+def _missing(own: Sequence[Model], fitting: Sequence[Model], python: str, state: State) -> str:
+    """Return what a combination lacks on this machine, nothing where it can be run."""
+    if not own:
+        return "no model is of this framework"
+    if not fitting:
+        return f"no model of this framework allows Python {python}"
+    if python and not allowed(python, installed(state)):
+        return f"Python {python} is not installed"
+    try:
+        frameworks.language(own[0]).tools(own[0], state)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _copy(folder: str) -> None:
+    """Copy the repository into a folder of its own; what was built there is kept."""
+
+    def left_out(place: str, names: list[str]) -> set[str]:
+        if place == ".":
+            return {name for name in names if name.startswith(".")} | {plan.BUILD}
+        return {"locks"} if os.path.normpath(place) == frameworks.FOLDER else {"__pycache__"}
+
+    fresh = f"{folder}.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(".", fresh, symlinks=True, ignore=left_out)
+    for kept in _KEPT:
+        if os.path.exists(f"{folder}/{kept}"):
+            os.rename(f"{folder}/{kept}", f"{fresh}/{kept}")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.rename(fresh, folder)
+
+
+def _set_python(path: str, python: str) -> None:
+    document = json.loads(Path(path).read_text(encoding="utf-8"))
+    document["python"] = python
+    Path(path).write_text(json.dumps(document, indent=4), encoding="utf-8")
+
+
+def _ask_for(
+    model: Model, framework: Framework, packages: Mapping[str, str], folder: str
+) -> set[str]:
+    """Have a model's requirements ask for just these versions; return the packages of them."""
+    path = Path(folder, model.root, PACKAGE, "requirements.txt")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    pinned, used = pin(lines, framework.requirements, packages)
+    if used:
+        path.write_text("\n".join([*pinned, ""]), encoding="utf-8")
+    return used
+
+
+def pin(
+    lines: Iterable[str], more: Iterable[str], packages: Mapping[str, str]
+) -> tuple[list[str], set[str]]:
+    """Return the lines of a requirements.txt, asking for just these versions of the packages.
+
+    One that `more` (what the framework adds) asks for gets a line, so that the model names it
+    itself.  Returned as well are those packages that are asked for at all.
+    """
+    pinned, named, used = [], set(), set()
+    for line, own in [*((line, True) for line in lines), *((line, False) for line in more)]:
+        requirement = _requirement(line)
+        key = _package(requirement, packages) if requirement else ""
+        if requirement and key and (own or requirement.name not in named):
+            version = packages[key]
+            requirement.specifier = SpecifierSet(
+                version if version[0] in "<>=~!" else f"=={version}"
+            )
+            named.add(requirement.name)
+            used.add(key)
+            pinned.append(str(requirement))
+        elif own:
+            pinned.append(line)
+    return pinned, used
+
+
+def _requirement(line: str) -> Requirement | None:
+    try:
+        return Requirement(re.sub(r"(^|\s)#.*", "", line))
+    except InvalidRequirement:
+        return None
+
+
+def _package(requirement: Requirement, packages: Mapping[str, str]) -> str:
+    """Return which of the packages it asks for; `xgboost-cpu` is a build of `xgboost`."""
+    name = locks.normal(requirement.name)
+    return next((key for key in packages for end in _BUILDS if name == f"{key}{end}"), "")
