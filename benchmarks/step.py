@@ -32,6 +32,7 @@ from common import (
 from tasks import discover, execute
 from tasks.environments import build
 from tasks.plan import Step
+from tasks.progress import Activity
 from tasks.state import open_state
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _measure(kind: str, repeat: int, clock: Clock) -> None:
         clock.spent.clear()
         clock.calls.clear()
         began = time.perf_counter()
-        execute.run_step(step, open_state(), execute.Activity(), force=True)
+        execute.run_step(step, open_state(), Activity(), force=True)
         whole = time.perf_counter() - began
         runs.append({**clock.spent, REST: whole - sum(clock.spent.values())})
         counts = dict(clock.calls)

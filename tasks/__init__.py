@@ -4,8 +4,9 @@ A module imports only from those before it in this list (tests/test_ladder.py ho
 
 errors, model, positions, validate, fingerprint, processes, state, languages (python, r, sql),
 frameworks, sources, datasets, discover, plan, records, environments (interpreters, requirements,
-uv, resolve, locks, build), explain, verdicts, metrics, launch, results, execute, wording,
-comparison, forms, report, evaluation, generators, naming, commands, queries, matrix
+uv, resolve, locks, build), explain, verdicts, metrics, publish, progress, launch, results, execute,
+wording, comparison, forms, report, console, json_lines, evaluation, generators, naming, commands,
+queries, matrix
 
 `runtime/` is executed inside a model's own environment; it imports nothing from here and nothing
 from here imports it.  `launch` speaks to it through two JSON files.

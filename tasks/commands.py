@@ -14,7 +14,8 @@ from doit.cmd_info import Info as DoitInfo
 from doit.cmd_run import Run as DoitRun
 from doit.exceptions import InvalidCommand
 
-from tasks import generators, processes, results
+from tasks import generators, processes, publish, results
+from tasks.errors import UserError
 from tasks.naming import KINDS, FriendlyCommand, named, option, parsed
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ class Run(FriendlyCommand, DoitRun):
         if dataset and self.sel_default_tasks:
             raise InvalidCommand("`--dataset` needs a step: `doit train:MODEL --dataset NAME`")
         self.sel_tasks: list[str] = named(self.sel_tasks, dataset, self.task_list)
+        try:
+            publish.publisher()
+        except UserError as error:
+            raise InvalidCommand(str(error)) from error
         generators.Options.twice = frozenset(self.sel_tasks) if twice else frozenset()
         before = {number: signal.signal(number, _terminated) for number in ENDING}
         try:

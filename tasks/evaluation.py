@@ -15,9 +15,9 @@ from doit.exceptions import InvalidCommand
 
 from tasks import plan, records
 from tasks.comparison import BROKEN, Evaluation, Trouble, compare
+from tasks.console import ConsoleReporter
 from tasks.errors import NotGoodEnough
 from tasks.fingerprint import Files
-from tasks.report import ConsoleReporter
 from tasks.wording import first_line, message_of, metrics_of, parts_of
 
 if TYPE_CHECKING:

@@ -20,11 +20,12 @@ from tasks import datasets, discover, launch, metrics, plan, processes, records,
 from tasks.environments import build
 from tasks.errors import InvalidModel, UserError
 from tasks.fingerprint import look
+from tasks.progress import Activity, followed
 from tasks.records import Made
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tasks.environments.build import Environment
     from tasks.fingerprint import Files, Look
@@ -36,22 +37,6 @@ if TYPE_CHECKING:
 
 VERSION_DIGITS = 12
 """How much of the key of a training stands for the model that it made."""
-
-
-@dataclass
-class Activity:
-    """What a step is doing now, for whoever shows it."""
-
-    phase: str = ""
-    detail: str = ""
-
-    def say(self, phase: str) -> None:
-        """Enter a phase."""
-        self.phase, self.detail = phase, ""
-
-    def tell(self, detail: str) -> None:
-        """Say more about the phase."""
-        self.detail = detail
 
 
 @dataclass(frozen=True)
@@ -132,10 +117,11 @@ def is_current(prepared: Prepared, files: Files) -> bool:
 
 def _run(prepared: Prepared, state: State, activity: Activity) -> None:
     """Run a step in a fresh folder and publish what it made, or keep what it left."""
-    with launch.fresh_run(prepared.step) as run:
+    step = prepared.step
+    with launch.fresh_run(step) as run, followed(step, run.progress, activity) as tick:
         try:
             began = time.time()
-            made = _call(prepared, run, state, activity)
+            made = _call(prepared, run, state, activity, tick)
             activity.say("recording")
             circumstances = _circumstances(prepared, began)
             os.replace(run.log, f"{run.work}/{records.LOG}")
@@ -146,7 +132,9 @@ def _run(prepared: Prepared, state: State, activity: Activity) -> None:
             raise
 
 
-def _call(prepared: Prepared, run: Run, state: State, activity: Activity) -> Made:
+def _call(
+    prepared: Prepared, run: Run, state: State, activity: Activity, tick: Callable[[], str]
+) -> Made:
     """Run the model's function and return what it made, checked."""
     step = prepared.step
     upstream = records.read(step.upstream.folder, state.files) if step.upstream else None
@@ -154,7 +142,7 @@ def _call(prepared: Prepared, run: Run, state: State, activity: Activity) -> Mad
     activity.say(step.name)
     trained = upstream.key if upstream else prepared.key
     version = trained[:VERSION_DIGITS]
-    result = launch.call(run, step, prepared.environment, version, activity.tell)
+    result = launch.call(run, step, prepared.environment, version, tick)
     activity.say("checking")
     _check_inputs(prepared, state)
     work = os.path.realpath(run.work) + os.sep  # what training made is part of the key as it is
@@ -292,9 +280,10 @@ def _run_again(prepared: Prepared, state: State, activity: Activity) -> str:
     """
     activity.say("second run")
     first = records.read(prepared.step.folder, state.files)
-    with launch.fresh_run(prepared.step) as run:
+    step = prepared.step
+    with launch.fresh_run(step) as run, followed(step, run.progress, activity) as tick:
         try:
-            made = _call(prepared, run, state, activity)
+            made = _call(prepared, run, state, activity, tick)
         except UserError as error:
             _keep_evidence(error, run, prepared.step)
             raise

@@ -15,10 +15,11 @@ from doit.exceptions import TaskFailed
 from tasks import discover, plan, records
 from tasks.environments import build, locks
 from tasks.errors import InvalidModel, UserError
-from tasks.execute import Activity, run_step
+from tasks.execute import run_step
 from tasks.explain import why
 from tasks.model import DEFAULT_DATASET, STEPS
 from tasks.plan import Step
+from tasks.progress import Activity
 from tasks.results import remove
 from tasks.state import FileChecker, State, open_state
 from tasks.verdicts import Verdicts

@@ -22,6 +22,7 @@ from tasks.fingerprint import Files
 from tasks.languages import Start
 from tasks.metrics import GIVEN_NS
 from tasks.plan import BUILD, file_name
+from tasks.publish import VARIABLE
 from tasks.records import LOG, LOGS, artefacts, write_json
 from tasks.sources import PACKAGE
 
@@ -66,6 +67,11 @@ class Run:
     def log(self) -> str:
         """What the model prints."""
         return f"{self.folder}/{LOG}"
+
+    @property
+    def progress(self) -> str:
+        """What the model tells of its progress."""
+        return f"{self.folder}/progress.jsonl"
 
 
 def run_name(step: Step) -> str:
@@ -151,14 +157,15 @@ def _copy_artefacts(upstream: Record, work: str) -> dict[str, str]:
 
 
 def call(
-    run: Run, step: Step, environment: Environment, version: str, say: Callable[[str], None]
+    run: Run, step: Step, environment: Environment, version: str, tick: Callable[[], str]
 ) -> dict[str, Any]:
     """Run the step's function and return its result; `version` is that of the trained model.
 
+    `tick` is called a few times a second, and once more at the end; what it returns is logged.
     Raises UserError, with the end of the log, where the model failed.
     """
     request_path, result_path = f"{run.folder}/request.json", f"{run.folder}/result.json"
-    progress = os.path.abspath(f"{run.folder}/progress.jsonl")
+    progress = os.path.abspath(run.progress)
     write_json(request_path, {**_request(step, run, version), "progress": progress})
     command = frameworks.language(step.model).command(
         Start(
@@ -176,8 +183,9 @@ def call(
             log,
             cwd=run.work,
             env=command.variables,
-            tick=lambda: _say_progress(progress, say),
+            tick=lambda: _note(log, tick()),
         )
+        _note(log, tick())
     result = _read_result(result_path)
     if status == 0 and result is not None and result["ok"]:
         return result
@@ -189,7 +197,7 @@ def variables(environment: Environment, run: Run) -> dict[str, str]:
 
     The programs of the environment's packages are found first.
     """
-    dropped = ("VIRTUAL_ENV", "CONDA_PREFIX", "MAKEFLAGS")
+    dropped = ("VIRTUAL_ENV", "CONDA_PREFIX", "MAKEFLAGS", VARIABLE)
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -234,12 +242,10 @@ def _request(step: Step, run: Run, version: str) -> dict[str, Any]:
     }
 
 
-def _say_progress(path: str, say: Callable[[str], None]) -> None:
-    """Tell the last progress message, such as `iter 3  score 0.81`."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        message = json.loads(processes.tail(path, lines=1))
-        parts = [f"{name} {value}" for name, value in message.items() if value is not None]
-        say("  ".join(parts))
+def _note(log: IO[bytes], line: str) -> None:
+    """Write a line of the runner's own into the log."""
+    if line:
+        log.write(f"modelmake: {line}\n".encode())
 
 
 def _read_result(path: str) -> dict[str, Any] | None:

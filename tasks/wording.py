@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tasks.progress import Progress
+
 Task: TypeAlias = Any  # doit's, which has no types
 Failure: TypeAlias = Any  # doit's BaseFail; ours may have a `user_error` too
+Piece: TypeAlias = tuple[str, str]  # a text with its style
 
 MAIN_METRICS = 4  # a line shows no more of them
+WIDE = 60  # columns in which there is room for the long bar
+LONG_BAR, SHORT_BAR = 20, 10
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_COUNTS = {"epoc", "epocs", "iter", "iters"}
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*\x07?|[^\n\t -~\xa0-\U0010ffff]")
 
 
@@ -137,22 +145,120 @@ def number_text(value: float) -> str:
     return f"{value:.3f}" if readable else f"{value:.4g}"
 
 
-def live_lines(running: Sequence[Step], width: int, now: float) -> list[list[tuple[str, str]]]:
-    """Return a line for each running step: spinner, name, phase, time and what it last said."""
-    doing = [activity_of(step.task) for step in running]
-    phases = [str(getattr(activity, "phase", "")) for activity in doing]
-    details = [clean(str(getattr(activity, "detail", ""))).strip() for activity in doing]
+def live_lines(running: Sequence[Step], width: int, now: float) -> list[list[Piece]]:
+    """Return a line for each running step: spinner, name, phase, time and how far it is."""
+    phases = [phase_of(step) for step in running]
     times = [duration(now - step.began, 0) for step in running]
-    longest = [max(map(len, texts), default=0) for texts in (phases, times)]
-    room = max(12, width - sum(longest) - 6 - (width // 5 if any(details) else 0))
-    names = min(room, max((len(step.task.name) for step in running), default=0))
+    phase, took = (max(map(len, texts), default=0) for texts in (phases, times))
+    taken = 2 + 2 + (phase + 2 if phase else 0) + took + 2
+    wanted = max(sum(len(text) for text, _ in doing(step, width, now)) for step in running)
+    room = max(12, width - taken - min(wanted, width * 2 // 5))
+    names = min(room, max(len(step.task.name) for step in running))
     spinner = SPINNER[int(now * 8) % len(SPINNER)]
     return [
         [
             (f"{spinner} ", "cyan"),
             (f"{shorten(step.task.name, names):<{names}}  ", ""),
-            (f"{phase:<{longest[0]}}  {took:>{longest[1]}}  ", ""),
-            (detail.rpartition("\n")[2], "dim"),
+            (f"{phases[at]:<{phase}}  " if phase else "", ""),
+            (f"{times[at]:>{took}}  ", ""),
+            *doing(step, max(0, width - taken - names), now),
         ]
-        for step, phase, took, detail in zip(running, phases, times, details, strict=True)
+        for at, step in enumerate(running)
     ]
+
+
+def doing(step: Step, room: int, now: float) -> list[Piece]:
+    """Return how far a step is: a bar where totals are known, and as much as fits of the rest."""
+    activity = activity_of(step.task)
+    progress: Progress | None = getattr(activity, "progress", None)
+    if progress is None:
+        detail = clean(str(getattr(activity, "detail", ""))).strip()
+        return [(detail.rpartition("\n")[2], "dim")]
+    pieces = bar(progress.done, LONG_BAR if room >= WIDE else SHORT_BAR)
+    taken = sum(len(text) for text, _ in pieces)
+    if taken > room:
+        pieces, taken = [], 0
+    parts = told(progress, now)
+    fitting = set()
+    for part in sorted(parts, key=lambda part: part.rank):
+        cost = len(part.text) + (2 if taken else 0)
+        if taken + cost <= room:
+            fitting.add(part)
+            taken += cost
+    for part in parts:
+        if part in fitting:
+            pieces.append((f"  {part.text}" if pieces else part.text, part.style))
+    return pieces
+
+
+def bar(done: float | None, length: int) -> list[Piece]:
+    """Return a bar, which can be read without colours too, and the share; nothing for None."""
+    if done is None:
+        return []
+    full = int(done * length)
+    return [("━" * full, "green"), ("─" * (length - full), "dim"), (f" {percent(done):>4}", "")]
+
+
+def percent(done: float) -> str:
+    """Return a share in percent; 100 only when all is done."""
+    return f"{int(done * 100)}%"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of what is told of a step's progress; where room is short, the lowest rank stays."""
+
+    rank: int
+    text: str
+    style: str = ""
+
+
+def told(progress: Progress, now: float) -> list[Part]:
+    """Return what a model told of its progress, and what follows from it, in reading order."""
+    values = progress.values
+    parts = [Part(0, f"silent for {duration(now - progress.told, 0)}", "yellow")]
+    parts = parts if progress.stalled else []
+    for rank, name, total, label in ((1, "epoc", "epocs", "epoch"), (4, "iter", "iters", "iter")):
+        if values.get(name) is not None:
+            of = f"/{count_text(values[total])}" if values.get(total) is not None else ""
+            parts.append(Part(rank, f"{label} {count_text(values[name])}{of}"))
+    rest = {name: value for name, value in values.items() if name not in _COUNTS}
+    for name in sorted(rest, key=lambda name: name != "score"):
+        if rest[name] is not None:
+            rank = 2 if name == "score" else 5
+            parts.append(Part(rank, f"{clean(name)} {value_text(rest[name])}"))
+    left = progress.ends - now if progress.ends else 0
+    if left >= 1 and not progress.stalled:
+        parts.append(Part(3, f"{duration(left, 0)} left", "dim"))
+    return parts
+
+
+def count_text(value: object) -> str:
+    """Return a count, which R and others tell as a float."""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if whole else value_text(value)  # type: ignore[call-overload]
+
+
+def value_text(value: object) -> str:
+    """Return what a model told as one line."""
+    if isinstance(value, float) and math.isfinite(value):
+        return number_text(value)
+    return clean(str(value)).partition("\n")[0]
+
+
+def log_line(step: Step, now: float) -> str:
+    """Return a line for a log that says that a step goes on, and how far it is."""
+    progress: Progress | None = getattr(activity_of(step.task), "progress", None)
+    parts = [duration(now - step.began, 0), phase_of(step)]
+    if progress is None:
+        parts += [text for text, _ in doing(step, sys.maxsize, now)]
+    else:
+        parts.append("" if progress.done is None else percent(progress.done))
+        parts += [part.text for part in told(progress, now)]
+    return f"{step.task.name} running {'  '.join(filter(None, parts))}"
+
+
+def phase_of(step: Step) -> str:
+    """Return what a step does, nothing where its name says so already."""
+    phase = str(getattr(activity_of(step.task), "phase", ""))
+    return "" if phase == step.task.name.partition(":")[0] else phase

@@ -1,0 +1,187 @@
+"""For people: live lines and a table on a terminal, plain lines in a log.
+
+rich is imported when the first step starts, so that a run with nothing to do stays quick.  It
+redraws in a thread of its own and takes no lock of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, TextIO
+
+from tasks.report import STYLES, Reporter
+from tasks.wording import (
+    captured_of,
+    clean,
+    duration,
+    live_lines,
+    log_line,
+    message_of,
+    notes_of,
+    shorten,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    from tasks.wording import Failure, Step
+
+LIST_ALL = 20  # up to this many steps, the table lists even those to which nothing happened
+LINE_SECONDS = 30.0  # how often a log shows that a step goes on
+
+
+class ConsoleReporter(Reporter):
+    """For people: live lines while things run, where there is a terminal, then what matters."""
+
+    desc = "live lines on a terminal, plain lines elsewhere"
+
+    def __init__(self, outstream: TextIO, options: Mapping[str, object]) -> None:
+        """See whether there is a terminal, and one that can redraw its lines."""
+        super().__init__(outstream, options)
+        self._redraws = outstream.isatty() and os.environ.get("TERM") != "dumb"
+        self._lines: dict[str, float] = {}  # when a log last showed that a step goes on
+        self._console: Console | None = None
+        self._live: Live | None = None
+
+    def started(self, step: Step) -> None:
+        """Begin to redraw, or show a plain line."""
+        if not self._redraws:
+            self._print(f"{step.task.name} started")
+        elif self._live is None:
+            self._go_live()
+
+    def went_on(self, running: Sequence[Step], now: float) -> None:
+        """Show a line now and then where there are no live lines."""
+        if self._redraws:
+            return
+        for step in running:
+            if now - self._lines.get(step.task.name, step.began) >= LINE_SECONDS:
+                self._lines[step.task.name] = now
+                self._print(log_line(step, now))
+
+    def warned(self, step: str, text: str) -> None:
+        """Show a line that stays."""
+        place = f" {step}:" if step else ""
+        self._print(("warning", STYLES["interrupted"]), f"{place} {clean(text)}")
+
+    def finished(self, step: Step, failure: Failure = None) -> None:
+        """Show the line that stays, and the message of a failure below it."""
+        if self._closed.is_set() or not (step.began or failure):
+            return
+        name = step.task.name
+        if self._console is not None:
+            widest = max(map(len, [name, *self.planned]))
+            name = f"{name:<{min(widest, self._console.width // 2)}} "
+        if self._live is not None:
+            self._live.refresh()  # or the line of what runs would outlive it for a moment
+        word = {"ran": "ok", "failed": "FAILED"}.get(step.state, step.state)
+        self._print(f"{name} ", (word, STYLES.get(step.state, "")), f" {duration(step.seconds)}")
+        if failure is not None and failure.report:
+            text = "\n".join(filter(None, [message_of(failure), captured_of(step.task)]))
+            self._print("\n".join(f"  {line}".rstrip() for line in clean(text).split("\n")))
+
+    def summary(self) -> None:
+        """Show the table, the failures and the last line."""
+        self._leave_terminal()
+        counts, total = self._counts(), len(self.steps) + self.left_out
+        steps = f"{total} step{'' if total == 1 else 's'}"
+        if not (self.interrupted or self.errors or counts.keys() - {"up to date"}):
+            each = f": {steps} {'is' if total == 1 else 'are'} up to date" if total else ""
+            self._print(f"nothing to do{each}")
+            return
+        place = {name: number for number, name in enumerate(self.tasks)}
+        listed = sorted(self.steps.values(), key=lambda step: place[step.task.name])
+        if total > LIST_ALL:
+            listed = [step for step in listed if step.seconds is not None or step.note]
+        self._print_table(listed)
+        for step in listed:
+            if step.state == "failed":
+                self._print(("failed", STYLES["failed"]), f" {step.task.name}: {step.note}")
+        for error in self.errors:
+            self._print(("error", STYLES["failed"]), f" {clean(error)}")
+        took = duration(time.monotonic() - self._began)
+        each = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none reached"
+        if self.interrupted:
+            self._print(("interrupted", STYLES["interrupted"]), f" after {took}, {steps}: {each}")
+        else:
+            self._print(f"{steps}: {each} in {took}")
+
+    def _leave_terminal(self) -> None:
+        """Leave the terminal as it was."""
+        if self._live is not None:
+            self._live.stop()
+
+    def _print_table(self, listed: Sequence[Step]) -> None:
+        """Show the steps in columns; on a terminal, no row is wider than it."""
+        if not listed:
+            return
+        width = self._console.width if self._console else sys.maxsize
+        states = max(5, *(len(step.state) for step in listed))
+        times = max(4, *(len(duration(step.seconds)) for step in listed))
+        notes = max(len(notes_of(step, width)) for step in listed)
+        rest = width - states - times - 6
+        names = max(4, *(len(step.task.name) for step in listed))
+        names = min(names, max(20, rest - min(notes, width // 3)))
+        head = f"{'step':<{names}}  {'state':<{states}}  {'time':>{times}}"
+        self._print(("\n" + head + ("  metrics" if notes else ""), "dim"))
+        for step in listed:
+            self._print(
+                f"{shorten(step.task.name, names):<{names}}  ",
+                (f"{step.state:<{states}}", STYLES.get(step.state, "")),
+                f"  {duration(step.seconds):>{times}}  {notes_of(step, rest - names)}",
+            )
+        self._print("")
+
+    def _print(self, *pieces: str | tuple[str, str]) -> None:
+        """Write one line of texts, some with a style."""
+        if self._console is not None:
+            from rich.text import Text  # noqa: PLC0415
+
+            self._console.print(Text.assemble(*pieces), soft_wrap=True)
+            return
+        line = "".join(piece if isinstance(piece, str) else piece[0] for piece in pieces).rstrip()
+        encoding = getattr(self.outstream, "encoding", None) or "utf-8"
+        self.outstream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+        self.outstream.flush()
+
+    def _go_live(self) -> None:
+        """Let rich redraw the lines of what runs, below everything that is printed."""
+        from rich.console import Console  # noqa: PLC0415 - slow, see above
+        from rich.live import Live  # noqa: PLC0415
+
+        self._console = Console(file=self.outstream, markup=False, highlight=False, emoji=False)
+        self._live = Live(
+            get_renderable=self._frame,
+            console=self._console,
+            refresh_per_second=8,
+            transient=True,
+            redirect_stdout=sys.stdout.isatty(),
+            redirect_stderr=sys.stderr.isatty(),
+        )
+        self._live.start()
+
+    def _frame(self) -> Text:
+        """Draw a line for each running step, as many as fit, and one for the whole run."""
+        from rich.text import Text  # noqa: PLC0415
+
+        now, steps = time.monotonic(), list(self.steps.values())  # taken at once: needs no lock
+        running = [step for step in steps if step.state == "running"]
+        states = Counter(step.state for step in steps)
+        total = len({*self.planned, *(step.task.name for step in steps)})
+        end = f"{len(steps) - states['running'] - states['waiting']} of {total} done"
+        end += f", {states['failed']} failed" if states["failed"] else ""
+        width, height = self._console.size if self._console else (80, 25)
+        fits = max(1, height - 4)
+        end = f"{len(running) - fits} more running, {end}" if len(running) > fits else end
+        lines = [Text.assemble(*line) for line in live_lines(running[:fits], width, now)]
+        lines.append(Text(f"{end}, {duration(now - self._began, 0)}", "dim"))
+        for line in lines:
+            line.truncate(width, overflow="ellipsis")
+        return Text("\n").join(lines)
