@@ -1,8 +1,8 @@
 """Write `gbm-train.csv` and `gbm-test.csv`: simulated rows for the boosted regression in R.
 
-`Y` leans on `X1`, `X2`, `X3` and `X5`, partly on two of them together; `X4` and `X6` are noise. What
-is added to it by chance has a tenth of its variance. Of `X1` 10 % are missing and of `X3` 30 %,
-written as nothing.
+`Y` leans on `X1`, `X2`, `X3` and `X5`, partly on two of them together; `X4` and `X6` are noise.
+What is added to it by chance has a tenth of its variance. Of `X1` 10 % are missing and of `X3`
+30 %, written as nothing.
 
 The files are the same, byte for byte, on every machine and Python: only `random()`, which Python
 keeps stable, `fsum` and `sqrt`, which round exactly, and plain arithmetic are used.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError, did_you_mean
-from tasks.languages import Command, Library, Start, plain_command, python, r, r_packages, sql
+from tasks.languages import Command, Library, Start, plain_command, python, r, sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -83,7 +83,7 @@ LANGUAGES: Mapping[str, Language] = {
         command=r.command,
         requirements=r.requirements,
         tools=r.tools,
-        library=Library("R package", r_packages.lock, r_packages.identity, r_packages.install),
+        library=Library("R package", r.lock_library, r.library_identity, r.install_library),
     ),
     # A database may have a file of its own, which stands before the one for all.
     "sql": Language(

@@ -9,6 +9,8 @@ from tasks.languages import Command, r_home, r_packages, r_source
 from tasks.state import open_state
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from tasks.languages import Start
     from tasks.model import Model
     from tasks.state import State
@@ -17,6 +19,7 @@ NEWER_R = "4.5"
 """The R from which on rpy2 3.6 is needed, and before which it does not load."""
 
 read_source = r_source.read_source
+library_identity = r_packages.identity
 
 
 def requirements(model: Model, state: State) -> tuple[str, ...]:
@@ -34,6 +37,24 @@ def command(start: Start) -> Command:
     """Return the command: what R reads at its start is set by variables."""
     r = r_home.find("", open_state())
     folder = os.path.dirname(os.path.dirname(start.python))
-    library = os.path.join(folder, r_packages.LIBRARY)
+    library = os.path.join(folder, r_home.LIBRARY)
     variables = r_home.process_variables(r, library, start.variables)
     return Command((start.python, "-s", *start.program), variables)
+
+
+def lock_library(
+    model: Model, kept: Sequence[str], state: State, cache: str, say: Callable[[str], None]
+) -> tuple[str, ...]:
+    """Return the lines of a lock for the packages of R, see `Library`."""
+    from tasks.languages import r_library  # noqa: PLC0415 - slow to import, seldom needed
+
+    return r_library.lock(model, kept, state, cache, say)
+
+
+def install_library(
+    model: Model, lines: Sequence[str], state: State, cache: str, folder: str
+) -> None:
+    """Install the packages of R into an environment, see `Library`."""
+    from tasks.languages import r_library  # noqa: PLC0415 - slow to import, seldom needed
+
+    r_library.install(model, lines, state, cache, folder)

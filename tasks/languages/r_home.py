@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 APT = "apt-get install --no-install-recommends"
 NOWHERE = "/dev/null"
+LIBRARY = "lib/R"
+"""The library of an environment's own, inside its folder."""
 
 _PROBE = (
     'cat(R.home(), paste(.Library.site, collapse = ":"), .Library,'
@@ -95,8 +97,9 @@ def _runs(path: str) -> bool:
 
 def _answer(program: str, state: State) -> list[str]:
     """Return what R says of itself, home first; asked anew where a file behind it has changed."""
+    program = os.path.realpath(program)
     now = os.stat(program)
-    key = f"R {_PROBE_KIND} {os.path.realpath(program)} {now.st_size} {now.st_mtime_ns} {now.st_ino}"
+    key = f"R {_PROBE_KIND} {program} {now.st_size} {now.st_mtime_ns} {now.st_ino}"
     remembered = state.recall(key)
     if remembered:
         answer, settings = json.loads(remembered)

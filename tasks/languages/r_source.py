@@ -6,8 +6,9 @@ needed, for what is looked for is written in few ways.
 
 from __future__ import annotations
 
+import itertools
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +28,8 @@ _OPENING, _CLOSING = "([{", ")]}"
 _ASSIGNS = ("<-", "=", "<<-")
 _READS_FILE = {"source", "sys.source"}
 _READS_ANYTHING = {"parse", "system", "system2"}
-_ATTACHES = {"library", "require", "requireNamespace", "loadNamespace"}
+_BY_NAME = {"library", "require"}
+_ATTACHES = _BY_NAME | {"requireNamespace", "loadNamespace"}
 _INSTALLS = {
     "install.packages", "install_cran", "pkg_install",
     "install_github", "install_gitlab", "install_bitbucket",
@@ -47,6 +49,10 @@ class Token(NamedTuple):
     line: int
 
 
+_Values: TypeAlias = "dict[str, list[Token]]"
+_Argument: TypeAlias = "tuple[str, list[Token]]"
+
+
 class Wanted(NamedTuple):
     """A package that is asked for, in this line; `version` is empty where any will do."""
 
@@ -63,10 +69,9 @@ def read_source(data: bytes) -> tuple[list[str] | None, list[str]]:
     for at, word in enumerate(words):
         if word.kind == "sign":
             depth += (word.text in _OPENING) - (word.text in _CLOSING)
-        following = [one.text for one in words[at + 1 : at + 3]]
-        if depth == 0 and word.kind in ("name", "string") and len(following) > 1:
-            if following[0] in _ASSIGNS and following[1] in ("function", "\\"):
-                names.add(word.text)
+        assigned, is_made_by, *_ = *(one.text for one in words[at + 1 : at + 3]), "", ""
+        if depth == 0 and assigned in _ASSIGNS and is_made_by in ("function", "\\"):
+            names.add(word.text)
         if word.kind == "name" and word.text in _READS_FILE | _READS_ANYTHING:
             path = _literal(words, at) if word.text in _READS_FILE else ""
             read = [*read, path] if path and read is not None else None
@@ -99,7 +104,7 @@ def tokens(data: bytes) -> list[Token]:
 def packages(data: bytes) -> list[Wanted]:
     """Return the packages that a source loads or installs, each where it is named first."""
     words = tokens(data)
-    values = dict(_values(words))
+    values = _values(words)
     found: dict[str, Wanted] = {}
     for one in sorted(_asked(words, values), key=lambda wanted: wanted.line):
         before = found.setdefault(one.name, one)
@@ -108,24 +113,12 @@ def packages(data: bytes) -> list[Wanted]:
     return [one for one in found.values() if one.name not in INSTALLERS]
 
 
-def _asked(words: Sequence[Token], values: dict[str, list[Token]]) -> Iterator[Wanted]:
-    for at, word in enumerate(words):
-        following = words[at + 1].text if at + 1 < len(words) else ""
-        if word.kind != "name":
-            continue
-        if following in ("::", ":::"):
-            yield Wanted(word.text, word.line)
-        if following != "(":
-            if word.text in _ATTACHES and at and words[at - 1].text == ",":
-                # sapply(wanted, require, character.only = TRUE)
-                yield from _named(_argument_before(words, at), values, word.line)
-            continue
-        arguments = _arguments(words, at + 1)
+def _asked(words: Sequence[Token], values: _Values) -> Iterator[Wanted]:
+    for word, arguments in _calls(words):
         first = next((value for name, value in arguments if name in ("", "package", "pkgs")), [])
         if word.text in _ATTACHES:
-            given = {name for name, _ in arguments}
-            bare = len(first) == 1 and first[0].kind == "name" and "character.only" not in given
-            if bare and word.text in ("library", "require"):
+            by_name = word.text in _BY_NAME and "character.only" not in dict(arguments)
+            if by_name and len(first) == 1 and first[0].kind == "name":
                 yield Wanted(first[0].text, word.line)
             else:
                 yield from _named(first, values, word.line)
@@ -136,49 +129,58 @@ def _asked(words: Sequence[Token], values: dict[str, list[Token]]) -> Iterator[W
         elif word.text == "p_load":
             every = [one for name, value in arguments if not name for one in value]
             yield from (Wanted(one.text, word.line) for one in every if one.kind != "sign")
+    triples = zip(words, words[1:], words[2:], strict=False)
+    for at, (before, word, after) in enumerate(triples, start=1):
+        if word.text in ("::", ":::") and before.kind == "name":
+            yield Wanted(before.text, before.line)
+        elif word.text in _ATTACHES and before.text == "," and after.text != "(":
+            # lapply(wanted, library, character.only = TRUE)
+            yield from _named(_argument_before(words, at), values, word.line)
 
 
 def _version(
-    arguments: Sequence[tuple[str, list[Token]]],
-    first: list[Token],
-    values: dict[str, list[Token]],
-    line: int,
+    arguments: Sequence[_Argument], first: list[Token], values: _Values, line: int
 ) -> Iterator[Wanted]:
     """Yield what `install_version("name", "1.2")` asks for."""
     unnamed = [value for name, value in arguments if not name]
-    given = next((value for name, value in arguments if name == "version"), unnamed[1:2])
-    strings = [one.text for one in given if isinstance(one, Token) and one.kind == "string"]
-    version = strings[0] if strings else ""
+    given = dict(arguments).get("version") or [word for value in unnamed[1:2] for word in value]
+    version = given[0].text if given and given[0].kind == "string" else ""
     for one in _named(first, values, line):
         yield one._replace(version=version if re.fullmatch(r"\d[\d.-]*", version) else "")
 
 
-def _values(words: Sequence[Token]) -> Iterator[tuple[str, list[Token]]]:
-    """Yield the variables with the words of what they are set to, and those of `for` loops."""
-    for at, word in enumerate(words):
-        if word.kind != "name" or at + 1 == len(words):
-            continue
-        if words[at + 1].text in _ASSIGNS:
-            yield word.text, _expression(words, at + 2)
-        elif words[at + 1].text == "in":
-            yield word.text, _expression(words, at + 2)
+def _calls(words: Sequence[Token]) -> Iterator[tuple[Token, list[_Argument]]]:
+    """Yield the functions that are called, with their arguments."""
+    for at, (word, after) in enumerate(itertools.pairwise(words)):
+        if word.kind == "name" and after.text == "(":
+            yield word, _arguments(words, at + 1)
+
+
+def _values(words: Sequence[Token]) -> _Values:
+    """Return the variables with the words of what they are set to, by `<-` or by a loop."""
+    pairs = enumerate(itertools.pairwise(words))
+    return {
+        word.text: _expression(words, at + 2)
+        for at, (word, after) in pairs
+        if word.kind == "name" and after.text in (*_ASSIGNS, "in")
+    }
 
 
 def _expression(words: Sequence[Token], at: int) -> list[Token]:
     """Return the words from here to the end of the expression, as far as brackets tell."""
-    depth, found = 0, []
+    depth = 0
+    found: list[Token] = []
     for one in words[at:]:
-        if depth == 0 and found and (one.line > found[-1].line or one.text in (*_CLOSING, ",", ";")):
+        ended = one.text in (*_CLOSING, ",", ";") or bool(found and one.line > found[-1].line)
+        if depth == 0 and ended:
             break
         if one.kind == "sign":
             depth += (one.text in _OPENING) - (one.text in _CLOSING)
-        if depth < 0:
-            break
         found.append(one)
     return found
 
 
-def _arguments(words: Sequence[Token], opening: int) -> list[tuple[str, list[Token]]]:
+def _arguments(words: Sequence[Token], opening: int) -> list[_Argument]:
     """Return the arguments of a call whose bracket opens here: names, empty ones too, and words."""
     depth = 0
     found: list[list[Token]] = [[]]
@@ -208,7 +210,7 @@ def _argument_before(words: Sequence[Token], at: int) -> list[Token]:
     return list(words[start : at - 1])
 
 
-def _named(value: Sequence[Token], values: dict[str, list[Token]], line: int) -> Iterator[Wanted]:
+def _named(value: Sequence[Token], values: _Values, line: int) -> Iterator[Wanted]:
     """Yield the packages that an argument stands for: its strings, and those of its variables.
 
     What is in square brackets chooses among them, and names none.

@@ -84,12 +84,12 @@ def to_r(value: Any, r: Any) -> Any:
     """Return a plain value as `jsonlite::read_json` has it in R: arrays and objects are lists."""
     if value is None:
         return r.NULL
-    if isinstance(value, dict):
-        named = r.ListSexpVector([to_r(item, r) for item in value.values()])
-        named.names = r.StrSexpVector(list(value))
-        return named
-    if isinstance(value, (list, tuple)):
-        return r.ListSexpVector([to_r(item, r) for item in value])
+    if isinstance(value, (dict, list, tuple)):
+        items = value.values() if isinstance(value, dict) else value
+        made = r.ListSexpVector([to_r(item, r) for item in items])
+        if isinstance(value, dict):
+            made.names = r.StrSexpVector(list(value))
+        return made
     if isinstance(value, bool):
         return r.BoolSexpVector([value])
     if isinstance(value, int) and abs(value) < _INTEGERS_END:
