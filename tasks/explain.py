@@ -42,7 +42,7 @@ def _unlocked(step: Step, state: State) -> str:
     lock = locks.read_lock(step.model, state.files)
     if lock is None and not requirements.empty:
         return f"{requirements.path} has no whole lock yet"
-    if not requirements.empty and not locks.fitting(step.model, requirements, state.files):
+    if not requirements.empty and not locks.fitting(step.model, requirements, state):
         return f"what {requirements.path} and `python` ask for changed since it was locked"
     return f"no Python that it can run on is installed ({requirements.python})"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError, did_you_mean
-from tasks.languages import Command, Start, plain_command, python, r, sql
+from tasks.languages import Command, Library, Start, plain_command, python, r, sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FOLDER = "envs"
 
-VARIABLES = ("JAVA_HOME", "SPARK_HOME", "R_HOME")
+VARIABLES = ("JAVA_HOME", "SPARK_HOME", "R_HOME", "PATH")
 """The user's variables that decide which programs from outside an environment are used."""
 
 _HERE = Path(__file__).parent.parent / FOLDER
@@ -48,7 +48,8 @@ class Language:
     source reads and defines.  `pickles` is whether what training imports may be needed to load
     what it made.  `engine` is the module of the runtime that calls the model, `command` starts it.
     `requirements` adds lines to the framework's that depend on the machine, and `tools` names the
-    programs from outside the environment, with the version that counts for a result.
+    programs from outside the environment, with the version that counts for a result; `library`
+    is about packages that uv knows nothing of.
     """
 
     suffix: str
@@ -59,6 +60,7 @@ class Language:
     command: Callable[[Start], Command] = plain_command
     requirements: Callable[[Model, State], tuple[str, ...]] = _no_lines
     tools: Callable[[Model, State], dict[str, str]] = _nothing
+    library: Library | None = None
 
 
 _PYTHON_ENTRIES = {
@@ -78,6 +80,10 @@ LANGUAGES: Mapping[str, Language] = {
             "score": ("scoring", "scorer"),
         },
         r.read_source,
+        command=r.command,
+        requirements=r.requirements,
+        tools=r.tools,
+        library=Library("R package", r.lock_library, r.library_identity, r.install_library),
     ),
     # A database may have a file of its own, which stands before the one for all.
     "sql": Language(

@@ -37,7 +37,7 @@ def read_by_step(step: str, model: Model, files: Files) -> dict[str, str]:
     Raises OSError where a source cannot be read.
     """
     language = frameworks.language(model)
-    code = {name for name in model.sources if name.endswith(language.suffix)}
+    code = {name for name in model.sources if _is_source(name, language.suffix)}
     sources = _Sources(language, f"{model.root}/{PACKAGE}", frozenset(code), files)
     rest = dict.fromkeys((name for name in model.sources if _is_read(name, language.suffix)), "")
     entries = _entries(step, sources)
@@ -73,6 +73,10 @@ class _Sources:
         kind = f"{KIND} {self.language.suffix}"
         found: dict[str, Any] = json.loads(self.files.note(f"{self.folder}/{name}", kind, note))
         return found
+
+
+def _is_source(name: str, suffix: str) -> bool:
+    return name.endswith(suffix) and posixpath.basename(name) not in _SETUP
 
 
 def _is_read(name: str, suffix: str) -> bool:
@@ -114,8 +118,13 @@ def _entries(step: str, sources: _Sources) -> list[str]:
 
 
 def _resolve(name: str, importer: str, sources: _Sources) -> set[str]:
-    """Return the files that importing `name` inside `importer` runs, among the model's own."""
+    """Return the files that importing `name` inside `importer` runs, among the model's own.
+
+    A name with a slash is that of a file, seen from the working directory.
+    """
     code, suffix = sources.code, sources.language.suffix
+    if "/" in name:
+        return {posixpath.normpath(name).removeprefix(f"{PACKAGE}/")} & code
     path = name.lstrip(".")
     level = len(name) - len(path)
     base, slash, _ = importer.rpartition("/")

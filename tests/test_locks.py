@@ -65,7 +65,7 @@ def test_the_same_requirements_have_the_same_lock_in_another_folder(
     monkeypatch.chdir(moved)
     there = Workshop(Repository(moved, repository.cache), shop.state)
 
-    assert locks.fitting(model, read(model, shop.state), shop.state.files)
+    assert locks.fitting(model, read(model, shop.state), shop.state)
     assert text == there.lock(model, upgrade=True)
     assert str(repository.path) not in text
 

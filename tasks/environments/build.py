@@ -82,7 +82,7 @@ def find(model: Model, state: State) -> Environment | None:
     the requirements cannot be read.
     """
     requirements = read(model, state)
-    lock = None if requirements.empty else locks.fitting(model, requirements, state.files)
+    lock = None if requirements.empty else locks.fitting(model, requirements, state)
     if lock is None and not requirements.empty:
         return None
     interpreter = locks.choose(lock, requirements, state)
@@ -92,6 +92,7 @@ def find(model: Model, state: State) -> Environment | None:
     if lock:
         identity["lock"] = lock.digest
     identity |= frameworks.language(model).tools(model, state)
+    identity |= locks.library_identity(model, lock, state) or {}
     for package in requirements.packages:
         identity[f"package {package.path}"] = package_digest(package.path, state.files)
     variables = frameworks.read(model.framework, state.files).variables
@@ -106,14 +107,14 @@ def ensure(model: Model, state: State, say: Callable[[str], None]) -> Environmen
     """
     state.files.forget([*_read_files(model, state)])
     requirements = read(model, state)
-    if not requirements.empty and not locks.fitting(model, requirements, state.files):
+    if not requirements.empty and not locks.fitting(model, requirements, state):
         locks.make_lock(model, state, say=say, upgrade=False)
     environment = find(model, state)
     if environment is None:
         lock = locks.read_lock(model, state.files)
         raise locks.no_python(model, lock, requirements, state)
     if not environment.built:
-        _build(environment, say)
+        _build(environment, state, say)
     altered = _altered(environment.folder)
     if altered:
         raise UserError(
@@ -165,7 +166,7 @@ def _read_files(model: Model, state: State) -> Iterator[str]:
             yield f"{package.path}/{name}".rstrip("/")
 
 
-def _build(environment: Environment, say: Callable[[str], None]) -> None:
+def _build(environment: Environment, state: State, say: Callable[[str], None]) -> None:
     """Build in a temporary folder beside the final one, then rename; others wait meanwhile."""
     folder = environment.folder
     try:
@@ -174,7 +175,7 @@ def _build(environment: Environment, say: Callable[[str], None]) -> None:
             say("waiting for another build of the same environment")
             fcntl.flock(held, fcntl.LOCK_EX)
             if not environment.built:
-                _build_alone(environment, say)
+                _build_alone(environment, state, say)
     except OSError as error:
         raise UserError(
             f"The environment of model `{environment.model.name}` cannot be built",
@@ -184,7 +185,7 @@ def _build(environment: Environment, say: Callable[[str], None]) -> None:
         ) from error
 
 
-def _build_alone(environment: Environment, say: Callable[[str], None]) -> None:
+def _build_alone(environment: Environment, state: State, say: Callable[[str], None]) -> None:
     """Build, while nobody else does.
 
     What lies at either place was left by a build that was killed.  Its uv may have outlived it and
@@ -195,7 +196,7 @@ def _build_alone(environment: Environment, say: Callable[[str], None]) -> None:
         shutil.rmtree(left, ignore_errors=True)
     making = f"{folder}.making-{uuid.uuid4().hex}"
     try:
-        _install(environment, making, say)
+        _install(environment, making, state, say)
         _sync(making)
         os.rename(making, folder)
     finally:
@@ -210,7 +211,9 @@ def _sync(folder: str) -> None:
     os.sync()
 
 
-def _install(environment: Environment, folder: str, say: Callable[[str], None]) -> None:
+def _install(
+    environment: Environment, folder: str, state: State, say: Callable[[str], None]
+) -> None:
     interpreter, lock = environment.interpreter, environment.lock
     say(f"making an environment with Python {interpreter.version}")
     options = ("--relocatable", "--no-project", "--python", interpreter.path)
@@ -225,6 +228,10 @@ def _install(environment: Environment, folder: str, say: Callable[[str], None]) 
         _install_package(environment, package, folder)
         now = _installed(folder)
         packages |= {name: f"{now[name]} from {package.path}" for name in now.keys() - packages}
+    library = frameworks.language(environment.model).library
+    if library and lock:
+        say(f"installing its {library.kind}s")
+        library.install(environment.model, lock.library, state, cache_folder(), folder)
     description = {"format": FORMAT, **environment.identity, "packages": packages}
     path = os.path.join(folder, DESCRIPTION)
     write_json(path, {**description, "files": _listing(folder)})

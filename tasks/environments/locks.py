@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks import frameworks
+from tasks.datasets import cache_folder
 from tasks.environments.interpreters import Interpreter, allowed, installed
 from tasks.environments.requirements import Requirements, read, wanted
 from tasks.errors import UserError
@@ -36,6 +38,7 @@ FOLDER = "envs/locks"
 FOLDER_ELSEWHERE = "build/locks"
 
 _HEADER = re.compile(r"# (format|requirements|python): (.*)")
+_LIBRARY = re.compile(r"# ([A-Z]\w* package): (.*)")
 _PYTHON = re.compile(r"(\d+\.\d+) \((.+)\)")
 _PIN = re.compile(r"^[A-Za-z0-9][\w.-]*==[^\\\n]+", re.MULTILINE)
 _VERSION = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", re.MULTILINE)
@@ -45,13 +48,17 @@ _END = "# end"
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock as read: the digest of its pins, and the Python it was made with and for."""
+    """A lock as read: the digest of its pins, and the Python it was made with and for.
+
+    `library` has the lines about packages that uv knows nothing of.
+    """
 
     path: str
     requirements: str
     minor: str
     bound: str
     digest: str
+    library: tuple[str, ...] = ()
 
     @property
     def pins(self) -> str:
@@ -86,7 +93,7 @@ def read_lock(model: Model, files: Files) -> Lock | None:
     """
     path = lock_path(model)
     try:
-        found = json.loads(files.note(path, "lock 1", _read))
+        found = json.loads(files.note(path, "lock 2", _read))
     except (OSError, UnicodeDecodeError):
         return None
     if found is None:
@@ -96,7 +103,7 @@ def read_lock(model: Model, files: Files) -> Lock | None:
             f"`{path}` was written by another version of the runner",
             hint=f"bring this clone up to date, or lock anew: `doit lock:{model.name}`",
         )
-    return Lock(path, **found)
+    return Lock(path, **{**found, "library": tuple(found["library"])})
 
 
 def _read(data: bytes) -> str:
@@ -108,7 +115,9 @@ def _read(data: bytes) -> str:
     if not python or len(header) != len(("format", "requirements")) or lines[-1] != _END or merging:
         return "null"
     digest = canonical("lock", _parts(lines))
-    return json.dumps({**header, "minor": python[1], "bound": python[2], "digest": digest})
+    library = [found[2] for line in lines if (found := _LIBRARY.fullmatch(line))]
+    said = {"minor": python[1], "bound": python[2], "digest": digest, "library": library}
+    return json.dumps({**header, **said})
 
 
 def _parts(lines: list[str]) -> tuple[str, str]:
@@ -130,10 +139,18 @@ def lock_path(model: Model) -> str:
     return f"{folder}/{file_name(model.name)}.txt"
 
 
-def fitting(model: Model, requirements: Requirements, files: Files) -> Lock | None:
+def fitting(model: Model, requirements: Requirements, state: State) -> Lock | None:
     """Return a model's lock where it answers these requirements."""
-    lock = read_lock(model, files)
-    return lock if lock and lock.requirements == wanted(requirements, files) else None
+    lock = read_lock(model, state.files)
+    if lock is None or lock.requirements != wanted(requirements, state.files):
+        return None
+    return None if library_identity(model, lock, state) is None else lock
+
+
+def library_identity(model: Model, lock: Lock | None, state: State) -> dict[str, str] | None:
+    """Return what counts of the packages that uv knows nothing of; None where the lock is old."""
+    library = frameworks.language(model).library
+    return library.identity(model, lock.library if lock else (), state) if library else {}
 
 
 def choose(lock: Lock | None, requirements: Requirements, state: State) -> Interpreter | None:
@@ -175,18 +192,32 @@ def make_lock(model: Model, state: State, *, say: Callable[[str], None], upgrade
         requirements = read(model, state)
         if requirements.empty:
             return False
-        if not upgrade and fitting(model, requirements, state.files):
+        if not upgrade and fitting(model, requirements, state):
             return True
         candidates = allowed(requirements.python, installed(state))
         if not candidates:
             raise no_python(model, None, requirements, state)
         from tasks.environments import resolve  # noqa: PLC0415 - slow to import, seldom needed
 
+        lines = _lock_library(model, state, say=say, upgrade=upgrade)
         answer = resolve.resolve(
             model, requirements, candidates, kept="" if upgrade else _pins_of(path), say=say
         )
-        _write(model, requirements, answer, state.files)
+        _write(model, requirements, answer, lines, state.files)
     return True
+
+
+def _lock_library(
+    model: Model, state: State, *, say: Callable[[str], None], upgrade: bool
+) -> list[str]:
+    """Return the lines of a lock about packages that uv knows nothing of."""
+    library = frameworks.language(model).library
+    if library is None:
+        return []
+    before = None if upgrade else read_lock(model, state.files)
+    kept = before.library if before else ()
+    lines = library.lock(model, kept, state, cache_folder(), say)
+    return [f"# {library.kind}: {line}" for line in lines]
 
 
 def _pins_of(path: str) -> str:
@@ -212,7 +243,9 @@ def no_python(
     )
 
 
-def _write(model: Model, requirements: Requirements, answer: Answer, files: Files) -> None:
+def _write(
+    model: Model, requirements: Requirements, answer: Answer, library: list[str], files: Files
+) -> None:
     """Write a lock, all of it or nothing."""
     path = lock_path(model)
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -222,6 +255,7 @@ def _write(model: Model, requirements: Requirements, answer: Answer, files: File
         f"# requirements: {wanted(requirements, files)}",
         f"# python: {answer.interpreter.minor} ({answer.bound})",
         *(f"# package: {package.path}{package.extras}" for package in requirements.packages),
+        *library,
         *filter(None, [answer.pins]),
         *([_BUILD, answer.build_pins] if answer.build_pins else []),
         _END,

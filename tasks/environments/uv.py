@@ -18,6 +18,9 @@ _DROPPED = {
     "UV_NO_BUILD_ISOLATION", "UV_NO_BUILD_PACKAGE", "UV_NO_BINARY_PACKAGE", "UV_NO_SOURCES",
 }  # fmt: skip
 
+# rpy2 would look for a C compiler, for a way of calling R that is not used here.
+_BUILDING = {"RPY2_CFFI_MODE": "ABI", "RPY2_API_FORCE": "True"}
+
 UNREACHABLE_HINT = (
     "see that the package index can be reached: `UV_DEFAULT_INDEX` names another one (a mirror),"
     " `UV_OFFLINE=1` makes do with what uv has in its cache"
@@ -67,4 +70,4 @@ def variables() -> dict[str, str]:
     """Return the variables for uv: the user's own, less what would change the result."""
     kept = {key: value for key, value in os.environ.items() if key not in _DROPPED}
     # A folder of this repository has no hash; for all else hashes are asked for in the command.
-    return {**kept, "UV_REQUIRE_HASHES": "0", "GIT_TERMINAL_PROMPT": "0"}
+    return {**kept, **_BUILDING, "UV_REQUIRE_HASHES": "0", "GIT_TERMINAL_PROMPT": "0"}

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tasks.model import Model
+    from tasks.state import State
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,24 @@ class Command:
 
     words: tuple[str, ...]
     variables: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Library:
+    """Packages of a language that uv knows nothing of, locked beside those that it does.
+
+    `kind` is what one is called.  `lock` returns a line for each package that a model needs, which
+    stands in the lock behind the kind; it is given the lines of the lock before, a folder that
+    keeps what is fetched, and what to tell the progress to.  `identity` returns what of the
+    packages in such lines counts for a result, None where they do not answer what the model asks
+    for.  `install` puts them into an environment, whose folder is the last that it is given.  Each
+    raises UserError.
+    """
+
+    kind: str
+    lock: Callable[[Model, Sequence[str], State, str, Callable[[str], None]], tuple[str, ...]]
+    identity: Callable[[Model, Sequence[str], State], dict[str, str] | None]
+    install: Callable[[Model, Sequence[str], State, str, str], None]
 
 
 def plain_command(start: Start) -> Command:

@@ -40,16 +40,14 @@ import signal
 import sys
 import sysconfig
 import traceback
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, Dict, List, Tuple
 
-from model_runtime.contract import PACKAGE, ModelFault, StepError, plain
+from model_runtime.contract import LOADED, PACKAGE, ModelFault, StepError, plain
 from model_runtime.progress import progress_handler
 
 FORMAT = 2
 HERE = os.path.dirname(os.path.abspath(__file__))
 PR_SET_PDEATHSIG = 1
-
-LOADED: Set[str] = set()
 
 
 class PackageFinder:

@@ -5,9 +5,12 @@ Only the standard library is used, in a form that Python 3.6 parses.
 
 import csv
 import inspect
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Set
 
 PACKAGE = "model_modules"
+
+LOADED: Set[str] = set()
+"""The sources that were run from outside the environment, by their real paths."""
 
 
 class ModelFault(Exception):
