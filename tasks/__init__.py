@@ -2,10 +2,10 @@
 
 A module imports only from those before it in this list (tests/test_ladder.py holds it to that):
 
-errors, model, positions, validate, fingerprint, processes, state, languages (python, r, sql),
-frameworks, sources, datasets, discover, plan, records, environments (interpreters, requirements,
-uv, resolve, locks, build), explain, verdicts, metrics, launch, results, execute, wording, report,
-generators, naming, commands, queries
+errors, model, positions, validate, fingerprint, processes, state, languages (python, r, spark,
+pyspark, sql), frameworks, sources, datasets, discover, plan, records, environments (interpreters,
+requirements, uv, resolve, locks, build), explain, verdicts, metrics, launch, results, execute,
+wording, report, generators, naming, commands, queries
 
 `runtime/` is executed inside a model's own environment; it imports nothing from here and nothing
 from here imports it.  `launch` speaks to it through two JSON files.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError, did_you_mean
-from tasks.languages import Command, Start, plain_command, python, r, sql
+from tasks.languages import Command, Start, plain_command, pyspark, python, r, spark, sql
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -40,6 +40,10 @@ def _nothing(_model: Model, _state: State) -> dict[str, str]:
     return {}
 
 
+def _no_settings(_document: Mapping[str, Any], _step: str) -> dict[str, str]:
+    return {}
+
+
 def _no_lines(_model: Model, _state: State) -> tuple[str, ...]:
     return ()
 
@@ -53,7 +57,8 @@ class Language:
     source reads and defines.  `pickles` is whether what training imports may be needed to load
     what it made.  `engine` is the module of the runtime that calls the model, `command` starts it.
     `requirements` adds lines to the framework's that depend on the machine, and `tools` names the
-    programs from outside the environment, with the version that counts for a result.
+    programs from outside the environment, with the version that counts for a result.  `settings`
+    is what of `model.json` counts for a step's besides what counts for every language.
     """
 
     suffix: str
@@ -64,6 +69,7 @@ class Language:
     command: Callable[[Start], Command] = plain_command
     requirements: Callable[[Model, State], tuple[str, ...]] = _no_lines
     tools: Callable[[Model, State], dict[str, str]] = _nothing
+    settings: Callable[[Mapping[str, Any], str], dict[str, str]] = _no_settings
 
 
 _PYTHON_ENTRIES = {
@@ -74,7 +80,10 @@ _PYTHON_ENTRIES = {
 
 LANGUAGES: Mapping[str, Language] = {
     "python": Language(".py", "python", _PYTHON_ENTRIES, python.read_source, pickles=True),
-    "pyspark": Language(".py", "python", _PYTHON_ENTRIES, python.read_source, pickles=True),
+    "pyspark": Language(
+        ".py", "pyspark", _PYTHON_ENTRIES, python.read_source, pickles=True,
+        command=pyspark.command, tools=spark.tools, settings=pyspark.settings,
+    ),
     "r": Language(
         ".R", "r",
         {
