@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -24,6 +25,7 @@ MORE = "AOA_SPARK_CONF"
 DEFAULT_MASTER = "local[*]"
 
 _PHASES = {"train": "training", "evaluate": "evaluation", "score": "deployment"}
+_ELSEWHERE = re.compile(r"--deploy-mode[ =]cluster\b")
 _RUNTIME = Path(__file__).parent.parent / "runtime"
 
 # A short job is mostly the start of its JVM: compile quickly, collect simply, show no web pages.
@@ -45,7 +47,7 @@ def command(start: Start) -> Command:
     """
     found = spark.find(start.python, start.variables)
     master, arguments = resolve(start.document, start.step, start.variables)
-    if arguments[-1:] == ["--deploy-mode"] or _deployed(arguments) == "cluster":
+    if _ELSEWHERE.search(" ".join(arguments)):
         raise UserError(
             "`--deploy-mode cluster` runs a model where its working directory is not",
             hint="leave it out: the driver runs here, its executors on the cluster",
@@ -56,7 +58,8 @@ def command(start: Start) -> Command:
     conf = {k: v for k, v in _conf(start, master).items() if k not in defaults}
     if not spark.is_local(master):
         arguments = _with_code(start, conf, arguments)
-    words = ["--master", master, "--name", f"{start.document.get('name')}: {start.step}"]
+    words = ["--master", master, "--deploy-mode", "client"]
+    words += ["--name", f"{start.document.get('name')}: {start.step}"]
     for key, value in conf.items():
         words += ["--conf", f"{key}={value}"]
     starter = (start.python, "-E", "-s", "-S", str(_RUNTIME / "start.py"), str(os.getpid()))
@@ -132,18 +135,6 @@ def _apart(text: str, where: str) -> tuple[str, list[str]]:
     return master, rest
 
 
-def _deployed(arguments: list[str]) -> str:
-    """Return the deploy mode that the arguments name, the last if there are several."""
-    mode = ""
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        option, equals, value = word.partition("=")
-        if option == "--deploy-mode":
-            mode = value if equals else following
-        elif option == "--conf" and following.startswith("spark.submit.deployMode="):
-            mode = mode or following.partition("=")[2]
-    return mode
-
-
 def _conf(start: Start, master: str) -> dict[str, str]:
     """Return the properties that every step gets, as far as nobody sets them otherwise."""
     events = Path(start.work, "logs", "spark-events")
@@ -165,6 +156,7 @@ def _conf(start: Start, master: str) -> dict[str, str]:
         "spark.eventLog.dir": events.as_uri(),
         "spark.eventLog.rolling.enabled": "false",
         "spark.eventLog.compress": "false",
+        "spark.executorEnv.PYTHONDONTWRITEBYTECODE": "1",  # nothing beside the model's sources
         "spark.driver.extraJavaOptions": " ".join(f'"{word}"' for word in java),
         **quick,
     }
