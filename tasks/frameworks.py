@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError, did_you_mean
-from tasks.languages import Command, Library, Start, plain_command, python, r, sql
+from tasks.languages import Command, Library, Start, plain_command, pyspark, python, r, spark, sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +35,10 @@ def _nothing(_model: Model, _state: State) -> dict[str, str]:
     return {}
 
 
+def _no_settings(_document: Mapping[str, Any], _step: str) -> dict[str, str]:
+    return {}
+
+
 def _no_lines(_model: Model, _state: State) -> tuple[str, ...]:
     return ()
 
@@ -48,8 +52,9 @@ class Language:
     source reads and defines.  `pickles` is whether what training imports may be needed to load
     what it made.  `engine` is the module of the runtime that calls the model, `command` starts it.
     `requirements` adds lines to the framework's that depend on the machine, and `tools` names the
-    programs from outside the environment, with the version that counts for a result; `library`
-    is about packages that uv knows nothing of.
+    programs from outside the environment, with the version that counts for a result.  `settings`
+    is what of `model.json` counts for a step besides what counts for every language; `library` is
+    about packages that uv knows nothing of.
     """
 
     suffix: str
@@ -60,6 +65,7 @@ class Language:
     command: Callable[[Start], Command] = plain_command
     requirements: Callable[[Model, State], tuple[str, ...]] = _no_lines
     tools: Callable[[Model, State], dict[str, str]] = _nothing
+    settings: Callable[[Mapping[str, Any], str], dict[str, str]] = _no_settings
     library: Library | None = None
 
 
@@ -71,7 +77,10 @@ _PYTHON_ENTRIES = {
 
 LANGUAGES: Mapping[str, Language] = {
     "python": Language(".py", "python", _PYTHON_ENTRIES, python.read_source, pickles=True),
-    "pyspark": Language(".py", "python", _PYTHON_ENTRIES, python.read_source, pickles=True),
+    "pyspark": Language(
+        ".py", "pyspark", _PYTHON_ENTRIES, python.read_source, pickles=True,
+        command=pyspark.command, tools=spark.tools, settings=pyspark.settings,
+    ),
     "r": Language(
         ".R", "r",
         {

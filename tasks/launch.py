@@ -165,8 +165,6 @@ def call(
     Raises UserError, with the end of the log, where the model failed.
     """
     request_path, result_path = f"{run.folder}/request.json", f"{run.folder}/result.json"
-    progress = os.path.abspath(run.progress)
-    write_json(request_path, {**_request(step, run, version), "progress": progress})
     command = frameworks.language(step.model).command(
         Start(
             document=step.model.document,
@@ -177,6 +175,12 @@ def call(
             variables=variables(environment, run),
         )
     )
+    process = {
+        "progress": os.path.abspath(run.progress),
+        "trusted": command.trusted,
+        "parent": os.getpid() if command.direct else 0,
+    }
+    write_json(request_path, {**_request(step, run, version), **process})
     with open(run.log, "wb", buffering=0) as log:
         status = processes.run_logged(
             command.words,
@@ -238,7 +242,6 @@ def _request(step: Step, run: Run, version: str) -> dict[str, Any]:
         "data_files": [os.path.abspath(file.path) for file in dataset.files],
         "seed": seed,
         "scratch": os.path.abspath(run.scratch),
-        "parent": os.getpid(),
     }
 
 

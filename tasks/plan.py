@@ -131,6 +131,8 @@ def inputs(step: Step, files: Files, environment: Mapping[str, str] | None) -> d
     if step.name == "evaluate":
         thresholds = model.document.get("evaluation", {}).get("thresholds", {})
         found["model.json: thresholds"] = json.dumps(thresholds, sort_keys=True)
+    for name, value in frameworks.language(model).settings(model.document, step.name).items():
+        found[f"model.json: {name}"] = value
     variables = frameworks.read(model.framework, files).variables
     if variables:
         found["framework: variables"] = json.dumps(variables, sort_keys=True)

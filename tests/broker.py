@@ -95,7 +95,9 @@ class Broker:
 
     def url(self, destination: str, password: str = PASSWORD) -> str:
         """Return what the variable is set to."""
-        return f"stomp://modelmake:{password.replace(' ', '%20')}@127.0.0.1:{self.port}{destination}"
+        return (
+            f"stomp://modelmake:{password.replace(' ', '%20')}@127.0.0.1:{self.port}{destination}"
+        )
 
 
 class Consumer(stomp.ConnectionListener):  # type: ignore[misc]

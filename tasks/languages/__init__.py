@@ -31,10 +31,17 @@ class Start:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line, and the variables that it runs with."""
+    """A command line, and the variables that it runs with.
+
+    `trusted` are folders outside the environment that code may come from, since their version
+    counts for the result.  `direct` is whether the command is the model's process, and not what
+    starts that.
+    """
 
     words: tuple[str, ...]
     variables: Mapping[str, str]
+    trusted: tuple[str, ...] = ()
+    direct: bool = True
 
 
 @dataclass(frozen=True)

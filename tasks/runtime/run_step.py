@@ -14,7 +14,9 @@ The working directory is the step's own folder.  REQUEST is a JSON file:
     seed          the seed for `random` and, where it is installed, NumPy
     scratch       a folder for files that nobody needs afterwards (MODEL_SCRATCH as well)
     progress      the file that progress messages are appended to, one JSON object a line
-    parent        the process id of the runner; when that dies this process dies
+    trusted       folders outside the environment whose code need not be told
+    parent        the process id of the runner, or 0 where another program stands between; when
+                  the parent dies this process dies
 
 RESULT is written as JSON, last of all, through a rename:
 
@@ -29,25 +31,23 @@ result, 1 with a failure of the model (its traceback is on stderr).  No RESULT: 
 Only the standard library is used, in a form that Python 3.6 parses.
 """
 
-import ctypes
 import importlib
 import importlib.machinery
 import importlib.util
 import json
 import os
 import random
-import signal
 import sys
 import sysconfig
 import traceback
 from typing import Any, Dict, List, Tuple
 
 from model_runtime.contract import LOADED, PACKAGE, ModelFault, StepError, plain
+from model_runtime.parent import die_with_parent
 from model_runtime.progress import progress_handler
 
 FORMAT = 2
 HERE = os.path.dirname(os.path.abspath(__file__))
-PR_SET_PDEATHSIG = 1
 
 
 class PackageFinder:
@@ -71,9 +71,9 @@ def main(paths: List[str]) -> int:
         request = json.load(file)  # type: Dict[str, Any]
     die_with_parent(request["parent"])
     result = {"format": FORMAT, "ok": False, "returned": None}  # type: Dict[str, Any]
-    root = request["root"]
+    root, trusted = request["root"], trusted_folders(request)
     try:
-        prepare(request)
+        prepare(request, trusted)
         engine = importlib.import_module(f"model_runtime.engines.{request['engine']}")
         handler = progress_handler(request["progress"])
         arguments = {**request["arguments"], "progress_callback_handler": handler}
@@ -81,32 +81,28 @@ def main(paths: List[str]) -> int:
         result["ok"] = True
     except BaseException as error:  # noqa: BLE001 - a SystemExit is a failure too
         result["error"] = describe(error, root)
-    result["imported"] = loaded()
+    result["imported"] = loaded(trusted)
     sys.stdout.flush()
     sys.stderr.flush()
     write(result_path, result)
     return 0 if result["ok"] else 1
 
 
-def die_with_parent(parent: int) -> None:
-    """Ask Linux to kill this process when the runner dies; elsewhere nothing happens."""
-    if not sys.platform.startswith("linux"):
-        return
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit("the runner is gone")
+def trusted_folders(request: Dict[str, Any]) -> Tuple[str, ...]:
+    """Return the real paths, each with a slash behind it, of the folders whose code is known."""
+    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
+    folders = [HERE, *request["trusted"], *(sysconfig.get_path(kind) for kind in kinds)]
+    return tuple(os.path.realpath(path) + os.sep for path in folders)
 
 
-def prepare(request: Dict[str, Any]) -> None:
+def prepare(request: Dict[str, Any], trusted: Tuple[str, ...]) -> None:
     """Make the package of the model importable, nothing else of its folder, and ours last."""
     sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != HERE]
     # Processes that the model starts find its package by the link in the working directory; they
     # are to leave no compiled files behind there.
     sys.path += [os.getcwd(), HERE]
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
-    trusted = [HERE, *(sysconfig.get_path(kind) for kind in kinds)]
-    watch(tuple(os.path.realpath(path) + os.sep for path in trusted))
+    watch(trusted)
     sys.meta_path.insert(0, PackageFinder(request["root"]))
     random.seed(request["seed"])
     if importlib.util.find_spec("numpy"):
@@ -141,11 +137,11 @@ def watch(trusted: Tuple[str, ...]) -> None:
     extension.create_module = create_module  # type: ignore[method-assign]
 
 
-def loaded() -> List[str]:
+def loaded(trusted: Tuple[str, ...]) -> List[str]:
     """Return what was noted, and the archives that Python has looked for modules in."""
     finders = list(sys.path_importer_cache.items())
     archives = {os.path.realpath(path) for path, finder in finders if hasattr(finder, "archive")}
-    return sorted(archives.union(LOADED))
+    return sorted({path for path in archives if not path.startswith(trusted)}.union(LOADED))
 
 
 def describe(error: BaseException, root: str) -> Dict[str, str]:

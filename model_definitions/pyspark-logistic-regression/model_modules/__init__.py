@@ -1,0 +1,1 @@
+"""Handwritten zeros and ones in Spark: the steps are `training`, `evaluation` and `scoring`."""

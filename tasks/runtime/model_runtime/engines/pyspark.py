@@ -1,0 +1,19 @@
+"""Call a PySpark model, in the driver that `spark-submit` has started."""
+
+import inspect
+from typing import Any, Dict
+
+from model_runtime.engines import python
+
+
+def call(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
+    """Call a Python model; one that asks for `spark` by that name gets the Spark session.
+
+    Others make it themselves, with what they want of it.
+    """
+    function = python.find(request["step"], request["modules"])
+    if function is not None and "spark" in inspect.signature(function).parameters:
+        from pyspark.sql import SparkSession  # noqa: PLC0415 - not in every environment
+
+        arguments = {**arguments, "spark": SparkSession.builder.getOrCreate()}
+    return python.call(request, arguments)
