@@ -139,8 +139,8 @@ def main_metrics(metrics: Mapping[str, object], note: str, room: int) -> str:
 
 def number_text(value: float) -> str:
     """Return a metric with as many digits as people compare."""
-    if isinstance(value, int):
-        return str(value)
+    if isinstance(value, int) or (value.is_integer() and 1 < abs(value) < 1e15):  # noqa: PLR2004
+        return str(int(value))
     readable = not value or 1e-3 <= abs(value) < 1e6  # noqa: PLR2004
     return f"{value:.3f}" if readable else f"{value:.4g}"
 
