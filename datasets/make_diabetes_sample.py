@@ -1,5 +1,7 @@
 """Write `diabetes-sample.csv`: a synthetic stand-in for the Pima Indians diabetes data.
 
+The same rows are written once more as two tables of a database, with names and ids.
+
 No row comes from a person. Each column is a normal variable that leans on those before it
 (`LATENT`), then takes the shape of the real column through a table of percentiles (`COLUMNS`):
 the row that ranks at 25 % gets the value at 25 %. The class is the highest ranks of a risk.
@@ -20,6 +22,9 @@ SEED = 768
 ROWS = 768
 POSITIVE = 268
 TARGET = Path(__file__).with_name("diabetes-sample.csv")
+# The tables that training and evaluation inside a database read: file, first row, last row
+TABLES = (("diabetes-sample-train.csv", 0, 599), ("diabetes-sample-test.csv", 600, 767))
+HEAD = "idx,numtimesprg,plglcconc,bloodp,skinthick,twohourserins,bmi,dipedfunc,age,hasdiabetes\n"
 
 PERCENTS = (0, 5, 25, 50, 75, 95, 99, 100)
 
@@ -116,5 +121,14 @@ def sample() -> str:
     return "".join(",".join(cells) + "\n" for cells in zip(*table, strict=True))
 
 
+def table(text: str, first: int, last: int) -> str:
+    """Return some rows of the file (from 0, the last included) with a head and with their ids."""
+    lines = list(enumerate(text.splitlines()))[first : last + 1]
+    return HEAD + "".join(f"{row},{line}\n" for row, line in lines)
+
+
 if __name__ == "__main__":
-    TARGET.write_bytes(sample().encode("ascii"))
+    TEXT = sample()
+    TARGET.write_bytes(TEXT.encode("ascii"))
+    for name, first, last in TABLES:
+        TARGET.with_name(name).write_bytes(table(TEXT, first, last).encode("ascii"))

@@ -2,3 +2,12 @@
 
 Appended to the path of every model's process, so that a module of the model's own wins.
 """
+
+from model_runtime.progress import (
+    AoaKerasProgressCallback,
+    keras_callback,
+    track,
+    xgboost_callback,
+)
+
+__all__ = ["AoaKerasProgressCallback", "keras_callback", "track", "xgboost_callback"]

@@ -1,0 +1,1 @@
+"""Gradient-boosted trees for the diabetes problem, from table to table inside a database."""
