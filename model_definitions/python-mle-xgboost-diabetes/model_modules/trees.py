@@ -45,7 +45,7 @@ class Batches(xgb.DataIter):
     def next(self, input_data: Callable[..., Any]) -> bool:
         """Hand over the next batch; False where there is none."""
         if self._reader is None:
-            self._reader = self._connection.raw.execute(self._query).to_arrow_reader(BATCH_ROWS)
+            self._reader = self._connection.raw.sql(self._query).to_arrow_reader(BATCH_ROWS)
         try:
             batch = self._reader.read_next_batch()
         except StopIteration:
