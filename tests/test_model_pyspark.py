@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -168,16 +169,14 @@ def test_a_cluster(repository: Repository, bare: dict[str, str]) -> None:
     assert "Trained on 72 rows" in repository.read(f"{RESULTS}/train/run.log")
 
 
-def test_a_model_that_fails_shows_its_traceback(
-    repository: Repository, bare: dict[str, str]
-) -> None:
-    """The log ends with the model's own words, not with those of Spark."""
-    add_tiny(repository, "def train(**kwargs):\n    raise ValueError('too few rows')\n")
+def test_an_error_of_java_is_told(repository: Repository, bare: dict[str, str]) -> None:
+    """The headline says what went wrong inside Spark, and where in the model."""
+    add_tiny(repository, "def train(spark):\n    spark.sparkContext.textFile('gone').count()\n")
 
     done = repository.doit("train:tiny", **bare)
 
     assert 1 == done.returncode
-    assert "Model `tiny` failed to train: ValueError: too few rows" in done.stdout
+    assert re.search(r"failed to train: Py4JJavaError: .*Input path does not exist", done.stdout)
     assert "model_modules/training.py:2" in done.stdout
 
 
