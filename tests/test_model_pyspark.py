@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crashing import kill, processes_of, wait_until
-from tests.spark import MODEL, add_model, add_tiny, cluster, interpreter, with_lock, without_java
+from tests.spark import (
+    MODEL,
+    QUICK,
+    add_model,
+    add_tiny,
+    cluster,
+    interpreter,
+    with_lock,
+    without_java,
+)
 
 if TYPE_CHECKING:
     from tests.conftest import Repository
@@ -193,7 +202,7 @@ def test_a_cluster(repository: Repository, bare: dict[str, str]) -> None:
     add_model(repository)
     ended(repository.doit("env:tiny", **bare))
     with cluster(interpreter(repository.cache)) as master:
-        ended(repository.doit("train", MODEL_SPARK_MASTER=master, **bare))
+        ended(repository.doit("train", MODEL_SPARK_MASTER=master, **QUICK, **bare))
 
     assert "90" == repository.read("build/models/tiny/train/models/sum")
     for name in ("tiny", MODEL):
