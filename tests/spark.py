@@ -9,6 +9,7 @@ COMMAND with MODEL_SPARK_MASTER set to them.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 MODEL = "pyspark-logistic-regression"
 START_SECONDS = 60
+QUICK = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+"""Has every Java of a cluster start quickly, those of its executors too."""
+
 CORES = 2
 
 
@@ -51,7 +55,8 @@ def add_model(repository: Repository) -> str:
 
 def add_tiny(repository: Repository, training: str, **document: object) -> str:
     """Write a PySpark model that has only its training, in the same environment."""
-    about = {"id": "tiny", "name": "Tiny", "language": "pyspark", "python": ">=3.9,<3.13"}
+    like = json.loads((RUNNER / "model_definitions" / MODEL / "model.json").read_text())
+    about = {"id": "tiny", "name": "Tiny", "language": "pyspark", "python": like["python"]}
     repository.write("model_definitions/tiny/model.json", {**about, **document})
     repository.write("model_definitions/tiny/model_modules/training.py", training)
     with_lock(repository, MODEL, "tiny")
@@ -68,6 +73,12 @@ def without_java(folder: Path) -> dict[str, str]:
     return {"PATH": str(folder), "JAVA_HOME": "", "SPARK_HOME": ""}
 
 
+def interpreter(cache: Path) -> str:
+    """Return the Python of the environment with Spark that a cache has."""
+    package = next(cache.glob("environments/*/lib/python3*/site-packages/pyspark"))
+    return str(package.parents[3] / "bin/python")
+
+
 @contextlib.contextmanager
 def cluster(python: str) -> Iterator[str]:
     """Start a master and a worker with the Spark of an environment; give the master's address."""
@@ -80,6 +91,7 @@ def cluster(python: str) -> Iterator[str]:
             "JAVA_HOME": spark.java_home(found, name),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_DAEMON_MEMORY": "256m",
+            **QUICK,
         }
         own = ("--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
         room = ("--cores", str(CORES), "--memory", "1g", "--work-dir", f"{folder}/work")

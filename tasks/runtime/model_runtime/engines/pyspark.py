@@ -1,5 +1,6 @@
 """Call a PySpark model, in the driver that `spark-submit` has started."""
 
+import contextlib
 import inspect
 from typing import Any, Dict
 
@@ -11,9 +12,20 @@ def call(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
 
     Others make it themselves, with what they want of it.
     """
-    function = python.find(request["step"], request["modules"])
-    if function is not None and "spark" in inspect.signature(function).parameters:
-        from pyspark.sql import SparkSession  # noqa: PLC0415 - not in every environment
+    try:
+        function = python.find(request["step"], request["modules"])
+        if function is not None and "spark" in inspect.signature(function).parameters:
+            from pyspark.sql import SparkSession  # noqa: PLC0415 - not in every environment
 
-        arguments = {**arguments, "spark": SparkSession.builder.getOrCreate()}
-    return python.call(request, arguments)
+            arguments = {**arguments, "spark": SparkSession.builder.getOrCreate()}
+        return python.call(request, arguments)
+    except Exception as error:
+        name_cause(error)
+        raise
+
+
+def name_cause(error: Any) -> None:
+    """Have an error from Java begin with what Java says, not with how it was called."""
+    if hasattr(error, "java_exception") and hasattr(error, "errmsg"):
+        with contextlib.suppress(Exception):  # Java may be gone
+            error.errmsg = error.java_exception.toString().partition("\n")[0] + "\n"
