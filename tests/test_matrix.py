@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,10 +10,12 @@ import pytest
 from tasks import matrix
 from tasks.environments.interpreters import installed
 from tasks.errors import UserError
-from tasks.matrix import Combination, combinations, lay_out, pin
+from tasks.matrix import Combination, NotHere, combinations, interpreter, lay_out, pin
 from tasks.state import State
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Repository
 
 GOOD = "good-python"
@@ -71,6 +73,15 @@ def test_every_combination(there: Repository) -> None:
     assert {"MODEL_SPARK_MASTER": "local[2]"} == of_own()[0].variables
 
 
+def test_a_cluster(there: Repository) -> None:
+    """Its address is told by whoever starts it."""
+    list_versions(there, master=["local", "standalone"])
+
+    assert [(False, {"MODEL_SPARK_MASTER": "local"}), (True, {})] == [
+        (one.on_cluster, one.variables) for one in of_own()
+    ]
+
+
 def test_a_framework_without_a_list(there: Repository) -> None:
     """It is built as it is, once."""
     there.write("envs/own.toml", 'language = "python"\n')
@@ -105,25 +116,27 @@ def test_a_range_is_taken_as_it_is() -> None:
 
 
 def test_the_copy(there: Repository) -> None:
-    """It has the models of the framework alone, which ask for just these versions."""
+    """The models of the framework ask for just these versions, all else is as it is."""
     python = newest_python(there)
     list_versions(there, python=[python], numpy=["2.*"])
     there.write("model_definitions/own/.cli/note", "hidden files of a model are copied too")
     there.write(".hidden/note", "not copied")
     there.write("envs/locks/own.txt", "a lock of the repository")
+    there.write(f"envs/locks/{GOOD}.txt", "a lock of a model of another framework")
     (one,) = of_own()
     before = snapshot(there.path)
 
-    assert "" == lay_out(one, state(there))
+    assert ["own"] == lay_out(one, state(there))
 
     copy = f"build/matrix/{one.name}"
-    assert ["own"] == sorted(path.name for path in Path(copy, "model_definitions").iterdir())
     assert python == there.json(f"{copy}/model_definitions/own/model.json")["python"]
     requirements = there.read(f"{copy}/model_definitions/own/model_modules/requirements.txt")
     assert "numpy==2.*\n" == requirements
     assert (there.path / copy / "model_definitions/own/.cli/note").exists()
     assert not (there.path / copy / ".hidden").exists()
-    assert not (there.path / copy / "envs/locks").exists()
+    assert [f"{GOOD}.txt"] == os.listdir(there.path / copy / "envs/locks")
+    good = f"model_definitions/{GOOD}/model.json"
+    assert there.read(good) == there.read(f"{copy}/{good}")
     assert before == snapshot(there.path)
 
 
@@ -152,25 +165,24 @@ def test_what_the_copy_built_is_kept(there: Repository) -> None:
 
 
 def test_a_python_that_is_not_installed(there: Repository) -> None:
-    """The reason says so, and no copy is made."""
+    """It is told, and no copy is made."""
     list_versions(there, python=["3.99"])
 
-    assert "Python 3.99 is not installed" == lay_out(of_own()[0], state(there))
+    with pytest.raises(NotHere, match="Python 3[.]99 is not installed"):
+        lay_out(of_own()[0], state(there))
     assert not (there.path / matrix.FOLDER).exists()
 
 
-def test_a_python_that_no_model_allows(there: Repository) -> None:
+def test_a_python_that_a_model_does_not_allow(there: Repository) -> None:
     """A model's own range holds: one that does not fit is left out, and there must be another."""
     python = newest_python(there)
     list_versions(there, python=["3.7", python])
     older, newer = of_own()
-    assert "no model of this framework allows Python 3.7" == lay_out(older, state(there))
+    with pytest.raises(NotHere, match="No model of framework `own` allows Python 3[.]7"):
+        lay_out(older, state(there))
     add_model(there, "other", "<3.8")
 
-    assert "" == lay_out(newer, state(there))
-
-    models = there.path / newer.folder / "model_definitions"
-    assert ["own"] == sorted(path.name for path in models.iterdir())
+    assert ["own"] == lay_out(newer, state(there))
 
 
 def test_no_model_of_a_framework(there: Repository) -> None:
@@ -178,7 +190,8 @@ def test_no_model_of_a_framework(there: Repository) -> None:
     there.write("envs/idle.toml", 'language = "python"\n')
     idle = next(one for one in combinations() if one.framework == "idle")
 
-    assert "no model is of this framework" == lay_out(idle, state(there))
+    with pytest.raises(NotHere, match="No model is of framework `idle`"):
+        lay_out(idle, state(there))
 
 
 def test_a_version_of_nothing(there: Repository) -> None:
@@ -189,14 +202,21 @@ def test_a_version_of_nothing(there: Repository) -> None:
         lay_out(of_own()[0], state(there))
 
 
-def test_the_promised_versions_are_those_that_run(there: Repository) -> None:
+def test_the_promised_versions_are_those_that_run(
+    there: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The copy, built by the real doit, runs on the Python that the combination names."""
+    monkeypatch.setenv("MODEL_CACHE", str(there.cache))
     pythons = list(dict.fromkeys(one.minor for one in installed(state(there))))[:2]
     there.write("envs/own.toml", f'language = "python"\n[versions]\npython = {pythons!r}\n')
 
     for one in of_own():
-        assert "" == lay_out(one, state(there))
-        done = type(there)(there.path / one.folder, there.cache).doit()
+        assert ["own"] == lay_out(one, state(there))
+        done = type(there)(there.path / one.folder, there.cache).doit("evaluate:own")
         assert 0 == done.returncode, done.stdout + done.stderr
         record = there.json(f"{one.folder}/build/models/own/train/run.json")
         assert f" {one.versions['python']}." in record["inputs"]["environment python"]
+        monkeypatch.chdir(one.folder)
+        python = interpreter("own", State("build/state.db"))
+        assert record["environment"]["folder"] == os.path.dirname(os.path.dirname(python))
+        monkeypatch.chdir(there.path)
