@@ -168,7 +168,7 @@ def test_a_python_that_is_not_installed(there: Repository) -> None:
     """It is told, and no copy is made."""
     list_versions(there, python=["3.99"])
 
-    with pytest.raises(NotHere, match="Python 3[.]99 is not installed"):
+    with pytest.raises(NotHere, match=r"Python 3[.]99 is not installed"):
         lay_out(of_own()[0], state(there))
     assert not (there.path / matrix.FOLDER).exists()
 
@@ -178,7 +178,7 @@ def test_a_python_that_a_model_does_not_allow(there: Repository) -> None:
     python = newest_python(there)
     list_versions(there, python=["3.7", python])
     older, newer = of_own()
-    with pytest.raises(NotHere, match="No model of framework `own` allows Python 3[.]7"):
+    with pytest.raises(NotHere, match=r"No model of framework `own` allows Python 3[.]7"):
         lay_out(older, state(there))
     add_model(there, "other", "<3.8")
 
