@@ -66,18 +66,21 @@ def framework(session: nox.Session, name: str) -> None:
     """Build and test a framework's models on versions that it promises, apart from all else."""
     combination = next(one for one in matrix.combinations() if one.name == name)
     try:
-        reason = matrix.lay_out(combination, open_state())
+        models = matrix.lay_out(combination, open_state())
+    except matrix.NotHere as reason:
+        session.skip(str(reason))
     except UserError as error:
         session.error(str(error))
-    if reason:
-        session.skip(reason)
     python = os.path.abspath(f"{session.cache_dir.parent}/tools/bin/python")
+    doit = [sys.executable, "-m", "doit", "run"]
+    steps = [f"{step}:{model}" for model in models for step in ("evaluate", "score")]
     with session.chdir(combination.folder):
-        variables = combination.variables
-        session.run(sys.executable, "-m", "doit", "run", "evaluate", "score", env=variables)
-        session.run(
-            python, "-m", "pytest", "-m", combination.framework, env=variables, external=True
-        )
+        session.run(*doit, *(f"env:{model}" for model in models))
+        if combination.on_cluster:
+            own = matrix.interpreter(models[0], open_state())
+            doit = [python, "-m", "tests.spark", own, *doit]
+        session.run(*doit, *steps, env=combination.variables, external=True)
+        session.run(python, "-m", "pytest", "-m", combination.framework, external=True)
 
 
 @nox.session

@@ -2,8 +2,8 @@
 
 A module imports only from those before it in this list (tests/test_ladder.py holds it to that):
 
-errors, model, positions, validate, fingerprint, processes, state, languages (python, r_source,
-r_home, r_packages, r_cran, r_library, r, spark, pyspark, sql), frameworks, sources, datasets,
+errors, model, positions, fingerprint, processes, state, languages (python, r_source, r_home,
+r_packages, r_cran, r_library, r, spark, pyspark, sql), frameworks, validate, sources, datasets,
 discover, plan, records, environments (interpreters, requirements, uv, resolve, locks, build),
 explain, verdicts, metrics, publish, progress, launch, results, execute, wording, comparison, forms,
 report, console, json_lines, evaluation, generators, naming, commands, queries, matrix

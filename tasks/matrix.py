@@ -2,9 +2,9 @@
 
 `[versions]` of `envs/<framework>.toml` lists versions of Python and of packages, the oldest first.
 For every combination of them nox has a session, which works in `build/matrix/<combination>/`: a
-copy of this repository with the models of that framework alone, whose requirements ask for just
-these versions.  Environments are shared as ever; the repository's own locks and results are not
-touched, and those of the copy are kept, so that the next time only what changed runs.
+copy of this repository in which the framework's models ask for just these versions.  Environments
+are shared as ever; the repository's own locks and results are not touched, and those of the copy
+are kept, so that the next time only what changed runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
 from tasks import discover, frameworks, plan
-from tasks.environments import locks
+from tasks.environments import build, locks
 from tasks.environments.interpreters import allowed, installed, specifier
 from tasks.environments.requirements import ANY_PYTHON
 from tasks.errors import UserError
@@ -41,7 +41,6 @@ FOLDER = f"{plan.BUILD}/matrix"
 VARIABLES = {"master": "MODEL_SPARK_MASTER"}
 """What can be listed besides versions: the variable that says it to the runner."""
 
-_KEPT = (plan.BUILD, "envs/locks")
 _BUILDS = ("", "-cpu", "-gpu")  # of one package, under names of their own
 
 
@@ -74,9 +73,15 @@ class Combination:
         return f"{FOLDER}/{self.name}"
 
     @property
+    def on_cluster(self) -> bool:
+        """Whether its steps run on a cluster of Spark's own, which nox starts for them."""
+        return self.versions.get("master") == "standalone"
+
+    @property
     def variables(self) -> dict[str, str]:
-        """The variables that its steps run with."""
-        return {VARIABLES[key]: v for key, v in self.versions.items() if key in VARIABLES}
+        """The variables that its steps run with; whoever starts a cluster tells its address."""
+        told = () if self.on_cluster else VARIABLES.keys() & self.versions.keys()
+        return {VARIABLES[key]: self.versions[key] for key in told}
 
 
 def combinations() -> list[Combination]:
@@ -91,25 +96,22 @@ def combinations() -> list[Combination]:
     return found
 
 
-def lay_out(combination: Combination, state: State) -> str:
-    """Make the copy of the repository for a combination, and return why it cannot be used.
+class NotHere(UserError):
+    """A combination for which there is no model, or no Python, or no R, on this machine."""
 
-    That is empty where it can be.  Raises UserError where the framework's list is wrong.
+
+def lay_out(combination: Combination, state: State) -> list[str]:
+    """Make the copy of the repository for a combination, and return the models to build in it.
+
+    Raises NotHere where there is none that can be built, UserError where the list is wrong.
     """
     framework = frameworks.read(combination.framework, state.files)
-    models = discover.discover(state.files)
-    own = [m for m in models if m.framework == combination.framework and not m.broken]
-    python = combination.versions.get("python", "")
-    fitting = [model for model in own if not python or _allows(model, framework, python)]
-    reason = _missing(own, fitting, python, state)
-    if reason:
-        return reason
-    _copy(combination.folder)
-    for folder in {model.folder for model in models} - {model.folder for model in fitting}:
-        shutil.rmtree(f"{combination.folder}/{folder}")
+    models = _models(combination, framework, state)
+    _copy(combination.folder, [locks.lock_path(model) for model in models])
+    python = combination.versions.get("python")
     packages = {k: v for k, v in combination.versions.items() if k not in ("python", *VARIABLES)}
     used: set[str] = set()
-    for model in fitting:
+    for model in models:
         used |= _ask_for(model, framework, packages, combination.folder)
         if python:
             _set_python(f"{combination.folder}/{model.folder}/model.json", python)
@@ -120,7 +122,34 @@ def lay_out(combination: Combination, state: State) -> str:
             ("file", framework.path),
             hint="take it out of `[versions]`: its versions promise nothing",
         )
-    return ""
+    return [model.name for model in models]
+
+
+def interpreter(name: str, state: State) -> str:
+    """Return the interpreter of a model's environment, for the working directory's repository."""
+    model = plan.find_model(name, discover.discover(state.files))
+    environment = build.find(model, state)
+    if environment is None:
+        raise UserError(f"Model `{name}` has no environment", hint=f"`doit env:{name}` makes it")
+    return environment.python
+
+
+def _models(combination: Combination, framework: Framework, state: State) -> list[Model]:
+    """Return the framework's models that may be run on the combination's Python, which is here."""
+    models = [one for one in discover.discover(state.files) if one.framework == framework.name]
+    python = combination.versions.get("python", "")
+    fitting = [one for one in models if not python or _allows(one, framework, python)]
+    if not models:
+        raise NotHere(f"No model is of framework `{framework.name}`")
+    if not fitting:
+        raise NotHere(f"No model of framework `{framework.name}` allows Python {python}")
+    if python and not allowed(python, installed(state)):
+        raise NotHere(f"Python {python} is not installed")
+    try:
+        frameworks.language(fitting[0]).tools(fitting[0], state)
+    except UserError as error:
+        raise NotHere(error.headline, *error.facts, hint=error.hint) from error
+    return fitting
 
 
 def _allows(model: Model, framework: Framework, python: str) -> bool:
@@ -129,35 +158,25 @@ def _allows(model: Model, framework: Framework, python: str) -> bool:
     return specifier(text).contains(f"{python}.0")
 
 
-def _missing(own: Sequence[Model], fitting: Sequence[Model], python: str, state: State) -> str:
-    """Return what a combination lacks on this machine, nothing where it can be run."""
-    if not own:
-        return "no model is of this framework"
-    if not fitting:
-        return f"no model of this framework allows Python {python}"
-    if python and not allowed(python, installed(state)):
-        return f"Python {python} is not installed"
-    try:
-        frameworks.language(own[0]).tools(own[0], state)
-    except UserError as error:
-        return str(error)
-    return ""
+def _copy(folder: str, own_locks: Sequence[str]) -> None:
+    """Copy the repository into a folder of its own.
 
-
-def _copy(folder: str) -> None:
-    """Copy the repository into a folder of its own; what was built there is kept."""
+    What was built there is kept, and so are the locks that were made there, which never come from
+    the repository.
+    """
 
     def left_out(place: str, names: list[str]) -> set[str]:
         if place == ".":
             return {name for name in names if name.startswith(".")} | {plan.BUILD}
-        return {"locks"} if os.path.normpath(place) == frameworks.FOLDER else {"__pycache__"}
+        there = {os.path.normpath(f"{place}/{name}"): name for name in names}
+        return {"__pycache__", *(there[lock] for lock in own_locks if lock in there)}
 
     fresh = f"{folder}.new"
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(".", fresh, symlinks=True, ignore=left_out)
-    for kept in _KEPT:
+    for kept in (plan.BUILD, *own_locks):
         if os.path.exists(f"{folder}/{kept}"):
-            os.rename(f"{folder}/{kept}", f"{fresh}/{kept}")
+            os.renames(f"{folder}/{kept}", f"{fresh}/{kept}")
     shutil.rmtree(folder, ignore_errors=True)
     os.rename(fresh, folder)
 

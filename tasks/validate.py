@@ -1,7 +1,8 @@
 """Check the JSON documents that describe a model, and say everything that is wrong with them.
 
-The rules are the JSON Schemas in `schemas/`.  Beside the standard's keywords they hold two of ours:
-`x-expected` says in English what a value must be, `x-hint` the way out.
+The rules are the JSON Schemas in `schemas/`, which languages there are is for `frameworks` to say.
+Beside the standard's keywords they hold two of ours: `x-expected` says in English what a value must
+be, `x-hint` the way out.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.errors import Fault, did_you_mean
+from tasks.frameworks import LANGUAGES
 from tasks.positions import Keys, Parsed, parse, shown
 
 if TYPE_CHECKING:
@@ -70,7 +72,19 @@ def schema(kind: str) -> dict[str, Any]:
     """Return the JSON Schema of a kind of document."""
     path = Path(__file__).with_name("schemas") / f"{kind}.json"
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if kind == "model":
+        document["$defs"]["engine"] |= _engine_rule()
     return document
+
+
+def _engine_rule() -> dict[str, Any]:
+    """Return the rule for the name of a language, in upper or lower case."""
+    either = "|".join("".join(f"[{c.upper()}{c}]" for c in name) for name in LANGUAGES)
+    return {
+        "pattern": rf"^({either})$(?!\n)",
+        "examples": list(LANGUAGES),
+        "x-expected": _either(f"`{name}`" for name in LANGUAGES),
+    }
 
 
 @functools.cache

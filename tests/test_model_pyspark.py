@@ -140,6 +140,7 @@ def ended(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
+@pytest.mark.pyspark
 def test_trains_evaluates_and_scores(repository: Repository, bare: dict[str, str]) -> None:
     """All three steps run on an environment's own Java; the area is what scikit-learn finds."""
     add_model(repository)
@@ -184,6 +185,7 @@ def test_trains_evaluates_and_scores(repository: Repository, bare: dict[str, str
     assert f"evaluate:{MODEL} is up to date" in repository.doit("why", MODEL, **bare).stdout
 
 
+@pytest.mark.pyspark
 def test_functions_of_a_model_run_in_other_processes(
     repository: Repository, bare: dict[str, str]
 ) -> None:
@@ -196,6 +198,7 @@ def test_functions_of_a_model_run_in_other_processes(
     assert [] == list(repository.path.glob("model_definitions/**/__pycache__"))
 
 
+@pytest.mark.pyspark
 def test_a_cluster(repository: Repository, bare: dict[str, str]) -> None:
     """A master and a worker train the model, and run functions of its own, which are sent there."""
     add_counting(repository)

@@ -251,13 +251,13 @@ model.json:3: warning: `ID`: expected a known key, found `ID`
 --- says
 model.json:1: `id`: expected a string that is not empty, found an empty string
 model.json:2: `name`: expected a string, found the number `3`
-model.json:3: `language`: expected `python`, `R`, `sql` or `pyspark`, found `null`
+model.json:3: `language`: expected `python`, `pyspark`, `r` or `sql`, found `null`
 
 ### unknown-language: model
 {"id": "1", "name": "n",
 "language": "pyton"}
 --- says
-model.json:2: `language`: expected `python`, `R`, `sql` or `pyspark`, found the string `pyton`
+model.json:2: `language`: expected `python`, `pyspark`, `r` or `sql`, found the string `pyton`
   hint: did you mean `python`?
 
 ### python-as-number: model
@@ -276,7 +276,7 @@ model.json:2: `python`: expected a version or a range in double quotes, such as 
 {"id": "1", "name": "n", "language": "R", "automation": {
 "trainingEngine": "Spark"}}
 --- says
-model.json:2: `automation.trainingEngine`: expected `python`, `R`, `sql` or `pyspark`, found the string `Spark`
+model.json:2: `automation.trainingEngine`: expected `python`, `pyspark`, `r` or `sql`, found the string `Spark`
   hint: did you mean `pyspark`?
 
 ### resources: model
