@@ -1,0 +1,1 @@
+"""Sentiment analysis: the steps are `training`, `evaluation` and `scoring`."""
