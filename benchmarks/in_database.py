@@ -2,9 +2,9 @@
 
     python benchmarks/in_database.py --rows 1000000 4000000
 
-The rows are random numbers, written as Parquet by DuckDB.  The model `python-mle-xgboost-diabetes` is
-trained on them through doit; memory is the most that any process of the run held.  Beside it stands
-what the rows would take as an array of doubles in Python.
+The rows are random numbers, written as Parquet by DuckDB.  The model
+`python-mle-xgboost-diabetes` is trained on them through doit; memory is the most that any process
+of the run held.  Beside it stands what the rows would take as an array of doubles in Python.
 """
 
 from __future__ import annotations

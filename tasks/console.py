@@ -96,8 +96,7 @@ class ConsoleReporter(Reporter):
             each = f": {steps} {'is' if total == 1 else 'are'} up to date" if total else ""
             self._print(f"nothing to do{each}")
             return
-        place = {name: number for number, name in enumerate(self.tasks)}
-        listed = sorted(self.steps.values(), key=lambda step: place[step.task.name])
+        listed = self._listed()
         if total > LIST_ALL:
             listed = [step for step in listed if step.seconds is not None or step.note]
         self._print_table(listed)
@@ -112,6 +111,16 @@ class ConsoleReporter(Reporter):
             self._print(("interrupted", STYLES["interrupted"]), f" after {took}, {steps}: {each}")
         else:
             self._print(f"{steps}: {each} in {took}")
+
+    def _listed(self) -> list[Step]:
+        """Return the steps by kind, and by name within: what ran first is chance."""
+        kinds = list(dict.fromkeys(name.partition(":")[0] for name in self.tasks))
+
+        def place(step: Step) -> tuple[int, str]:
+            name = step.task.name
+            return kinds.index(name.partition(":")[0]), name
+
+        return sorted(self.steps.values(), key=place)
 
     def _leave_terminal(self) -> None:
         """Leave the terminal as it was."""
