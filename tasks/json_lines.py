@@ -50,14 +50,15 @@ class JsonReporter(Reporter):
             if news == before or now - when < PROGRESS_SECONDS:
                 continue
             self._told[name] = (now, news)
+            done, ends = (progress.done, progress.ends) if progress else (None, None)
             self._tell(
                 "progress",
                 step=name,
                 phase=activity.phase,
                 detail=activity.detail,
                 values=progress and progress.values,
-                done=progress and progress.done,
-                left=max(0.0, progress.ends - now) if progress and progress.ends else None,
+                done=None if done is None else round(done, 3),
+                left=None if ends is None else round(max(0.0, ends - now), 1),
             )
 
     def warned(self, step: str, text: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -146,45 +145,44 @@ def number_text(value: float) -> str:
 
 
 def live_lines(running: Sequence[Step], width: int, now: float) -> list[list[Piece]]:
-    """Return a line for each running step: spinner, name, phase, time and how far it is."""
-    phases = [phase_of(step) for step in running]
+    """Return a line for each running step: spinner, name, time, what it does or how far it is."""
     times = [duration(now - step.began, 0) for step in running]
-    phase, took = (max(map(len, texts), default=0) for texts in (phases, times))
-    taken = 2 + 2 + (phase + 2 if phase else 0) + took + 2
-    wanted = max(sum(len(text) for text, _ in doing(step, width, now)) for step in running)
-    room = max(12, width - taken - min(wanted, width * 2 // 5))
-    names = min(room, max(len(step.task.name) for step in running))
+    longest = max(map(len, times), default=0)
+    taken = 2 + 2 + longest + 2
+    wanted = max((length_of(doing(step, width, now)) for step in running), default=0)
+    names = max((len(step.task.name) for step in running), default=0)
+    names = min(names, max(12, width - taken - min(wanted, width // 2)))
     spinner = SPINNER[int(now * 8) % len(SPINNER)]
     return [
         [
             (f"{spinner} ", "cyan"),
-            (f"{shorten(step.task.name, names):<{names}}  ", ""),
-            (f"{phases[at]:<{phase}}  " if phase else "", ""),
-            (f"{times[at]:>{took}}  ", ""),
-            *doing(step, max(0, width - taken - names), now),
+            (f"{shorten(step.task.name, names):<{names}}  {took:>{longest}}  ", ""),
+            *doing(step, width - taken - names, now),
         ]
-        for at, step in enumerate(running)
+        for step, took in zip(running, times, strict=True)
     ]
 
 
+def length_of(pieces: Sequence[Piece]) -> int:
+    """Return how many columns pieces take."""
+    return sum(len(text) for text, _ in pieces)
+
+
 def doing(step: Step, room: int, now: float) -> list[Piece]:
-    """Return how far a step is: a bar where totals are known, and as much as fits of the rest."""
-    activity = activity_of(step.task)
-    progress: Progress | None = getattr(activity, "progress", None)
+    """Return what a step does, or how far it is: a bar where totals are known, and what fits."""
+    progress: Progress | None = getattr(activity_of(step.task), "progress", None)
     if progress is None:
-        detail = clean(str(getattr(activity, "detail", ""))).strip()
-        return [(detail.rpartition("\n")[2], "dim")]
+        return [(text, "dim") for text in phase_of(step)]
     pieces = bar(progress.done, LONG_BAR if room >= WIDE else SHORT_BAR)
-    taken = sum(len(text) for text, _ in pieces)
-    if taken > room:
-        pieces, taken = [], 0
+    pieces = pieces if length_of(pieces) <= room else []
+    room -= length_of(pieces)
     parts = told(progress, now)
-    fitting = set()
+    fitting: set[Part] = set()
     for part in sorted(parts, key=lambda part: part.rank):
-        cost = len(part.text) + (2 if taken else 0)
-        if taken + cost <= room:
+        cost = len(part.text) + (2 if pieces or fitting else 0)
+        if cost <= room:
             fitting.add(part)
-            taken += cost
+            room -= cost
     for part in parts:
         if part in fitting:
             pieces.append((f"  {part.text}" if pieces else part.text, part.style))
@@ -248,17 +246,20 @@ def value_text(value: object) -> str:
 
 def log_line(step: Step, now: float) -> str:
     """Return a line for a log that says that a step goes on, and how far it is."""
+    parts = [duration(now - step.began, 0)]
     progress: Progress | None = getattr(activity_of(step.task), "progress", None)
-    parts = [duration(now - step.began, 0), phase_of(step)]
     if progress is None:
-        parts += [text for text, _ in doing(step, sys.maxsize, now)]
+        parts.append("".join(phase_of(step)))
     else:
         parts.append("" if progress.done is None else percent(progress.done))
         parts += [part.text for part in told(progress, now)]
     return f"{step.task.name} running {'  '.join(filter(None, parts))}"
 
 
-def phase_of(step: Step) -> str:
-    """Return what a step does, nothing where its name says so already."""
-    phase = str(getattr(activity_of(step.task), "phase", ""))
-    return "" if phase == step.task.name.partition(":")[0] else phase
+def phase_of(step: Step) -> list[str]:
+    """Return what a step does, where its name does not say so already, and what is said of that."""
+    activity = activity_of(step.task)
+    phase = str(getattr(activity, "phase", ""))
+    phase = "" if phase == step.task.name.partition(":")[0] else phase
+    detail = clean(str(getattr(activity, "detail", ""))).strip().rpartition("\n")[2]
+    return [text for text in (phase, f"  {detail}" if phase and detail else detail) if text]

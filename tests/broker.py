@@ -1,4 +1,7 @@
-"""A real ActiveMQ for tests, on loopback, and somebody who listens to it."""
+"""A real ActiveMQ for tests, on loopback, and somebody who listens to it.
+
+Its one user may use topics and queues whose names begin with `open.`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import time
+import urllib.parse
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -38,9 +42,9 @@ CONFIGURATION = """\
         <authenticationUser username="modelmake" password="{password}" groups="users"/>
       </users></simpleAuthenticationPlugin>
       <authorizationPlugin><map><authorizationMap><authorizationEntries>
-        <authorizationEntry topic="&gt;" read="users" write="users" admin="users"/>
-        <authorizationEntry queue="&gt;" read="users" write="users" admin="users"/>
-        <authorizationEntry topic="forbidden" read="chiefs" write="chiefs" admin="chiefs"/>
+        <authorizationEntry topic="open.&gt;" read="users" write="users" admin="users"/>
+        <authorizationEntry queue="open.&gt;" read="users" write="users" admin="users"/>
+        <authorizationEntry topic="ActiveMQ.&gt;" read="users" write="users" admin="users"/>
       </authorizationEntries></authorizationMap></map></authorizationPlugin>
     </plugins>
     <transportConnectors>
@@ -75,11 +79,10 @@ class Broker:
         (self.folder / "broker.xml").write_text(text)
         places = {"home": HOME, "base": self.folder, "data": self.folder}
         options = [f"-Dactivemq.{name}={place}" for name, place in places.items()]
-        self.process = subprocess.Popen(
-            ["java", "-Xmx128m", *options, "-jar", f"{HOME}/bin/activemq.jar", "start",
-             f"xbean:file:{self.folder}/broker.xml"],
-            stdout=(self.folder / "broker.log").open("ab"), stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        command = ["java", "-Xmx128m", *options, "-jar", f"{HOME}/bin/activemq.jar"]
+        command += ["start", f"xbean:file:{self.folder}/broker.xml"]
+        with (self.folder / "broker.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + WAIT_SECONDS
         while self.process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
@@ -95,9 +98,8 @@ class Broker:
 
     def url(self, destination: str, password: str = PASSWORD) -> str:
         """Return what the variable is set to."""
-        return (
-            f"stomp://modelmake:{password.replace(' ', '%20')}@127.0.0.1:{self.port}{destination}"
-        )
+        login = f"modelmake:{urllib.parse.quote(password)}"
+        return f"stomp://{login}@127.0.0.1:{self.port}{destination}"
 
 
 class Consumer(stomp.ConnectionListener):  # type: ignore[misc]

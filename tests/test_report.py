@@ -24,24 +24,22 @@ import time
 
 from doit.exceptions import TaskFailed
 
+from tasks import console, json_lines
+from tasks.console import ConsoleReporter
 from tasks.errors import UserError
-from tasks.report import ConsoleReporter, JsonReporter
+from tasks.json_lines import JsonReporter
+from tasks.progress import Activity, Progress
 
 DOIT_CONFIG = {"reporter": REPORTER, "backend": "json", "default_tasks": ["train", "evaluate"]}
 
 
-class Activity:
-    phase = "train"
-    detail = "epoch 3"
-
-
-def fake(name, action, *needs, current=False):
+def fake(name, action, *needs, current=False, activity=Activity("train", "epoch 3")):
     return {
         "name": name,
         "actions": [action],
         "task_dep": list(needs),
         "uptodate": [current],
-        "meta": {"activity": Activity()},
+        "meta": {"activity": activity},
         "io": {"capture": False},
     }
 
@@ -289,12 +287,63 @@ def test_terminal(tmp_path: Path) -> None:
     )
     shown = on_terminal(tmp_path, "-c", "train", "evaluate", "slow", "mine")
     text = without_colour(shown)
-    assert re.search(r"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] slow:one  train  \d s  epoch 3\n", text)
+    assert re.search(r"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] slow:one  \d s  train  epoch 3\n", text)
     assert re.search(r"7 of 9 done, 2 failed, \d s", text)
     assert "\x1b[1;31mFAILED\x1b[0m" in shown
     assert text.count("Model `bad` cannot train") == 2  # as it happens, and at the end
     assert "9 steps: 4 ran, 1 up to date, 3 failed, 1 not run in" in text
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+
+
+GOING_ON = """
+console.LINE_SECONDS = 0.6
+json_lines.PROGRESS_SECONDS = 0.2
+doing = Activity("train")
+
+
+def go_on():
+    values = {"epoc": 3, "epocs": 10, "score": 0.81}
+    doing.progress = Progress(time.monotonic(), values, 0.3)
+    doing.alerts.append("no progress for 9 s")
+    time.sleep(1.5)
+
+
+def task_train():
+    yield fake("one", go_on, activity=doing)
+"""
+
+
+def test_a_step_that_goes_on_in_a_log(tmp_path: Path) -> None:
+    """Without a terminal a line now and then says that a step goes on, and an alert is told."""
+    write_dodo(tmp_path, GOING_ON)
+    lines = steady(run_doit(tmp_path, "train").stdout).splitlines()
+    assert lines[:3] == [
+        "train:one started",
+        "warning train:one: no progress for 9 s",
+        "train:one running 1 s  30%  epoch 3/10  score 0.810",
+    ]
+
+
+def test_a_step_that_goes_on_on_a_terminal(tmp_path: Path) -> None:
+    """On a terminal a step has a bar, and an alert is a line that stays."""
+    write_dodo(tmp_path, GOING_ON)
+    text = without_colour(on_terminal(tmp_path, "train"))
+    bar = "━━━━━━──────────────  30%"
+    assert re.search(rf"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] train:one  \d s  {bar}  epoch 3/10  score 0.810\n", text)
+    assert 1 == text.count("warning train:one: no progress for 9 s\n")
+
+
+def test_a_step_that_goes_on_in_json(tmp_path: Path) -> None:
+    """A program is told what a step does when that has changed, and of an alert."""
+    write_dodo(tmp_path, GOING_ON, "JsonReporter")
+    events = read_json(run_doit(tmp_path, "train").stdout)
+    values = {"epoc": 3, "epocs": 10, "score": 0.81}
+    assert events[:3] == [
+        {"event": "start", "step": "train:one"},
+        {"event": "warning", "step": "train:one", "message": "no progress for 9 s"},
+        {"event": "progress", "step": "train:one", "phase": "train", "values": values, "done": 0.3},
+    ]
+    assert [event["event"] for event in events[3:]] == ["finish", "summary"]
 
 
 def test_no_colour(tmp_path: Path) -> None:
