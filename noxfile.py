@@ -1,6 +1,8 @@
 """nox's front door: the project's own checks, and evaluation for CI; `nox --list` names them."""
 
 import os
+import shutil
+import subprocess
 import sys
 
 import nox
@@ -22,9 +24,32 @@ def install(session: nox.Session) -> None:
     session.install("--offline", "--no-deps", "-e", ".", env={"UV_REQUIRE_HASHES": "0"})
 
 
+def system(session: nox.Session, *packages: str) -> None:
+    """Install what is missing of the system's packages, or say how where that takes another user.
+
+    Tests that need one fail without it, and the others run all the same.
+    """
+    if not shutil.which("apt-get"):
+        return
+    query = ["dpkg-query", "--show", "--showformat", "${db:Status-Status}"]
+    said = [subprocess.run([*query, name], capture_output=True, check=False) for name in packages]
+    missing = [name for name, one in zip(packages, said, strict=True) if one.stdout != b"installed"]
+    if not missing:
+        return
+    update, install = "apt-get update", "apt-get install -y --no-install-recommends"
+    if os.geteuid() != 0:
+        session.warn(f"as root: {update} && {install} {' '.join(missing)}")
+        return
+    settings = {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (update, f"{install} {' '.join(missing)}"):
+        words = ["-qq", "-o", "DPkg::Lock::Timeout=300", *command.split()[1:]]
+        session.run("apt-get", *words, env=settings, external=True)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments go to pytest: `nox -s tests -- -k plan`."""
+    system(session, "activemq")
     install(session)
     session.run("python", "-m", "pytest", *session.posargs)
 

@@ -125,7 +125,7 @@ def test_environment_variables() -> None:
 
 def test_events() -> None:
     """The reference lists the reporter's events, each with its fields."""
-    tree = ast.parse((ROOT / "tasks/report.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "tasks/json_lines.py").read_text(encoding="utf-8"))
     told = {
         ast.literal_eval(node.args[0]): [keyword.arg for keyword in node.keywords]
         for node in ast.walk(tree)

@@ -192,13 +192,13 @@ mine FAILED 0.0 s
   out
 
 step           state        time  metrics
+train:bad      failed      0.0 s
+train:crash    failed      0.0 s
 train:good     ran         0.0 s
 train:old      up to date  0.0 s
 train:stored   ran         0.0 s  second time
-train:bad      failed      0.0 s
-train:crash    failed      0.0 s
-evaluate:good  ran         0.0 s  accuracy 0.760  f1 0.650  rows 9  r2 -1.000  +1
 evaluate:bad   not run            (train:bad failed)
+evaluate:good  ran         0.0 s  accuracy 0.760  f1 0.650  rows 9  r2 -1.000  +1
 score          not run            (train:bad failed)
 mine           failed      0.0 s
 
@@ -223,10 +223,10 @@ def test_stop_at_the_first_failure(tmp_path: Path) -> None:
     done = run_doit(tmp_path, "train:bad", "evaluate")
     assert steady(done.stdout).partition("\n\n")[2].partition("\n\n")[2] == (
         "step           state     time  metrics\n"
-        "train:good     not run\n"
         "train:bad      failed   0.0 s\n"
-        "evaluate:good  not run\n"
+        "train:good     not run\n"
         "evaluate:bad   not run         (train:bad failed)\n"
+        "evaluate:good  not run\n"
         "\n"
         "failed train:bad: Model `bad` cannot train\n"
         "4 steps: 1 failed, 3 not run in 0.0 s\n"
