@@ -123,6 +123,16 @@ def test_environment_variables() -> None:
     assert set() == found - NO_VARIABLES - {code.partition("=")[0] for code in codes(text)}
 
 
+def test_what_models_import() -> None:
+    """The reference names all that `model_runtime` has to tell progress with."""
+    tree = ast.parse((ROOT / "tasks/runtime/model_runtime/__init__.py").read_text(encoding="utf-8"))
+    exported = next(node.value for node in tree.body if isinstance(node, ast.Assign))
+
+    named = {code.partition("(")[0] for code in listed("Telling progress", "name")}
+
+    assert set(ast.literal_eval(exported)) == named
+
+
 def test_events() -> None:
     """The reference lists the reporter's events, each with its fields."""
     tree = ast.parse((ROOT / "tasks/json_lines.py").read_text(encoding="utf-8"))
