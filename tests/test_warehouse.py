@@ -142,7 +142,7 @@ class TestDuckDB:
             ({"tables": {"a": {"url": "nope.csv"}}}, "DuckDB", "nope.csv"),
             ({"tables": {"a": {}}}, "Dataset", "table `a` names no file"),
             ({"database": "nope.duckdb"}, "DuckDB", "does not exist"),
-            ({"memory_limit": "much"}, "DuckDB", "much"),
+            ({"memory_limit": "much"}, "DuckDB", "Memory must have a number"),
         ],
         ids=["name", "no such file", "no file", "no such database", "memory"],
     )

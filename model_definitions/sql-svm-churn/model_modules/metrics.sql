@@ -5,8 +5,9 @@ DROP TABLE {{ scored|identifier }};
 
 CREATE TABLE {{ scored|identifier }} AS (
     SELECT
+        f.customerid,
         f.churn,
-        CASE WHEN p.category = 'CHURN' THEN 1 ELSE 0 END AS called,
+        CASE WHEN p.category = 'CHURN' THEN 1 ELSE 0 END AS flagged,
         {{ score }} AS score
     FROM {{ features|identifier }} AS f
     INNER JOIN {{ predictions|identifier }} AS p ON p.customerid = f.customerid
@@ -18,13 +19,13 @@ DROP TABLE {{ metrics }};
 CREATE TABLE {{ metrics }} ("key" VARCHAR(30), "value" DOUBLE PRECISION);
 {% for key, value in {
     "rows": "COUNT(*)",
-    "true_positives": "SUM(churn * called)",
-    "false_positives": "SUM((1 - churn) * called)",
-    "false_negatives": "SUM(churn * (1 - called))",
-    "true_negatives": "SUM((1 - churn) * (1 - called))",
-    "recall": "CAST(SUM(churn * called) AS DOUBLE PRECISION) / NULLIF(SUM(churn), 0)",
-    "precision": "COALESCE(CAST(SUM(churn * called) AS DOUBLE PRECISION) / NULLIF(SUM(called), 0), 0)",
-    "f1": "2 * CAST(SUM(churn * called) AS DOUBLE PRECISION) / NULLIF(SUM(churn) + SUM(called), 0)",
+    "true_positives": "SUM(churn * flagged)",
+    "false_positives": "SUM((1 - churn) * flagged)",
+    "false_negatives": "SUM(churn * (1 - flagged))",
+    "true_negatives": "SUM((1 - churn) * (1 - flagged))",
+    "recall": "CAST(SUM(churn * flagged) AS DOUBLE PRECISION) / NULLIF(SUM(churn), 0)",
+    "precision": "COALESCE(CAST(SUM(churn * flagged) AS DOUBLE PRECISION) / NULLIF(SUM(flagged), 0), 0)",
+    "f1": "2 * CAST(SUM(churn * flagged) AS DOUBLE PRECISION) / NULLIF(SUM(churn) + SUM(flagged), 0)",
 }.items() %}
 INSERT INTO {{ metrics }} SELECT '{{ key }}', {{ value }} FROM {{ scored|identifier }};
 {% endfor %}

@@ -15,6 +15,8 @@
 {% set margins = (model_table ~ "_MARGINS")|identifier %}
 {% set bounds = (model_table ~ "_BOUNDS")|identifier %}
 {% set model, fit = model_table|identifier, (model_table ~ "_FIT")|identifier %}
+{# The bias is a token that everybody has #}
+{% set tokens = model_conf.tokens + (["(bias)"] if bias else []) %}
 {# How hard ADMM holds margins to weights, in units of the cost, and its over-relaxation #}
 {% set hold, relax = 0.1, 1.6 %}
 {% include "features.sql" %}
@@ -34,7 +36,7 @@ CREATE TABLE {{ patterns }} AS (
     GROUP BY churn{% for token in model_conf.tokens %}, x{{ loop.index }}{% endfor %}
 ) WITH DATA;
 
--- side * x, a row for each pattern and token; the bias is a token that everybody has
+-- side * x, a row for each pattern and token
 CREATE TABLE {{ cells }} (pattern INTEGER, token VARCHAR(64), amount DOUBLE PRECISION);
 {% for token in model_conf.tokens %}
 INSERT INTO {{ cells }} SELECT pattern, {{ token|literal }}, side * x{{ loop.index }} FROM {{ patterns }};
@@ -57,7 +59,7 @@ FROM {{ patterns }} AS p
 INNER JOIN {{ cells }} AS a ON a.pattern = p.pattern
 INNER JOIN {{ cells }} AS b ON b.pattern = p.pattern
 GROUP BY a.token, b.token;
-{% for token in model_conf.tokens + (["(bias)"] if bias else []) %}
+{% for token in tokens %}
 INSERT INTO {{ inverse }}
 SELECT
     {{ loop.index }},
@@ -75,7 +77,7 @@ INNER JOIN {{ inverse }} AS r ON r.other = a.other AND r.swept = a.swept AND r.t
 INNER JOIN {{ inverse }} AS p ON p.swept = a.swept AND p.token = {{ token|literal }} AND p.other = {{ token|literal }}
 WHERE a.swept = {{ loop.index0 }};
 {% endfor %}
-DELETE FROM {{ inverse }} WHERE swept < (SELECT MAX(swept) FROM {{ inverse }});
+DELETE FROM {{ inverse }} WHERE swept < {{ tokens|length }};
 
 -- For each pattern the margin that the weights give, the margin that is wanted next (`target`), and that before it
 -- is cut (`reached`). At first all are to be 1.
