@@ -12,6 +12,7 @@ from tests.conftest import RUNNER
 SMALL = {
     "repository.py": ["--models", "1"],
     "noop.py": ["--models", "3", "--rounds", "1"],
+    "sql.py": ["--events", "20000"],
     "step.py": ["--repeat", "1"],
 }
 
