@@ -113,7 +113,26 @@ LANGUAGES = {
         "sql", {"training.sql": "", "training.teradata.sql": "", "evaluation.sql": ""},
         {"training.teradata.sql"},
     ),
-    "SQL include": ("sql", {"training.sql": "{% include 'a.sql' %}", "a.sql": ""}, {"a.sql"}),
+    "SQL include": (
+        "sql", {
+            "training.sql": "{%- include 'a.sql' -%}{% from \"sub/b.sql\" import x, y %}",
+            "a.sql": "{% include 'c.sql' ignore missing %}", "c.sql": "", "sub/b.sql": "",
+            "evaluation.sql": "",
+        },
+        {"a.sql", "c.sql", "sub/b.sql"},
+    ),
+    "SQL include by an expression": (
+        "sql", {"training.sql": "{% include x ~ '.sql' %}", "a.sql": "", "scoring.sql": ""},
+        {"a.sql", "scoring.sql"},
+    ),
+    "SQL include of one or the other": (
+        "sql", {"training.sql": "{% include 'a.sql' if x else y %}", "a.sql": "", "b.sql": ""},
+        {"a.sql", "b.sql"},
+    ),
+    "SQL include of a script for one database": (
+        "sql", {"training.sql": "{% include 'a.duckdb.sql' %}", "a.duckdb.sql": "", "b.sql": ""},
+        {"a.duckdb.sql", "b.sql"},
+    ),
 }  # fmt: skip
 
 
