@@ -193,6 +193,22 @@ class TestTeradata:
 
         assert "(CARRIERPIGEON): Invalid argument CARRIERPIGEON" in message
 
+    def test_numbers(self, sql_python: str) -> None:
+        """An error's number and reason are read from the text that the driver makes."""
+        text = (
+            "[Version 20.0.0.72] [Session 1] [Teradata Database] [Error 3807] Object 'a.b' does not"
+            " exist.\n at gosqldriver/teradatasql.formatError ErrorUtil.go:84"
+        )
+        program = (
+            "import json, sys; from model_runtime.warehouse import driver_code, driver_reason;"
+            "error = ValueError(sys.argv[1]);"
+            "print(json.dumps([driver_code(error), driver_reason(error)]))"
+        )
+
+        found = ask(sql_python, program, text)
+
+        assert [3807, "Object 'a.b' does not exist. (error 3807)"] == found
+
     def test_no_login(self, sql_python: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Who has set no name is told so."""
         for name in ("TD_USERNAME", "TD_PASSWORD"):
