@@ -89,7 +89,7 @@ def test_nox_builds_the_model_and_runs_its_test(followed: Repository) -> None:
     done = run(followed, "nox", "-t", "awk")
 
     assert 0 == done.returncode, done.stdout + done.stderr
-    assert "framework(awk): success" in done.stdout
+    assert "framework(awk): success" in done.stderr
     assert "tests/test_model_awk.py ." in done.stdout
     place = f"build/matrix/awk/build/models/{MODEL}"
     metrics = followed.json(f"{place}/evaluate/metrics.json")["metrics"]

@@ -96,7 +96,8 @@ def test_tasks() -> None:
 
 def test_commands_and_options() -> None:
     """The reference lists every command, doit's too, and the options that we define."""
-    front = {"./bootstrap COMMAND", "nox", "nox -s evaluate", "nox -s lock"}
+    front = {"./bootstrap COMMAND", "nox", "nox -t TAG"}
+    front |= {f"nox -s {session}" for session in ("evaluate", "framework", "lock")}
     ours = [option for option in commands.Run.cmd_options if option not in DoitRun.cmd_options]
     options = {option["long"] for option in [*ours, queries.JSON_OPTION]}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -235,6 +237,17 @@ def test_json() -> None:
     )
     assert [{}, None] == [cut["metrics"], cut["error"]]
     assert {"f1": metric(0.5, 0.5, 0.0)} == old["metrics"]
+
+
+def test_reference() -> None:
+    """The reference lists every field of the JSON report."""
+    text = (Path(__file__).parent.parent / "docs/reference.md").read_text(encoding="utf-8")
+    section = text.split("\n### evaluate.json\n")[1].split("\n## ")[0]
+    value = json.loads(document(EVALUATIONS, STARTED))
+    bad = value["evaluations"][1]
+    fields = {*value, *bad, *bad["metrics"]["loss"], *value["states"], "step"}
+
+    assert set() == fields - set(re.findall("`([^`]+)`", section))
 
 
 def metric(before: float | None, after: float | None, delta: float | None) -> dict[str, object]:
