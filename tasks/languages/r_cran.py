@@ -90,8 +90,11 @@ def fetch(name: str, version: str, cache: str, sha256: str = "") -> Source:
     digest.
     """
     path = f"{cache}/r-packages/{name}_{version}.tar.gz"
+    data = _kept(path, sha256)
+    if data:
+        return Source(path, sha256, tuple(needs(_description_in(name, data))))
     try:
-        data = _kept(path, sha256) or _download(name, version)
+        data = _download(name, version)
     except _FAILURES as error:
         raise NotToBeHad(f"{name} {version}: {getattr(error, 'reason', None) or error}") from error
     digest = hashlib.sha256(data).hexdigest()
@@ -102,8 +105,7 @@ def fetch(name: str, version: str, cache: str, sha256: str = "") -> Source:
             ("found", digest),
             hint="`R_REPOS` names another repository; `doit lock:MODEL` locks what is there now",
         )
-    if not os.path.exists(path):
-        _keep(path, data)
+    _keep(path, data)
     return Source(path, digest, tuple(needs(_description_in(name, data))))
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from tasks.errors import UserError
 from tasks.languages import r_cran, r_home
-from tasks.languages.r_packages import asked, parsed, path_of
+from tasks.languages.r_packages import Locked, asked, parsed, path_of
 from tasks.languages.r_source import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from tasks.languages.r_cran import Source
     from tasks.languages.r_home import R
     from tasks.model import Model
     from tasks.state import State
@@ -25,7 +26,7 @@ _LOG_LINES = 15
 
 @dataclass
 class _Resolution:
-    """What is being locked: `lines` by package, in an order in which they can be installed."""
+    """What is being locked: packages by name, in an order in which they can be installed."""
 
     model: Model
     r: R
@@ -33,18 +34,19 @@ class _Resolution:
     cache: str
     kept: Mapping[str, str]
     say: Callable[[str], None]
-    lines: dict[str, str] = field(default_factory=dict)
+    roots: frozenset[str]
+    locked: dict[str, Locked] = field(default_factory=dict)
 
     def add(self, wanted: Wanted, least: str = "", needed_by: str = "") -> None:
         """Lock a package and, before it, those that it needs.  Raises UserError without one."""
         name = wanted.name
-        if name in self.lines or name == "R":
+        if name in self.locked or name == "R":
             return
         there = r_home.package(name, self.r.libraries, self.state)
         if there and there.base:
             return
         if there and _answers(there.version, wanted.version, least):
-            self.lines[name] = f"{name} {there.version} (system)"
+            self._note(Locked(name, there.version), needed_by)
             return
         self.say(f"fetching the R package {name}")
         try:
@@ -53,9 +55,13 @@ class _Resolution:
             raise _missing(self.model, wanted, needed_by, str(error)) from error
         for other, at_least in source.needs:
             self.add(wanted._replace(name=other, version=""), at_least, name)
-        self.lines[name] = f"{name} {version} sha256:{source.sha256}"
+        self._note(Locked(name, version, source.sha256), needed_by)
 
-    def _fetch(self, wanted: Wanted, least: str) -> tuple[str, r_cran.Source]:
+    def _note(self, package: Locked, needed_by: str) -> None:
+        needed_by = "" if package.name in self.roots else needed_by
+        self.locked[package.name] = package._replace(needed_by=needed_by)
+
+    def _fetch(self, wanted: Wanted, least: str) -> tuple[str, Source]:
         """Return the version that is asked for, else that of the lock before, else the newest."""
         before = self.kept.get(wanted.name, "")
         if before and _answers(before, wanted.version, least):
@@ -80,11 +86,13 @@ def lock(
     Raises UserError where a package is not to be had.
     """
     r = r_home.find(model.name, state)
-    versions = {name: version for name, (version, digest) in parsed(kept).items() if digest}
-    resolution = _Resolution(model, r, state, cache, versions, say)
-    for wanted in asked(model, state):
+    versions = {one.name: one.version for one in parsed(kept) if one.digest}
+    roots = asked(model, state)
+    names = frozenset(wanted.name for wanted in roots)
+    resolution = _Resolution(model, r, state, cache, versions, say, names)
+    for wanted in roots:
         resolution.add(wanted)
-    return tuple(resolution.lines.values())
+    return tuple(map(str, resolution.locked.values()))
 
 
 def install(model: Model, lines: Sequence[str], state: State, cache: str, folder: str) -> None:
@@ -99,20 +107,21 @@ def install(model: Model, lines: Sequence[str], state: State, cache: str, folder
     library = os.path.join(folder, r_home.LIBRARY)
     os.makedirs(library)
     variables = r_home.process_variables(r, library, os.environ)
-    for name, (version, digest) in locked.items():
-        if digest:
-            line = next((one.line for one in asked(model, state) if one.name == name), 1)
-            source = _fetched(model, Wanted(name, line, version), digest, cache)
+    asked_in = {one.name: one.line for one in asked(model, state)}
+    for one in locked:
+        if one.digest:
+            wanted = Wanted(one.name, asked_in.get(one.needed_by or one.name, 1), one.version)
+            source = _fetched(model, wanted, one, cache)
             _run(model, [r.program, "CMD", "INSTALL", "--no-docs", source.path], variables)
-    check = [r.program, "--vanilla", "--no-echo", "-e", _CHECK, "--args", *locked]
-    _run(model, check, variables)
+    check = [r.program, "--vanilla", "--no-echo", "-e", _CHECK, "--args"]
+    _run(model, [*check, *(one.name for one in locked)], variables)
 
 
-def _fetched(model: Model, wanted: Wanted, digest: str, cache: str) -> r_cran.Source:
+def _fetched(model: Model, wanted: Wanted, locked: Locked, cache: str) -> Source:
     try:
-        return r_cran.fetch(wanted.name, wanted.version, cache, digest)
+        return r_cran.fetch(locked.name, locked.version, cache, locked.digest)
     except r_cran.NotToBeHad as error:
-        raise _missing(model, wanted, "", str(error)) from error
+        raise _missing(model, wanted, locked.needed_by, str(error)) from error
 
 
 def _run(model: Model, command: Sequence[str], variables: Mapping[str, str]) -> None:

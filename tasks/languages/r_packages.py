@@ -11,7 +11,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.errors import UserError
 from tasks.languages import r_home, r_source
@@ -24,7 +24,32 @@ if TYPE_CHECKING:
     from tasks.model import Model
     from tasks.state import State
 
-_LINE = re.compile(r"(\S+) (\S+) (?:\(system\)|sha256:([0-9a-f]{64}))")
+_LINE = re.compile(r"(\S+) (\S+) (?:\(system\)|sha256:([0-9a-f]{64}))(?: for (\S+))?")
+
+
+class Locked(NamedTuple):
+    """A package as it stands in a lock: `digest` is empty for one of the system.
+
+    `needed_by` is empty for one that the model itself asks for.
+    """
+
+    name: str
+    version: str
+    digest: str = ""
+    needed_by: str = ""
+
+    def __str__(self) -> str:
+        """Return the line."""
+        source = f"sha256:{self.digest}" if self.digest else "(system)"
+        return f"{self.name} {self.version} {source}" + (
+            f" for {self.needed_by}" if self.needed_by else ""
+        )
+
+
+def parsed(lines: Sequence[str]) -> list[Locked]:
+    """Return the packages of a lock, in an order in which they can be installed."""
+    found = (_LINE.fullmatch(line) for line in lines)
+    return [Locked(*(part or "" for part in match.groups())) for match in found if match]
 
 
 def identity(model: Model, lines: Sequence[str], state: State) -> dict[str, str] | None:
@@ -36,19 +61,23 @@ def identity(model: Model, lines: Sequence[str], state: State) -> dict[str, str]
     """
     r = r_home.find(model.name, state)
     locked = parsed(lines)
-    own = {name: f"{version} sha256:{of}" for name, (version, of) in locked.items() if of}
-    for wanted in asked(model, state):
-        there = r_home.package(wanted.name, r.libraries, state)
-        version = locked.get(wanted.name, ("", ""))[0] if wanted.name in own else ""
-        version = version or (there.version if there else "")
-        listed = wanted.name in locked or (there is not None and there.base)
-        if not listed or not version or wanted.version not in ("", version):
-            return None
-    system = [name for name in locked if name not in own]
+    own = {one.name: f"{one.version} sha256:{one.digest}" for one in locked if one.digest}
+    system = [one.name for one in locked if not one.digest]
     found = _installed([*system, *_loaded(model, state)], own, r, state)
+    versions = {one.name: one.version for one in locked} | found
+    wanted = {one.name: one.version for one in asked(model, state) if not _is_base(one, r, state)}
+    if wanted.keys() != {one.name for one in locked if not one.needed_by}:
+        return None
+    if any(version not in ("", versions[name]) for name, version in wanted.items()):
+        return None
     if any(name not in found for name in system):
         return None
     return {f"R package {name}": of for name, of in sorted({**found, **own}.items())}
+
+
+def _is_base(wanted: Wanted, r: R, state: State) -> bool:
+    there = r_home.package(wanted.name, r.libraries, state)
+    return there is not None and there.base
 
 
 def _installed(names: Iterable[str], own: Mapping[str, str], r: R, state: State) -> dict[str, str]:
@@ -80,12 +109,6 @@ def _loaded(model: Model, state: State) -> list[str]:
 def path_of(model: Model) -> str:
     """Return where a model says which packages it needs."""
     return f"{model.root}/model_modules/requirements.R"
-
-
-def parsed(lines: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return version and digest by package; an empty digest for one of the system."""
-    found = (match for line in lines if (match := _LINE.fullmatch(line)))
-    return {match[1]: (match[2], match[3] or "") for match in found}
 
 
 def _wanted(path: str, state: State) -> list[Wanted]:

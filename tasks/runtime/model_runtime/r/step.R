@@ -26,7 +26,7 @@ run_step <- function(request, arguments, told) {
     ),
     modelmake_quit = function(error) list(error = error)
   )
-  c(outcome, list(sources = sources))
+  c(outcome, list(sources = as.list(sources)))
 }
 
 # ---- the step's function -------------------------------------------------------------------------
