@@ -120,10 +120,10 @@ def _entries(step: str, sources: _Sources) -> list[str]:
 def _resolve(name: str, importer: str, sources: _Sources) -> set[str]:
     """Return the files that importing `name` inside `importer` runs, among the model's own.
 
-    A name with a slash is that of a file, seen from the working directory.
+    A path with the suffix of the sources is seen from the working directory.
     """
     code, suffix = sources.code, sources.language.suffix
-    if "/" in name:
+    if "/" in name and name.endswith(suffix):
         return {posixpath.normpath(name).removeprefix(f"{PACKAGE}/")} & code
     path = name.lstrip(".")
     level = len(name) - len(path)

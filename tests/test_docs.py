@@ -35,7 +35,7 @@ LISTED = subprocess.run(
 ).stdout.decode()  # those too that are not committed yet
 FILES = [line for line in LISTED.splitlines() if (ROOT / line).is_file()]
 # parts of other words, and bash's own
-NO_VARIABLES = {"AOA_MODELS_", "FAILED", "BASH_REMATCH", "BASH_SOURCE", "EUID"}
+NO_VARIABLES = {"AOA_MODELS_", "FAILED", "BASH_REMATCH", "BASH_SOURCE", "EUID", "INSTALL"}
 DOITS = {command.get_name() for command in DoitMain.DOIT_CMDS}
 COMMANDS = DOITS | entry_points(group="doit.COMMAND").names
 FOR_EXAMPLE = {"…", "MODEL", "churn"}  # models in commands that are not meant to exist
@@ -119,7 +119,8 @@ def test_environment_variables() -> None:
     script = re.sub(r"(?m)^ *#.*", "", (ROOT / "bootstrap").read_text(encoding="utf-8"))
     unset = re.findall(r"(?m)^unset (.*)", script)
     found |= {*re.findall(r"(?:\$\{?|-u )([A-Z_]{4,})", script), *" ".join(unset).split()}
-    text = section("Environment variables") + section("The process")
+    titles = ("Environment variables", "The process", "R's process")
+    text = "".join(section(title) for title in titles)
 
     assert set() == found - NO_VARIABLES - {code.partition("=")[0] for code in codes(text)}
 

@@ -106,8 +106,12 @@ def test_says_why_a_file_counts(tmp_path: Path) -> None:
 LANGUAGES = {
     "R functions": ("r", {"training.R": "train <- function(x) 1", "scoring.R": ""}, set()),
     "R source()": (
-        "r", {"training.R": 'source("a.R")', "a.R": "", "scoring.R": ""}, {"a.R", "scoring.R"},
+        "r", {"training.R": 'source("./model_modules/a.R")', "a.R": "", "scoring.R": ""}, {"a.R"},
     ),
+    "R source() of a name made at run time": (
+        "r", {"training.R": "source(a)", "a.R": "", "scoring.R": ""}, {"a.R", "scoring.R"},
+    ),
+    "R packages": ("r", {"training.R": "library(a)", "requirements.R": "library(a)"}, set()),
     "SQL": ("sql", {"training.sql": "select 1", "scoring.sql": ""}, set()),
     "SQL for one database": (
         "sql", {"training.sql": "", "training.teradata.sql": "", "evaluation.sql": ""},

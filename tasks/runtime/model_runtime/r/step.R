@@ -187,9 +187,10 @@ describe <- function(error, calls, root) {
   }
   where <- show_traceback(calls, root, conditionCall(error))
   # A file that cannot be parsed says itself where.
-  parsed <- regmatches(message, regexpr("model_modules/[^:\n]+:[0-9]+", message))
+  parsed <- regmatches(message, regexpr("^model_modules/[^:\n]+:[0-9]+", message))
   call <- conditionCall(error)
-  text <- if (is.null(call)) message else sprintf("%s: %s", shorten(call), message)
+  told <- is.null(call) || length(parsed)
+  text <- if (told) message else sprintf("%s: %s", shorten(call), message)
   cat("Error: ", text, "\n", sep = "", file = stderr())
   list(kind = "R error", message = text, where = c(parsed, where)[1])
 }

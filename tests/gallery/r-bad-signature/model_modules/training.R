@@ -1,0 +1,1 @@
+train <- function(data_conf, model_conf, colour) NULL

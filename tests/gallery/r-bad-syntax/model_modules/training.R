@@ -1,0 +1,3 @@
+train <- function(data_conf, model_conf) {
+  1 +* 2
+}

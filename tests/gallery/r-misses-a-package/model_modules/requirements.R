@@ -1,0 +1,1 @@
+if (!require(nothere)) install.packages("nothere")

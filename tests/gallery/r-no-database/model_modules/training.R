@@ -1,0 +1,3 @@
+train <- function(data_conf, model_conf, ...) {
+  aoa_create_context()
+}

@@ -1,0 +1,1 @@
+train_it <- function(data_conf, model_conf) NULL

@@ -1,0 +1,4 @@
+# What the features are made of.
+ratio <- function(value) {
+  value / 2
+}
