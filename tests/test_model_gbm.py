@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 DATASETS = RUNNER / "datasets"
 NAME = "r-gbm"
 MODEL = RUNNER / "model_definitions" / NAME
-HYPERPARAMETERS = json.loads((MODEL / "config.json").read_text())["hyperParameters"]
+
+
+def hyperparameters() -> dict[str, float]:
+    """Return what the model is configured with."""
+    found: dict[str, float] = json.loads((MODEL / "config.json").read_text())["hyperParameters"]
+    return found
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -69,7 +74,7 @@ def test_hyperparameters_are_described() -> None:
     """The README has a line for each hyperparameter with its default."""
     readme = (MODEL / "README.md").read_text(encoding="utf-8")
 
-    expected = [f"| `{name}` | {value} |" for name, value in HYPERPARAMETERS.items()]
+    expected = [f"| `{name}` | {value} |" for name, value in hyperparameters().items()]
     assert [] == [line for line in expected if line not in readme]
 
 
@@ -115,7 +120,7 @@ def test_metrics_are_those_of_its_predictions(repository: Repository) -> None:
     assert measured["r2"] > 0.6
     log = repository.read(f"build/models/{NAME}/train/run.log")
     kept = int(log.partition("Kept ")[2].split(" ")[0])
-    assert 100 < kept < HYPERPARAMETERS["n.trees"]
+    assert 100 < kept < hyperparameters()["n.trees"]
 
 
 @pytest.mark.r

@@ -10,7 +10,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from assertions import GALLERY, await_file, results, told
+from assertions import GALLERY, results, told
 
 from tests.r_models import add, without_r, write_model
 
@@ -67,30 +67,22 @@ def test_a_training_repeats_to_the_byte(repository: Repository) -> None:
 
 
 def test_progress_reaches_the_runner(repository: Repository) -> None:
-    """What R tells is there while the training goes on, counts as whole numbers."""
+    """What R tells is shown while the training goes on, counts as whole numbers."""
     name = add(repository, "good-r")
     go = repository.path / "go"
     conf = {"data_path": "data.csv", "names": [], "wait_for": str(go)}
     repository.write(f"model_definitions/{name}/datasets/train.json", conf)
 
-    running = repository.start(f"train:{name}")
-    runs = repository.path / "build/runs"
-    while not (found := list(runs.glob("train-*/progress.jsonl"))):
-        assert running.poll() is None, running.communicate()[0]
-    lines = await_lines(found[0], 3)
+    running = repository.start("run", "--reporter", "json", f"train:{name}")
+    assert running.stdout is not None
+    told = (json.loads(line).get("values") for line in running.stdout)
+    values = next(filter(None, told))
     go.touch()
-
-    assert 0 == running.wait(), running.communicate()[0]
     running.communicate()
-    expected = [{"iter": n, "iters": 3, "score": 1 / n} for n in (1, 2, 3)]
-    assert expected == [json.loads(line) for line in lines]
 
-
-def await_lines(path: Path, count: int) -> list[str]:
-    """Return the lines of a file once there are so many."""
-    while len(lines := await_file(path).splitlines()) < count:
-        pass
-    return lines
+    assert {"iter": 3, "iters": 3, "score": 1 / 3} == values
+    assert isinstance(values["iter"], int)
+    assert 0 == running.returncode
 
 
 @pytest.mark.parametrize(
