@@ -68,7 +68,7 @@ def test_before_and_after(front: Repository) -> None:
     second = nox(front)
     assert 0 == second.returncode, second.stdout + second.stderr
     assert [0.9, 0.8] == metric(front)
-    assert "good-python  ran    accuracy   0.900   0.800  -0.100\n" in second.stdout
+    assert "good-python  ran    accuracy   0.900  0.800  -0.100\n" in second.stdout
     assert "evaluate:good-python started\n" in second.stdout
 
     third = nox(front)

@@ -23,7 +23,6 @@ SAMPLE = RUNNER / "datasets/reviews-sample.csv"
 ANSWERS = (RUNNER / "tests/sentiment_reference.py").read_text()
 LINEAR = (RUNNER / "tests/reviews_reference.py").read_text()
 CALLBACKS = (RUNNER / "tests/keras_reference.py").read_text()
-HYPER = json.loads((FOLDER / "config.json").read_text())["hyperParameters"]
 
 
 @pytest.fixture(scope="module", name="rows")
@@ -113,8 +112,9 @@ class TestFiles:
     def test_hyperparameters_described(self) -> None:
         """The README has a line for each hyperparameter with its default."""
         readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+        hyper = json.loads((FOLDER / "config.json").read_text())["hyperParameters"]
 
-        assert [] == [n for n, value in HYPER.items() if f"`{n}` | {value} |" not in readme]
+        assert [] == [n for n, value in hyper.items() if f"`{n}` | {value} |" not in readme]
 
 
 @pytest.mark.tensorflow
