@@ -195,9 +195,9 @@ def test_an_upgrade_of_the_system_runs_the_model_again(
 
 @pytest.mark.r
 def test_a_package_that_does_not_load_is_told(repository: Repository, tmp_path: Path) -> None:
-    """What is installed and cannot be loaded is found before the model runs."""
+    """What is installed and cannot be loaded is found as soon as an environment is built on it."""
     variables, library = r_with_library(tmp_path / "r")
-    package = build_package(tmp_path, "tinystats", "0.1")
+    package = build_package(tmp_path, "tinystats", "0.3")
     run_r("CMD", "INSTALL", "--no-docs", f"--library={library}", str(package), cwd=tmp_path)
     (library / "tinystats/Meta/package.rds").write_bytes(b"")
     write_model(repository, training=TELLS, requirements="library(tinystats)\n")
