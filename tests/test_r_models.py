@@ -152,7 +152,7 @@ def test_without_r_the_others_run(repository: Repository, tmp_path: Path) -> Non
 
     assert 1 == done.returncode
     assert "Model `good-r` needs R, which is not installed\n" in done.stdout
-    expected = "hint: `apt-get install --no-install-recommends r-base-core`, or set `R_HOME`"
+    expected = "hint: `apt-get install --no-install-recommends r-base-core make`, or set `R_HOME`"
     assert expected in done.stdout
     assert "evaluate:good-python ok" in done.stdout
     listed = repository.doit("list", **without_r(tmp_path / "again"))

@@ -67,7 +67,7 @@ def find(model: str, state: State) -> R:
         raise UserError(
             f"Model `{model}` needs R, which is not installed",
             ("looked in", "R_HOME" if os.environ.get("R_HOME") else "PATH"),
-            hint=f"`{APT} r-base-core`, or set `R_HOME`",
+            hint=f"`{APT} r-base-core make`, or set `R_HOME`",
         )
     try:
         home, site, own, *values = _answer(program, state)
