@@ -28,7 +28,8 @@ def add(repository: Repository, gallery: str) -> str:
 def write_model(repository: Repository, name: str = "tiny", **sources: str) -> str:
     """Write a model with these sources (`training=...`), and return where they are."""
     folder = f"model_definitions/{name}"
-    repository.write(f"{folder}/model.json", {"id": name, "name": name, "language": "R"})
+    about = {"id": name, "name": name, "language": "R", "python": ">=3.10"}
+    repository.write(f"{folder}/model.json", about)
     for module, text in sources.items():
         repository.write(f"{folder}/model_modules/{module}.R", text)
     write_lock(repository, name)
