@@ -44,7 +44,7 @@ call_step <- function(request, arguments) {
 }
 
 # The dataset's rows are scored by a function that reads them itself, or handed to the one that
-# answers requests.  Names of 2019 to 2022: `score`, `score.batch`, `score.restful`, `predict.model`.
+# answers requests.  Both have had several names over the years.
 score <- function(request, arguments) {
   batch <- find_function(c("score.batch", "score"), request$modules, reads_itself)
   if (!is.null(batch)) {
@@ -92,7 +92,8 @@ find_function <- function(names, modules, fits = function(name, found) TRUE) {
 # Calls a function with the arguments that it asks for by name, with all of them if it takes `...`.
 call_function <- function(name, available) {
   asked <- formals(get(name, envir = globalenv()))
-  given <- if ("..." %in% names(asked)) names(available) else intersect(names(asked), names(available))
+  given <- names(available)
+  if (!"..." %in% names(asked)) given <- intersect(names(asked), given)
   for (parameter in setdiff(names(asked), c("...", given))) {
     if (identical(asked[[parameter]], quote(expr = ))) {
       fault("`%s` asks for `%s`, which is not among what a model is given: %s",
@@ -169,7 +170,8 @@ table_of <- function(value) {
     names <- NULL
     value <- list(unlist(value, use.names = FALSE))
   }
-  list(names = as.list(names), columns = lapply(unname(as.list(value)), function(column) as.list(plain(unname(column)))))
+  columns <- lapply(unname(as.list(value)), function(column) as.list(plain(unname(column))))
+  list(names = as.list(names), columns = columns)
 }
 
 `%||%` <- function(value, otherwise) if (is.null(value)) otherwise else value
@@ -222,7 +224,8 @@ place_of <- function(call, root) {
   if (is.null(file)) return("")
   path <- normalizePath(file.path(file$wd, file$filename), mustWork = FALSE)
   inside <- paste0(normalizePath(root), "/")
-  if (!startsWith(path, inside)) "" else sprintf("%s:%d", substring(path, nchar(inside) + 1), reference[[1]])
+  if (!startsWith(path, inside)) return("")
+  sprintf("%s:%d", substring(path, nchar(inside) + 1), reference[[1]])
 }
 
 # ---- R itself ------------------------------------------------------------------------------------
