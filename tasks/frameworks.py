@@ -6,6 +6,7 @@ in `envs/`, and for a language that is not there yet a row here and a module in 
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from dataclasses import dataclass, field
@@ -146,12 +147,18 @@ def read(name: str, files: Files) -> Framework:
     if not files.exists(path):
         path = str(_HERE / f"{name}.toml")
     try:
-        document = json.loads(files.note(path, "framework 1", _parsed))
+        text = files.note(path, "framework 1", _parsed)
     except FileNotFoundError as error:
         hint = did_you_mean(name, names()) or f"there are {', '.join(names())}"
         raise UserError(f"There is no framework `{name}`", hint=hint) from error
     except (OSError, ValueError) as error:
         raise UserError(f"`{path}` cannot be read", ("reason", error)) from error
+    return _framework(name, path, text)
+
+
+@functools.cache  # asked for several times a model, and there may be thousands of models
+def _framework(name: str, path: str, text: str) -> Framework:
+    document = json.loads(text)
     _check(path, document)
     versions = {key: tuple(value) for key, value in document.get("versions", {}).items()}
     return Framework(

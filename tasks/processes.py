@@ -137,14 +137,15 @@ class Redacted:
 
 def secrets(variables: Mapping[str, str]) -> tuple[bytes, ...]:
     """Return the values of variables that are named as passwords, tokens or secrets are."""
-    values = {value.encode() for name, value in variables.items() if _SECRET_NAME.search(name)}
+    values = {os.fsencode(value) for name, value in variables.items() if _SECRET_NAME.search(name)}
     return tuple(sorted((v for v in values if len(v) >= SHORTEST_SECRET), key=len, reverse=True))
 
 
 def redact(text: str, variables: Mapping[str, str]) -> str:
     """Return a text, or the text of a JSON file, without the values of secret variables."""
     for secret in secrets(variables):
-        for form in (secret.decode(), json.dumps(secret.decode())[1:-1]):
+        value = os.fsdecode(secret)
+        for form in (value, json.dumps(value)[1:-1]):
             text = text.replace(form, HIDDEN.decode())
     return text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -95,3 +96,20 @@ def test_a_model_that_logs_a_password(repository: Repository, *, fails: bool) ->
     place = f"failed/{name}/train" if fails else f"models/{name}/train"
     assert "connecting as alice with ***" in repository.read(f"build/{place}/run.log")
     assert not fails or "ValueError: login refused: ***" in done.stdout
+
+
+def test_a_secret_need_not_be_text(repository: Repository) -> None:
+    """A variable may hold any bytes: they are hidden, and the step runs."""
+    name = repository.add("good-python")
+    training = (
+        TRAINING.format(fails=False)
+        .replace('print("', "os.write(1, b'")
+        .replace('", password)', " ' + os.fsencode(password))")
+    )
+    repository.write(f"model_definitions/{name}/model_modules/training.py", training)
+
+    done = repository.doit(f"train:{name}", TD_PASSWORD=os.fsdecode(b"\xff\xfe-horse"))
+
+    assert 0 == done.returncode, done.stdout
+    log = (repository.path / f"build/models/{name}/train/run.log").read_bytes()
+    assert b"connecting as alice with ***" == log
