@@ -105,7 +105,8 @@ def read_model(folder: str, files: Files) -> Model:
         if _UNREADABLE.search(name):
             faults.append(Fault(f"{root}/{PACKAGE}", 0, "", f"the file name {name!a} is not UTF-8"))
     if not any(fault.key == "language" for fault in faults):
-        faults += _framework_faults(replace(model, document=document), files)
+        described = replace(model, document=document)
+        faults += [*_framework_faults(described, files), *_engine_faults(described)]
     if not sources:
         faults.append(_without_modules(folder, files))
     datasets, found = _datasets(folder, files)
@@ -132,6 +133,20 @@ def _framework_faults(model: Model, files: Files) -> list[Fault]:
         wrong = f"`{model.framework}` is for models in `{language}`, and this one is in"
         return [Fault(place, 0, key, f"{wrong} `{model.language}`")]
     return []
+
+
+def _engine_faults(model: Model) -> list[Fault]:
+    """Return a fault for each step that is to have another engine than the model."""
+    automation = model.document.get("automation")
+    faults = []
+    for phase, settings in automation.items() if isinstance(automation, dict) else ():
+        engine = settings.get("engine") if isinstance(settings, dict) else None
+        if isinstance(engine, str) and engine.lower() != model.language:
+            key = f"automation.{phase}.engine"
+            wrong = f"`{engine}`, and the model is in `{model.language}`: its steps share one"
+            hint = "`automation.trainingEngine` counts for all steps"
+            faults.append(Fault(f"{model.folder}/model.json", 0, key, wrong, hint))
+    return faults
 
 
 def _unnameable(name: str) -> Model:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import NotGoodEnough, UserError
@@ -90,8 +91,11 @@ def _sort(
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, (bool, int, float)):
-        return int(value) if isinstance(value, bool) else value
+    if isinstance(value, int):
+        # A whole number in JSON may be larger than any float.
+        return int(value) if abs(value) <= sys.float_info.max else math.inf
+    if isinstance(value, float):
+        return value
     if isinstance(value, str):
         try:
             return float(value.strip().removesuffix("%"))

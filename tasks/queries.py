@@ -19,6 +19,7 @@ from tasks.explain import explain
 from tasks.model import STEPS
 from tasks.naming import KINDS, FriendlyCommand, named, option
 from tasks.state import open_state
+from tasks.wording import main_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tasks.plan import Step
     from tasks.state import State
 
-LISTED_METRICS = 3
+ROOM = 60  # characters for the metrics of a model in the list
 JSON_OPTION = option("json", bool, "print JSON, for programs")
 
 
@@ -117,8 +118,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     heads = ("MODEL", "FRAMEWORK", "STATE", "METRICS")
     cells = [heads]
     for row in rows:
-        shown = list(row["metrics"].items())[:LISTED_METRICS]
-        metrics = "  ".join(f"{name} {value:.4g}" for name, value in shown)
+        metrics = main_metrics(row["metrics"], "", ROOM)
         cells.append((row["name"], row["framework"], row["state"], metrics))
     widths = [max(len(line[column]) for line in cells) for column in range(3)]
     lines = [
@@ -149,19 +149,22 @@ class Why(_ModelCommand):
 
     name = "why"
     doc_purpose = "tell why a step would run"
-    doc_usage = "STEP:MODEL ... | MODEL ..."
-    doc_description = "Exit status 0: told; 3: there is no such step."
+    doc_usage = "[STEP:MODEL ... | MODEL ...]"
+    doc_description = (
+        "Without a name, all that `doit` would run.\nExit status 0: told; 3: there is no such step."
+    )
 
     def _execute(self, json: bool, pos_args: list[str]) -> int:
-        """Tell each reason in one sentence."""
-        if not pos_args:
-            raise InvalidCommand("`doit why` needs a step or a model: `doit why train:MODEL`")
+        """Tell each reason in one sentence; where none is named, of the steps that would run."""
         state = open_state()
-        told = {step.task: explain(step, state) for step in _steps(pos_args)}
+        told = {step.task: explain(step, state) for step in _steps(pos_args or STEPS[:2])}
         if json:
             _print_json(told)
         else:
-            for task, reasons in told.items():
+            shown = told if pos_args else {task: why for task, why in told.items() if why}
+            if not shown:
+                print(f"nothing to do: {_count(len(told), 'step')} are up to date")
+            for task, reasons in shown.items():
                 print(f"{task} {'must run:' if reasons else 'is up to date'}")
                 for reason in reasons:
                     print(f"  {reason}")

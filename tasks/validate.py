@@ -127,6 +127,8 @@ def _translated(error: ValidationError, keys: Keys, parsed: Parsed) -> Iterator[
             hint = _suggestion(key, [name for name in allowed if name not in value])
             yield parsed.fault((*keys, key), f"expected {expected}, found {shown(key)}", hint)
     else:
+        if "propertyNames" in error.absolute_schema_path:
+            keys = (*keys, value)
         expected = rule.get("x-expected") or _expected(error)
         hint = _suggestion(value, rule.get("examples", ())) or rule.get("x-hint", "")
         yield parsed.fault(keys, f"expected {expected}, found {_described(value)}", hint)

@@ -96,6 +96,11 @@ def clean(text: str) -> str:
     return "\n".join(_CONTROL.sub("", line) for line in lines)
 
 
+def one_line(text: str) -> str:
+    """Return a text as it can stand in a line."""
+    return " ".join(clean(text).split())
+
+
 def duration(seconds: float | None, digits: int = 1) -> str:
     """Return a time as people say it, nothing for None."""
     if seconds is None:
@@ -126,7 +131,7 @@ def notes_of(step: Step, room: int) -> str:
 def main_metrics(metrics: Mapping[str, object], note: str, room: int) -> str:
     """Return the first metrics, how many more there are, and the note, where there is room."""
     numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
-    parts = [f"{name} {number_text(value)}" for name, value in numbers.items()]
+    parts = [f"{one_line(name)} {number_text(value)}" for name, value in numbers.items()]
     line = ""
     for count in range(min(len(parts), MAIN_METRICS), -1, -1):
         more = [f"+{len(parts) - count}"] if count < len(parts) else []
@@ -224,7 +229,7 @@ def told(progress: Progress, now: float) -> list[Part]:
     for name in sorted(rest, key=lambda name: name != "score"):
         if rest[name] is not None:
             rank = 2 if name == "score" else 5
-            parts.append(Part(rank, f"{clean(name)} {value_text(rest[name])}"))
+            parts.append(Part(rank, f"{one_line(name)} {value_text(rest[name])}"))
     left = progress.ends - now if progress.ends else 0
     if left >= 1 and not progress.stalled:
         parts.append(Part(3, f"{duration(left, 0)} left", "dim"))

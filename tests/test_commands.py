@@ -61,8 +61,8 @@ def test_list(varied: Repository) -> None:
     assert done.stdout == (
         "MODEL     FRAMEWORK  STATE       METRICS\n"
         "bad-json  unknown    broken\n"
-        "changed   python     changed     accuracy 0.9  value 20\n"
-        "current   python     up to date  accuracy 0.9  value 20\n"
+        "changed   python     changed     accuracy 0.900  value 20\n"
+        "current   python     up to date  accuracy 0.900  value 20\n"
         "failed    python     failed\n"
         "new       python     new\n"
     )
@@ -135,6 +135,25 @@ def test_why(varied: Repository) -> None:
     )
 
 
+def test_why_of_all(varied: Repository) -> None:
+    """Without a name, the steps that plain `doit` would run are told, and no others."""
+    told = varied.doit("why").stdout
+    heads = [line for line in told.splitlines() if not line.startswith(" ")]
+
+    names = ("train:bad-json", "train:changed", "train:failed", "train:new")
+    names += tuple(name.replace("train", "evaluate") for name in names)
+    assert sorted(heads) == sorted(f"{name} must run:" for name in names)
+    assert "train:current" in asked(varied, "why")
+
+
+def test_why_of_all_where_nothing_is_to_do(repository: Repository) -> None:
+    """It is said that there is nothing to do."""
+    repository.add("good-python", "current")
+    assert repository.doit().returncode == 0
+
+    assert repository.doit("why").stdout == "nothing to do: 2 steps are up to date\n"
+
+
 def test_why_says_which_import_brings_a_file_in(varied: Repository) -> None:
     """A source that is reached through another is told with the one that imports it."""
     path = "model_definitions/current/model_modules/shared.py"
@@ -165,7 +184,6 @@ def test_why_of_what_is_lost(varied: Repository) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], "ERROR: `doit why` needs a step or a model: `doit why train:MODEL`\n"),
         (["curent"], "ERROR: There is no model `curent`\n\nhint: did you mean `current`?\n"),
         (
             ["env:current"],

@@ -19,7 +19,7 @@ DOCUMENT = {"id": "m-1", "name": "Model", "language": "python"}
 WRITES = "def train(data_conf, model_conf):\n    open('models/m', 'w').write({})\n"
 
 
-def write_model(repository: Repository, training: str, **more: str) -> str:
+def write_model(repository: Repository, training: str, **more: object) -> str:
     """Write a model whose training is this source."""
     repository.write("model_definitions/model/model.json", {**DOCUMENT, **more})
     repository.write("model_definitions/model/model_modules/training.py", training)
@@ -91,6 +91,17 @@ def test_a_framework_of_another_language_is_a_fault(repository: Repository) -> N
     write_model(repository, "", framework="r")
 
     assert "`r` is for models in `r`" in repository.doit("check").stdout
+
+
+def test_an_engine_for_one_step_is_a_fault(repository: Repository) -> None:
+    """The steps of a model share an engine; naming it once more is no fault."""
+    automation = {"training": {"engine": "Python"}, "evaluation": {"engine": "sql"}}
+    write_model(repository, "", automation=automation)
+
+    told = repository.doit("check").stdout
+
+    assert "`automation.evaluation.engine`: `sql`, and the model is in `python`" in told
+    assert "automation.training.engine" not in told
 
 
 def test_logs_are_kept_and_are_no_artefacts(repository: Repository) -> None:

@@ -64,6 +64,7 @@ def test_returned_metrics(tmp_path: Path) -> None:
         ('{"f1": NaN}', "f1  nan"),
         ('{"f1": "inf"}', "f1  inf"),
         ('{"a": {"b": -Infinity}}', "a.b  -inf"),
+        ('{"count": 1' + 400 * "0" + "}", "count  inf"),
         ("{", "models/evaluation.json"),
         ("{}", "left no metrics"),
     ],

@@ -120,6 +120,20 @@ def test_endless_recursion_is_an_error(repository: Repository) -> None:
     assert "Model `tiny` failed to train: R error: C stack usage " in done.stdout
 
 
+def test_an_error_names_its_function(repository: Repository) -> None:
+    """Not what it was called with: that may be long, and is in the traceback."""
+    write_model(
+        repository,
+        training="check <- function(...) stop('no rows')\n"
+        "train <- function(data_conf, ...) check(data_conf, colour = 'red')\n",
+    )
+
+    done = repository.doit("train:tiny")
+
+    assert "failed to train: R error: check(): no rows\n" in done.stdout
+    assert 'training.R:2: check(data_conf, colour = "red")\n' in done.stdout
+
+
 def test_settings_of_the_user_are_not_read(repository: Repository, tmp_path: Path) -> None:
     """Neither a profile nor an environment file nor a library of the user's is looked at."""
     write_model(

@@ -310,6 +310,17 @@ model.json:5: `evaluation.thresholds.d.min`: expected a number, found the string
 model.json:2: `resolveAsOf`: expected a date such as `2019-08-31`, found the string `2019-02-30`
 model.json:3: `progress.stallAfter`: expected a number of seconds above 0, found the number `0`
 
+### tables: dataset
+{"tables": {
+"events": {"url": "a.csv"},
+"my events": {"url": "a.csv"},
+"db.events": {"sha256": "0000000000000000000000000000000000000000000000000000000000000000"},
+"customers": "a.csv"}}
+--- says
+dataset.json:3: `tables["my events"]`: expected the name of a table: letters, digits, `_`, `$` and `#`, not a digit first, found the string `my events`
+dataset.json:4: `tables["db.events"]`: expected an object with the table's file, such as `{"url": "datasets/events.csv"}`, found an object
+dataset.json:5: `tables.customers`: expected an object with the table's file, such as `{"url": "datasets/events.csv"}`, found the string `a.csv`
+
 ### list-item: model
 {"id": "1", "name": "n", "language": "R",
 "supportedFrameworks": [

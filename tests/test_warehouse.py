@@ -140,7 +140,7 @@ class TestDuckDB:
         [
             ({"tables": {"a; drop table b": {"url": "a.csv"}}}, "InvalidName", "`a; drop table b`"),
             ({"tables": {"a": {"url": "nope.csv"}}}, "DuckDB", "nope.csv"),
-            ({"tables": {"a": {}}}, "Dataset", "table `a` names no file"),
+            ({"tables": {"a": {}}}, "Dataset", "`tables.a` names no file, such as by `url`"),
             ({"database": "nope.duckdb"}, "DuckDB", "does not exist"),
             ({"memory_limit": "much"}, "DuckDB", "Memory must have a number"),
         ],

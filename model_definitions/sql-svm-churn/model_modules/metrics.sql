@@ -17,18 +17,7 @@ CREATE TABLE {{ scored|identifier }} AS (
 DROP TABLE {{ metrics }};
 
 CREATE TABLE {{ metrics }} ("key" VARCHAR(30), "value" DOUBLE PRECISION);
-{% for key, value in {
-    "rows": "COUNT(*)",
-    "true_positives": "SUM(churn * flagged)",
-    "false_positives": "SUM((1 - churn) * flagged)",
-    "false_negatives": "SUM(churn * (1 - flagged))",
-    "true_negatives": "SUM((1 - churn) * (1 - flagged))",
-    "recall": "CAST(SUM(churn * flagged) AS DOUBLE PRECISION) / NULLIF(SUM(churn), 0)",
-    "precision": "COALESCE(CAST(SUM(churn * flagged) AS DOUBLE PRECISION) / NULLIF(SUM(flagged), 0), 0)",
-    "f1": "2 * CAST(SUM(churn * flagged) AS DOUBLE PRECISION) / NULLIF(SUM(churn) + SUM(flagged), 0)",
-}.items() %}
-INSERT INTO {{ metrics }} SELECT '{{ key }}', {{ value }} FROM {{ scored|identifier }};
-{% endfor %}
+
 -- The area under precision and recall, as average precision: at each score, the precision of calling all
 -- customers from there up, weighted by the share of the churners that are just there. Sums of decimals
 -- are exact, so that their order does not matter.
@@ -47,5 +36,18 @@ FROM (
         GROUP BY score
     ) AS by_score
 ) AS from_the_top;
+
+{% for key, value in {
+    "recall": "CAST(SUM(churn * flagged) AS DOUBLE PRECISION) / NULLIF(SUM(churn), 0)",
+    "precision": "COALESCE(CAST(SUM(churn * flagged) AS DOUBLE PRECISION) / NULLIF(SUM(flagged), 0), 0)",
+    "f1": "2 * CAST(SUM(churn * flagged) AS DOUBLE PRECISION) / NULLIF(SUM(churn) + SUM(flagged), 0)",
+    "true_positives": "SUM(churn * flagged)",
+    "false_positives": "SUM((1 - churn) * flagged)",
+    "false_negatives": "SUM(churn * (1 - flagged))",
+    "true_negatives": "SUM((1 - churn) * (1 - flagged))",
+    "rows": "COUNT(*)",
+}.items() %}
+INSERT INTO {{ metrics }} SELECT '{{ key }}', {{ value }} FROM {{ scored|identifier }};
+{% endfor %}
 
 DROP TABLE {{ scored|identifier }};

@@ -201,7 +201,7 @@ def _load_inputs(raw: Any, tables: Dict[str, Any]) -> FrozenSet[str]:
     for name, entry in tables.items():
         file = next((str(entry[key]) for key in FILE_KEYS if entry.get(key)), "")
         if not file:
-            raise StepError("Dataset", f"table `{name}` names no file", f"tables.{name}.url")
+            raise StepError("Dataset", f"`tables.{name}` names no file, such as by `url`")
         if file.startswith("file://"):
             file = urllib.request.url2pathname(urllib.parse.urlsplit(file).path)
         if file.lower().endswith(".parquet"):

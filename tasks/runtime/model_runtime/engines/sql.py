@@ -98,11 +98,14 @@ def _failure(statement: scripts.Statement, which: str, error: Exception) -> Step
 
 
 def save_metrics(connection: Connection, table: str) -> None:
-    """Write the rows of the metrics table, `key` and `value`, as `models/evaluation.json`."""
+    """Write the rows of the metrics table, `key` and `value`, as `models/evaluation.json`.
+
+    DuckDB keeps the order in which they were inserted; a table on Teradata has none.
+    """
     rows = _query(connection, f'SELECT "key", "value" FROM {table}').fetchall()  # noqa: S608 - quoted
     metrics = {key: _number(value) for key, value in rows}
     with open(METRICS, "w", encoding="utf-8") as file:
-        json.dump(metrics, file, indent=4, sort_keys=True)
+        json.dump(metrics, file, indent=4, sort_keys=connection.engine == "teradata")
 
 
 def save_predictions(connection: Connection, table: str) -> None:

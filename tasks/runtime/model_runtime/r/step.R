@@ -192,7 +192,10 @@ describe <- function(error, calls, root) {
   parsed <- regmatches(message, regexpr("^model_modules/[^:\n]+:[0-9]+", message))
   call <- conditionCall(error)
   told <- is.null(call) || length(parsed)
-  text <- if (told) message else sprintf("%s: %s", shorten(call), message)
+  # What a function was called with is in the traceback.
+  name <- if (!told && is.name(call[[1]])) as.character(call[[1]]) else "+"
+  called <- if (make.names(name) == name) paste0(name, "()") else if (!told) shorten(call)
+  text <- paste(c(called, message), collapse = ": ")
   cat("Error: ", text, "\n", sep = "", file = stderr())
   list(kind = "R error", message = text, where = c(parsed, where)[1])
 }
