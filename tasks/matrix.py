@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tasks.state import State
 
 FOLDER = f"{plan.BUILD}/matrix"
+REQUIREMENTS = f"{PACKAGE}/requirements.txt"
 
 VARIABLES = {"master": "MODEL_SPARK_MASTER"}
 """What can be listed besides versions: the variable that says it to the runner."""
@@ -62,6 +63,11 @@ class Combination:
         return "-".join(words)
 
     @property
+    def told(self) -> str:
+        """What an error calls it: `Python 3.13, xgboost 3.*`."""
+        return ", ".join(f"{k.replace('python', 'Python')} {v}" for k, v in self.versions.items())
+
+    @property
     def tags(self) -> list[str]:
         """What `nox --tags` finds it by."""
         found = [self.framework, *self.versions, *(["newest"] if self.newest else [])]
@@ -76,6 +82,11 @@ class Combination:
     def on_cluster(self) -> bool:
         """Whether its steps run on a cluster of Spark's own, which nox starts for them."""
         return self.versions.get("master") == "standalone"
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """The versions of packages among the versions."""
+        return {k: v for k, v in self.versions.items() if k not in ("python", *VARIABLES)}
 
     @property
     def variables(self) -> dict[str, str]:
@@ -109,7 +120,7 @@ def lay_out(combination: Combination, state: State) -> list[str]:
     models = _models(combination, framework, state)
     _copy(combination.folder, [locks.lock_path(model) for model in models])
     python = combination.versions.get("python")
-    packages = {k: v for k, v in combination.versions.items() if k not in ("python", *VARIABLES)}
+    packages = combination.packages
     used: set[str] = set()
     for model in models:
         used |= _ask_for(model, framework, packages, combination.folder)
@@ -139,10 +150,11 @@ def _models(combination: Combination, framework: Framework, state: State) -> lis
     models = [one for one in discover.discover(state.files) if one.framework == framework.name]
     python = combination.versions.get("python", "")
     fitting = [one for one in models if not python or _allows(one, framework, python)]
+    fitting = [one for one in fitting if not _leaves_out(one, combination.packages)]
     if not models:
         raise NotHere(f"No model is of framework `{framework.name}`")
     if not fitting:
-        raise NotHere(f"No model of framework `{framework.name}` allows Python {python}")
+        raise NotHere(f"No model of framework `{framework.name}` allows {combination.told}")
     if python and not allowed(python, installed(state)):
         raise NotHere(f"Python {python} is not installed")
     try:
@@ -156,6 +168,25 @@ def _allows(model: Model, framework: Framework, python: str) -> bool:
     """Return whether a model may be run on a minor version of Python."""
     text = str(model.document.get("python") or framework.python or ANY_PYTHON)
     return specifier(text).contains(f"{python}.0")
+
+
+def _leaves_out(model: Model, packages: Mapping[str, str]) -> bool:
+    """Return whether a range in a model's requirements has no such version; a pin is replaced."""
+    for line in _lines(Path(model.root)):
+        requirement = _requirement(line)
+        key = _package(requirement, packages) if requirement else ""
+        if requirement and key and not _meet(requirement.specifier, _versions(packages[key])):
+            return True
+    return False
+
+
+def _meet(own: SpecifierSet, other: SpecifierSet) -> bool:
+    """Return whether some version is in both: if one is, it is so at an end of one of the two."""
+    if any(one.operator in ("==", "===") for one in own):
+        return True
+    ends = [one.version.removesuffix(".*") for one in [*own, *other]]
+    both = own & other
+    return any(both.contains(f"{end}{more}") for end in ends for more in ("", ".9999"))
 
 
 def _copy(folder: str, own_locks: Sequence[str]) -> None:
@@ -191,12 +222,16 @@ def _ask_for(
     model: Model, framework: Framework, packages: Mapping[str, str], folder: str
 ) -> set[str]:
     """Have a model's requirements ask for just these versions; return the packages of them."""
-    path = Path(folder, model.root, PACKAGE, "requirements.txt")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    pinned, used = pin(lines, framework.requirements, packages)
+    root = Path(folder, model.root)
+    pinned, used = pin(_lines(root), framework.requirements, packages)
     if used:
-        path.write_text("\n".join([*pinned, ""]), encoding="utf-8")
+        (root / REQUIREMENTS).write_text("\n".join([*pinned, ""]), encoding="utf-8")
     return used
+
+
+def _lines(root: Path) -> list[str]:
+    path = root / REQUIREMENTS
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
 def pin(
@@ -212,16 +247,17 @@ def pin(
         requirement = _requirement(line)
         key = _package(requirement, packages) if requirement else ""
         if requirement and key and (own or requirement.name not in named):
-            version = packages[key]
-            requirement.specifier = SpecifierSet(
-                version if version[0] in "<>=~!" else f"=={version}"
-            )
+            requirement.specifier = _versions(packages[key])
             named.add(requirement.name)
             used.add(key)
             pinned.append(str(requirement))
         elif own:
             pinned.append(line)
     return pinned, used
+
+
+def _versions(text: str) -> SpecifierSet:
+    return SpecifierSet(text if text[0] in "<>=~!" else f"=={text}")
 
 
 def _requirement(line: str) -> Requirement | None:

@@ -185,6 +185,40 @@ def test_a_python_that_a_model_does_not_allow(there: Repository) -> None:
     assert ["own"] == lay_out(newer, state(there))
 
 
+@pytest.mark.parametrize(
+    ("line", "models"),
+    [
+        ("xgboost>=3,<4", ["own"]),
+        ("xgboost~=3.1", ["own"]),
+        ("xgboost<2", ["own"]),
+        ("xgboost>2.1", ["other", "own"]),
+        ("xgboost>=1,<2.1", ["other", "own"]),
+        ("xgboost-cpu>=2.1,<4", ["other", "own"]),
+        ("xgboost==3.0.1", ["other", "own"]),
+        ("xgboost", ["other", "own"]),
+    ],
+)
+def test_a_version_that_a_model_does_not_allow(
+    there: Repository, line: str, models: list[str]
+) -> None:
+    """A range of a model's own holds, a pin is replaced."""
+    list_versions(there, xgboost=["2.*"])
+    there.write("model_definitions/own/model_modules/requirements.txt", "xgboost\n")
+    add_model(there, "other")
+    there.write("model_definitions/other/model_modules/requirements.txt", f"{line}\n")
+
+    assert models == lay_out(of_own()[0], state(there))
+
+
+def test_a_version_that_no_model_allows(there: Repository) -> None:
+    """It is told which."""
+    list_versions(there, xgboost=["2.*"])
+    there.write("model_definitions/own/model_modules/requirements.txt", "xgboost>=3\n")
+
+    with pytest.raises(NotHere, match=r"No model of framework `own` allows xgboost 2[.][*]"):
+        lay_out(of_own()[0], state(there))
+
+
 def test_no_model_of_a_framework(there: Repository) -> None:
     """A framework that nobody uses has nothing to build."""
     there.write("envs/idle.toml", 'language = "python"\n')

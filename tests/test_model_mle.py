@@ -23,8 +23,8 @@ REFERENCE = (RUNNER / "tests/mle_reference.py").read_text()
 
 @pytest.fixture(scope="module", name="built")
 def build(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Repository:
-    """Return a repository in which the model has run every step."""
-    repository = Repository(tmp_path_factory.mktemp("mle"), cache)
+    """Return a repository in which the model has run every step; its path is not ASCII."""
+    repository = Repository(tmp_path_factory.mktemp("mle \u00e4 \u00f6"), cache)
     for folder in ("datasets", "envs", f"model_definitions/{MODEL}"):
         shutil.copytree(RUNNER / folder, repository.path / folder)
     done = repository.doit("evaluate", "score")

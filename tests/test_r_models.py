@@ -179,7 +179,8 @@ def test_r_home_goes_before_path(repository: Repository, tmp_path: Path) -> None
 
     done = repository.doit("train:good-r", R_HOME=str(tmp_path))
 
-    assert "Model `good-r` needs R, which is not installed\n    looked in  R_HOME" in done.stdout
+    assert "Model `good-r` needs R, and `R_HOME` names no R\n" in done.stdout
+    assert f"    missing  {tmp_path}/bin/R\n" in done.stdout
 
 
 def test_an_edit_reruns_what_reads_the_file(repository: Repository) -> None:

@@ -64,11 +64,7 @@ def find(model: str, state: State) -> R:
     """
     program = _program(state)
     if not program:
-        raise UserError(
-            f"Model `{model}` needs R, which is not installed",
-            ("looked in", "R_HOME" if os.environ.get("R_HOME") else "PATH"),
-            hint=f"`{APT} r-base-core make`, or set `R_HOME`",
-        )
+        raise _missing(model)
     try:
         home, site, own, *values = _answer(program, state)
         base = package("base", (own,), state)
@@ -82,6 +78,21 @@ def find(model: str, state: State) -> R:
     libraries = (*filter(None, site.split(os.pathsep)), own)
     version = base.version if base else "unknown"
     return R(program, home, version, libraries, dict(zip(names, values, strict=True)))
+
+
+def _missing(model: str) -> UserError:
+    home = os.environ.get("R_HOME")
+    if home:
+        return UserError(
+            f"Model `{model}` needs R, and `R_HOME` names no R",
+            ("missing", f"{home}/bin/R"),
+            hint="set `R_HOME` to what `R RHOME` prints, or unset it: then the R on PATH is used",
+        )
+    return UserError(
+        f"Model `{model}` needs R, which is not installed",
+        ("looked in", "PATH"),
+        hint=f"`{APT} r-base-core make`, or set `R_HOME`",
+    )
 
 
 def _program(state: State) -> str:

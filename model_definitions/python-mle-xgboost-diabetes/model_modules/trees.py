@@ -78,7 +78,8 @@ def fit(
     callbacks: Sequence[xgb.callback.TrainingCallback],
 ) -> xgb.Booster:
     """Train on a table that may be larger than the memory."""
-    cache = os.path.join(os.environ.get("MODEL_SCRATCH", "."), "trees")
+    # A relative path: XGBoost does not find one with letters that are not ASCII.
+    cache = os.path.relpath(os.path.join(os.environ.get("MODEL_SCRATCH", "."), "trees"))
     data = xgb.ExtMemQuantileDMatrix(Batches(connection, table, cache), nthread=1)
     return xgb.train(
         parameters(hyper),

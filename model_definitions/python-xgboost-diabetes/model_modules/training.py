@@ -42,5 +42,5 @@ def train(data_conf: dict[str, Any], model_conf: dict[str, Any], **kwargs: Any) 
     trees = build_trees(model_conf, progress)
     trees.fit(rows, known, eval_set=[(rows, known)], verbose=False)
 
-    Classifier(scaler, trees).save()
+    Classifier(scaler, trees.get_booster()).save()
     print(f"Trained on {len(kept)} rows")  # noqa: T201 - the step's log
