@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 RUNS = f"{BUILD}/runs"
 HELD = f"{BUILD}/held"
 CREATING = f"{HELD}/creating"
-FORMAT = 2
+FORMAT = 3
 DEFAULT_SEED = 0
 LOG_LINES = 20
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import RUNNER, Repository, ask
+from tests.spark import with_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +24,21 @@ SAMPLE = RUNNER / "datasets/reviews-sample.csv"
 ANSWERS = (RUNNER / "tests/sentiment_reference.py").read_text()
 LINEAR = (RUNNER / "tests/reviews_reference.py").read_text()
 CALLBACKS = (RUNNER / "tests/keras_reference.py").read_text()
+
+
+UNSEEDED = """
+import keras
+import numpy as np
+
+
+def train(data_conf, model_conf):
+    rows = np.random.normal(size=(64, 3))
+    layers = keras.layers.Dense(4), keras.layers.Dropout(0.5), keras.layers.Dense(1)
+    network = keras.Sequential(layers)
+    network.compile("adam", "mse")
+    network.fit(rows, rows.sum(axis=1), verbose=0)
+    np.save("models/predictions.npy", network.predict(rows, verbose=0))
+"""
 
 
 @pytest.fixture(scope="module", name="rows")
@@ -242,3 +258,16 @@ class TestProgress:
     def test_never_fails_a_training(self, python: str, handler: str) -> None:
         """A handler that raises, or is not there, changes nothing."""
         assert ask(python, CALLBACKS, "accuracy", handler) == []
+
+
+def test_a_network_that_seeds_nothing(built: Repository) -> None:
+    """A first try in Keras runs, and gives the same bytes twice: its random numbers are seeded."""
+    about = json.loads((FOLDER / "model.json").read_text())
+    kept = {key: about[key] for key in ("language", "framework", "python")}
+    built.write("model_definitions/first/model.json", {"id": "first", "name": "First", **kept})
+    built.write("model_definitions/first/model_modules/training.py", UNSEEDED)
+    with_lock(built, MODEL, "first")
+
+    done = built.doit("train:first", "--twice")
+
+    assert 0 == done.returncode, done.stdout

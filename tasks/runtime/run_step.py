@@ -4,14 +4,14 @@
 
 The working directory is the step's own folder.  REQUEST is a JSON file:
 
-    format        2
+    format        3
     step          the function to call: `train`, `evaluate` or `score`
     engine        the module of `model_runtime.engines` that calls it
     root          the folder that holds the package `model_modules`
     modules       where the function may be, as names inside that package, in order
     arguments     what can be passed, by parameter name (`data_conf`, `model_conf`, ...)
     data_files    the data files, for batch scoring by a `ModelScorer`
-    seed          the seed for `random` and, where it is installed, NumPy
+    seed          the seed for `random` and, when the model imports them, NumPy and TensorFlow
     scratch       a folder for files that nobody needs afterwards (MODEL_SCRATCH as well)
     progress      the file that progress messages are appended to, one JSON object a line
     trusted       folders outside the environment whose code need not be told
@@ -33,20 +33,19 @@ Only the standard library is used, in a form that Python 3.6 parses.
 
 import importlib
 import importlib.machinery
-import importlib.util
 import json
 import os
 import random
 import sys
 import sysconfig
 import traceback
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 from model_runtime.contract import LOADED, PACKAGE, ModelFault, StepError, plain
 from model_runtime.parent import die_with_parent
 from model_runtime.progress import progress_handler
 
-FORMAT = 2
+FORMAT = 3
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -105,8 +104,24 @@ def prepare(request: Dict[str, Any], trusted: Tuple[str, ...]) -> None:
     watch(trusted)
     sys.meta_path.insert(0, PackageFinder(request["root"]))
     random.seed(request["seed"])
-    if importlib.util.find_spec("numpy"):
-        importlib.import_module("numpy").random.seed(request["seed"] % 2**32)
+    seed_when_imported(request["seed"])
+
+
+def seed_when_imported(seed: int) -> None:
+    """Have libraries that draw random numbers seeded right after their import."""
+    seeders: Dict[str, Callable[[Any], None]] = {
+        "numpy": lambda numpy: numpy.random.seed(seed % 2**32),
+        "tensorflow": lambda tensorflow: tensorflow.random.set_seed(seed),
+    }
+    source = importlib.machinery.SourceFileLoader
+    execute = source.exec_module
+
+    def exec_module(self: Any, module: Any) -> None:
+        execute(self, module)
+        if module.__name__ in seeders:
+            seeders[module.__name__](module)
+
+    source.exec_module = exec_module  # type: ignore[method-assign]
 
 
 def watch(trusted: Tuple[str, ...]) -> None:
