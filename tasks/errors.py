@@ -93,3 +93,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `did you mean ...?` for the nearest known words, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
     return f"did you mean {' or '.join(f'`{name}`' for name in near)}?" if near else ""
+
+
+def telling_line(message: str) -> str:
+    """Return the line of a model's error that tells most: its first one.
+
+    An error of another process, such as a worker of Spark, comes with that one's traceback, and
+    what it says stands last.
+    """
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    elsewhere = any(line.startswith("Traceback (most recent call last)") for line in lines)
+    return lines[-1 if elsewhere else 0] if lines else ""

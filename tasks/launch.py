@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tasks import datasets, frameworks, processes
-from tasks.errors import UserError
+from tasks.errors import UserError, telling_line
 from tasks.fingerprint import Files
 from tasks.languages import Start
 from tasks.metrics import GIVEN_NS
@@ -190,6 +190,7 @@ def call(
             tick=lambda: _note(log, tick()),
         )
         _note(log, tick())
+    processes.redact_files(f"{run.work}/{LOGS}", command.variables)
     result = _read_result(result_path)
     if status == 0 and result is not None and result["ok"]:
         return result
@@ -275,9 +276,10 @@ def _failure(step: Step, status: int, result: dict[str, Any] | None, run: Run) -
             ("folder", f"{step.model.root}/{PACKAGE}"),
             hint="docs/reference.md of modelmake says what a model's modules hold",
         )
-    headline = f"Model `{model}` failed to {step.name}: {error['type']}: {error['message']}"
+    said = telling_line(error["message"])
+    headline = f"Model `{model}` failed to {step.name}: {error['type']}: {said}"
     where = f"{step.model.root}/{error['where']}" if error["where"] else "outside its own files"
-    return UserError(headline.splitlines()[0], ("where", where), ("log", lines))
+    return UserError(headline, ("where", where), ("log", lines))
 
 
 def left_behind(run: Run, given: dict[str, str]) -> dict[str, dict[str, Any]]:

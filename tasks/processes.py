@@ -51,8 +51,10 @@ def run_logged(
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     _running.add(process)
+    bounded = _BoundedLog(log)
     try:
-        _copy_output(process, Redacted(_BoundedLog(log), secrets(env)), tick)
+        _copy_output(process, Redacted(bounded.write, secrets(env)), tick)
+        bounded.finish()
         return process.wait()
     finally:
         _end_group(process, signal.SIGKILL)
@@ -94,8 +96,8 @@ class _BoundedLog:
 class Redacted:
     """Writes on what it is given, secrets hidden, also those that come in pieces."""
 
-    def __init__(self, log: _BoundedLog, hidden: tuple[bytes, ...]) -> None:
-        self._log = log
+    def __init__(self, write: Callable[[bytes], object], hidden: tuple[bytes, ...]) -> None:
+        self._write = write
         self._secrets = hidden
         self._pattern = re.compile(b"|".join(map(re.escape, hidden)))
         self._held = b""
@@ -103,7 +105,7 @@ class Redacted:
     def write(self, data: bytes) -> None:
         """Write all but an end that may be the beginning of a secret."""
         if not self._secrets:
-            self._log.write(data)
+            self._write(data)
             return
         data = self._held + data
         open_end = self._open_end(data)
@@ -115,13 +117,12 @@ class Redacted:
             at = found.end()
         open_end = max(open_end, at)
         self._held = data[open_end:]
-        self._log.write(b"".join([*parts, data[at:open_end]]))
+        self._write(b"".join([*parts, data[at:open_end]]))
 
     def finish(self) -> None:
         """Write what was held back: nothing more comes."""
         if self._held:
-            self._log.write(self._pattern.sub(HIDDEN, self._held))
-        self._log.finish()
+            self._write(self._pattern.sub(HIDDEN, self._held))
 
     def _open_end(self, data: bytes) -> int:
         """Return where the longest end that is the beginning of a secret starts."""
@@ -143,11 +144,31 @@ def secrets(variables: Mapping[str, str]) -> tuple[bytes, ...]:
 
 def redact(text: str, variables: Mapping[str, str]) -> str:
     """Return a text, or the text of a JSON file, without the values of secret variables."""
-    for secret in secrets(variables):
-        value = os.fsdecode(secret)
-        for form in (value, json.dumps(value)[1:-1]):
-            text = text.replace(form, HIDDEN.decode())
+    for form in _forms(variables):
+        text = text.replace(os.fsdecode(form), HIDDEN.decode())
     return text
+
+
+def redact_files(folder: str, variables: Mapping[str, str]) -> None:
+    """Take the values of secret variables out of all files of a folder, whatever wrote them."""
+    hidden = _forms(variables)
+    paths = [f"{top}/{name}" for top, _, names in os.walk(folder) for name in names if hidden]
+    for path in paths:
+        if not os.path.isfile(path) or os.path.islink(path):
+            continue
+        with open(path, "rb") as source, open(f"{path}.redacted", "wb") as target:
+            redacted = Redacted(target.write, hidden)
+            while data := source.read(1 << 20):
+                redacted.write(data)
+            redacted.finish()
+        os.replace(f"{path}.redacted", path)
+
+
+def _forms(variables: Mapping[str, str]) -> tuple[bytes, ...]:
+    """Return the values of secret variables as they are, and as they stand in JSON."""
+    values = secrets(variables)
+    escaped = (os.fsencode(json.dumps(os.fsdecode(value))[1:-1]) for value in values)
+    return tuple(sorted({*values, *escaped}, key=len, reverse=True))
 
 
 def _copy_output(process: subprocess.Popen[bytes], log: Redacted, tick: Callable[[], None]) -> None:

@@ -13,8 +13,8 @@ from doit.cmd_base import DoitCmdBase
 from doit.cmd_list import List as DoitList
 from doit.exceptions import InvalidCommand
 
-from tasks import generators, plan, records
-from tasks.errors import UserError
+from tasks import generators, plan, records, sources
+from tasks.errors import Fault, UserError
 from tasks.explain import explain
 from tasks.model import STEPS
 from tasks.naming import KINDS, FriendlyCommand, named, option
@@ -22,7 +22,7 @@ from tasks.state import open_state
 from tasks.wording import main_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tasks.model import Model
     from tasks.plan import Step
@@ -209,7 +209,7 @@ class Check(_ModelCommand):
     def _execute(self, json: bool, pos_args: list[str]) -> int:
         """Show every fault of the models."""
         models = _models(pos_args)
-        faults = [fault for model in models for fault in model.faults]
+        faults = [fault for model in models for fault in (*model.faults, *_steps_without(model))]
         broken = [model for model in models if model.broken]
         if json:
             _print_json([asdict(fault) for fault in faults])
@@ -224,6 +224,16 @@ class Check(_ModelCommand):
             )
         self.dep_manager.close()
         return 1 if broken else 0
+
+
+def _steps_without(model: Model) -> Iterator[Fault]:
+    """Yield a warning for each step that plain `doit` takes and for which a model has no file."""
+    for step in STEPS[:2] if not model.broken else ():
+        names = sources.missing(step, model, open_state().files)
+        if names:
+            message = f"there is no {' or '.join(f'`{name}`' for name in names)}"
+            hint = f"`doit {step}:{model.name}` has nothing to run"
+            yield Fault(f"{model.root}/{sources.PACKAGE}", 0, "", message, hint, warning=True)
 
 
 def _count(number: int, noun: str) -> str:

@@ -36,9 +36,8 @@ def read_by_step(step: str, model: Model, files: Files) -> dict[str, str]:
     Each has the reason why it counts, in words; an empty one where that goes without saying.
     Raises OSError where a source cannot be read.
     """
-    language = frameworks.language(model)
-    code = {name for name in model.sources if _is_source(name, language.suffix)}
-    sources = _Sources(language, f"{model.root}/{PACKAGE}", frozenset(code), files)
+    sources = _sources(model, files)
+    language, code = sources.language, sources.code
     rest = dict.fromkeys((name for name in model.sources if _is_read(name, language.suffix)), "")
     entries = _entries(step, sources)
     if not entries:
@@ -51,6 +50,19 @@ def read_by_step(step: str, model: Model, files: Files) -> dict[str, str]:
         for name in pickled.keys() - set(entries):
             reached.setdefault(name, f"what `{entries[0]}` pickles may be of it")
     return reached | rest
+
+
+def missing(step: str, model: Model, files: Files) -> list[str]:
+    """Return the files that may hold a step's function where a model has none of them.
+
+    Its package itself may hold it too.  Raises OSError where a source cannot be read.
+    """
+    sources = _sources(model, files)
+    package = {"__init__.py"} & sources.code
+    if _entries(step, sources) or any(any(sources.said(name).values()) for name in package):
+        return []
+    language = sources.language
+    return [f"{entry}{language.suffix}" for entry in language.entries[step] if "." not in entry]
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,12 @@ class _Sources:
         kind = f"{KIND} {self.language.suffix}"
         found: dict[str, Any] = json.loads(self.files.note(f"{self.folder}/{name}", kind, note))
         return found
+
+
+def _sources(model: Model, files: Files) -> _Sources:
+    language = frameworks.language(model)
+    code = frozenset(name for name in model.sources if _is_source(name, language.suffix))
+    return _Sources(language, f"{model.root}/{PACKAGE}", code, files)
 
 
 def _is_source(name: str, suffix: str) -> bool:

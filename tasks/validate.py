@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,6 +61,8 @@ def check(kind: str, text: str | bytes, path: str) -> Checked:
         faults += _unknown_keys(kind, parsed)
         if kind == "dataset":
             faults += _download_faults(parsed)
+        if kind == "model":
+            faults += [*_argument_faults(parsed), *_threshold_faults(parsed)]
         faults = sorted(dict.fromkeys(faults), key=lambda fault: fault.line)
         return Checked(value if parsed.valid else None, tuple(faults))
     if parsed.valid:
@@ -254,3 +257,29 @@ def _objects(value: object, keys: Keys) -> Iterator[tuple[Keys, Mapping[str, Any
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _objects(item, (*keys, index))
+
+
+# What a schema cannot say
+
+
+def _argument_faults(parsed: Parsed) -> Iterator[Fault]:
+    """Yield a fault for the arguments of a program that a shell could not split."""
+    for keys, value in _objects(parsed.value, ()):
+        text = value.get("args")
+        if isinstance(text, str) and "resources" in keys:
+            try:
+                shlex.split(text)
+            except ValueError as error:
+                reason = str(error).lower()
+                yield parsed.fault((*keys, "args"), f"expected arguments, found {reason}")
+
+
+def _threshold_faults(parsed: Parsed) -> Iterator[Fault]:
+    """Yield a fault for each threshold that no number can meet."""
+    for keys, value in _objects(parsed.value, ()):
+        least, most = (value.get(key) for key in ("min", "max"))
+        if keys[:2] != ("evaluation", "thresholds"):
+            continue
+        if isinstance(least, (int, float)) and isinstance(most, (int, float)) and least > most:
+            message = f"expected `min` below `max`, found {least:g} and {most:g}"
+            yield parsed.fault(keys, message)

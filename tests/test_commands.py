@@ -212,6 +212,24 @@ def test_check(varied: Repository) -> None:
     assert asked(varied, "check") == [FAULT]
 
 
+def test_check_of_a_model_without_an_evaluation(repository: Repository) -> None:
+    """That plain `doit` has nothing to evaluate is told before it trains."""
+    name = repository.add("good-python")
+    modules = repository.path / f"model_definitions/{name}/model_modules"
+    for file in ("evaluation.py", "scoring.py"):
+        (modules / file).unlink()
+
+    done = repository.doit("check")
+
+    assert 0 == done.returncode
+    files = "`evaluation.py` or `evaluate.py` or `scoring.py`"
+    assert done.stdout.splitlines() == [
+        f"{modules.relative_to(repository.path)}: warning: there is no {files}",
+        f"  hint: `doit evaluate:{name}` has nothing to run",
+        "1 model, of which 1 can run: 0 faults, 1 warning",
+    ]
+
+
 def test_check_of_good_models(repository: Repository) -> None:
     """Good models have nothing to tell; nothing is run for it."""
     repository.add("good-python")

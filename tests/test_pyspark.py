@@ -343,9 +343,11 @@ def test_what_is_not_there(
     [
         ("--master yarn", "`--master yarn` needs the configuration of a Hadoop cluster"),
         ("--master spark://127.0.0.1:1", "There is no Spark master at `spark://127.0.0.1:1`"),
+        ("--master locl[2]", "`locl[2]` is no master of Spark"),
+        ("--master local[x]", "`local[x]` is no master of Spark"),
         ("--master spark://x:y", "There is no Spark master at `spark://x:y`"),
         ("--deploy-mode cluster", "`--deploy-mode cluster` runs a model where its working"),
-        ("--name 'a", "The arguments for Spark in `args in model.json` cannot be split"),
+        ("--name 'a", "The arguments for Spark in `resources.training.args` of `model.json`"),
     ],
 )
 def test_what_cannot_run(place: Place, args: str, headline: str) -> None:

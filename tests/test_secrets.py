@@ -23,7 +23,7 @@ WORDS = ["abab", "ababab", "babc", "cccc", "abcabcd"]
 def logged(chunks: list[bytes], *hidden: bytes) -> bytes:
     """Return what is in the log after these pieces of output."""
     file = io.BytesIO()
-    log = processes.Redacted(processes._BoundedLog(file), hidden)
+    log = processes.Redacted(file.write, hidden)
     for chunk in chunks:
         log.write(chunk)
     log.finish()
@@ -69,11 +69,14 @@ def test_which_variables() -> None:
 
 
 TRAINING = """
-import os
+import json, os
 def train(data_conf, model_conf, progress_callback_handler):
     password = os.environ["TD_PASSWORD"]
     print("connecting as alice with", password)
     open("models/model.txt", "w").write("trained")
+    with open("logs/library.log", "w", errors="surrogateescape") as log:
+        log.write("user alice, password " + password)
+    json.dump({{"user": "alice", "password": password}}, open("logs/events.json", "w"))
     if {fails}:
         raise ValueError("login refused: " + password)
 """
@@ -94,6 +97,10 @@ def test_a_model_that_logs_a_password(repository: Repository, *, fails: bool) ->
     texts["output"] = done.stdout + done.stderr
     assert [] == [name for name, text in texts.items() if "horse" in text]
     place = f"failed/{name}/train" if fails else f"models/{name}/train"
+    logs = f"build/{place}/{'work/' * fails}logs"
+    assert "user alice, password ***" == repository.read(f"{logs}/library.log")
+    events = repository.json(f"{logs}/events.json")
+    assert {"user": "alice", "password": "***"} == events
     assert "connecting as alice with ***" in repository.read(f"build/{place}/run.log")
     assert not fails or "ValueError: login refused: ***" in done.stdout
 

@@ -249,6 +249,21 @@ def test_import_after_appending_to_the_path(repository: Repository) -> None:
     assert artefact(repository, "train/models/model.txt") == "11"
 
 
+def test_a_number_too_large_for_anything(repository: Repository) -> None:
+    """It is a metric that is no number, whatever it is returned as."""
+    trains = "def train():\n    open('models/m', 'w').close()\n"
+    name = add(
+        repository,
+        training=trains,
+        evaluation="def evaluate():\n    return {'count': 10 ** 5000}\n",
+    )
+
+    done = repository.doit(f"evaluate:{name}")
+
+    assert 1 == done.returncode
+    assert "gave a metric that is not a number\n    count  inf\n" in done.stdout
+
+
 PLACES = [
     f"{folder}/{name}"
     for folder in ("models", "metrics", "artifacts/output")

@@ -16,6 +16,8 @@ from tests.test_warehouse import HOLD
 if TYPE_CHECKING:
     from tests.conftest import Repository
 
+pytestmark = pytest.mark.sql
+
 NAME = "tiny"
 PLACE = f"model_definitions/{NAME}"
 MODULES = f"{PLACE}/model_modules"
@@ -165,7 +167,9 @@ def test_metrics_nowhere(model: Repository) -> None:
     """An evaluation that fills no table of metrics is told which one it was."""
     model.write(f"{MODULES}/evaluation.sql", "SELECT 1")
 
-    assert 'in `SELECT "key", "value" FROM "measured"`' in fails(model, "evaluate")
+    said = fails(model, "evaluate")
+    assert 'in `SELECT "key", "value" FROM "measured"` after `evaluation.sql`' in said
+    assert "model_modules/evaluation.sql\n" in said
 
     change(model, "evaluate", metrics_table=None)
     assert "the dataset has no `metrics_table`" in fails(model, "evaluate")

@@ -16,6 +16,8 @@ from tests.conftest import RUNNER, Repository, ask
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.sql
+
 DATASETS = RUNNER / "datasets"
 SCRIPT = DATASETS / "make_churn_events.py"
 CLOSED = "closed"

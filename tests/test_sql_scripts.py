@@ -127,10 +127,15 @@ ERRORS = {
     "undefined in an object": ("\n{{ conf.nope }}", "UndefinedError", 2, "nope"),
     "template": ("select 1;\n{% if %}", "TemplateSyntaxError", 2, "Expected an expression"),
     "name": ("\n\n\n{{ bad|identifier }}", "InvalidName", 4, "`x; DROP TABLE y`"),
-    "no end": ("select 1;\nselect 'a", "TokenError", 2, "has no end"),
+    "no end": ("select 1;\nselect 'a", "TokenError", 2, "has no end: 'a"),
+    "no end before others": (
+        "select 'x'';y' from a;\nselect 'abc from d;\nselect /* \"b\" */\n1;",
+        "TokenError", 2, "has no end: 'abc from d;",
+    ),
+    "no end of a comment": ("select 1;\n/* select 'a'\n;", "TokenError", 2, "/* select 'a'"),
     "no such file": ("\n{% include 'nope.sql' %}", "TemplateNotFound", 2, "nope.sql"),
     "arithmetic": ("\n{{ 1 / 0 }}", "ZeroDivisionError", 2, "division by zero"),
-}
+}  # fmt: skip
 
 
 def test_errors(sql_python: str, tmp_path: Path) -> None:

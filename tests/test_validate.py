@@ -302,6 +302,16 @@ model.json:3: `evaluation.thresholds.b.mn`: expected `min` or `max`, found `mn`
 model.json:4: `evaluation.thresholds.c`: expected an object with `min`, `max` or both, found the number `3`
 model.json:5: `evaluation.thresholds.d.min`: expected a number, found the string `1`
 
+### what-cannot-be: model
+{"id": "1", "name": "n", "language": "pyspark",
+"evaluation": {"thresholds": {
+"auc": {"min": 0.9, "max": 0.5}}},
+"resources": {"training": {
+"args": "--conf 'spark.a=b"}}}
+--- says
+model.json:3: `evaluation.thresholds.auc`: expected `min` below `max`, found 0.9 and 0.5
+model.json:5: `resources.training.args`: expected arguments, found no closing quotation
+
 ### dates-and-seconds: model
 {"id": "1", "name": "n", "language": "R",
 "resolveAsOf": "2019-02-30",

@@ -35,7 +35,7 @@ _QUICK = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "4"}
 
 def settings(document: Mapping[str, Any], step: str) -> dict[str, str]:
     """Return what `model.json` says of Spark for a step, as it is written there."""
-    said = [place for place in _places(document, step) if place]
+    said = [place for _, place in _places(document, step) if place]
     return {"spark": json.dumps(said, sort_keys=True)} if said else {}
 
 
@@ -81,17 +81,17 @@ def resolve(
     named, more = _apart(variables.get(MORE, ""), MORE)
     master = variables.get(MASTER, "") or named
     arguments: list[str] | None = None
-    for place in _places(document, step):
+    for name, place in _places(document, step):
         text = place.get("args", "")
-        named, rest = _apart(text, "args in model.json")
+        named, rest = _apart(text, f"{name}.args` of `model.json")
         master = master or named or place.get("master", "")
         if text and arguments is None:
             arguments = rest
     return master, [*(arguments or ()), *more]
 
 
-def _places(document: Mapping[str, Any], step: str) -> list[dict[str, str]]:
-    """Return `master` and `args` of each place that may have them, the one that counts first."""
+def _places(document: Mapping[str, Any], step: str) -> list[tuple[str, dict[str, str]]]:
+    """Return each place that may have `master` and `args`, the one that counts first, and these."""
     ways = (
         ("automation", _PHASES[step], "resources"),
         ("resources", "training"),
@@ -105,7 +105,8 @@ def _places(document: Mapping[str, Any], step: str) -> list[dict[str, str]]:
         for key in way:
             place = place.get(key) if isinstance(place, dict) else None
         said = place if isinstance(place, dict) else {}
-        found.append({key: str(said[key]) for key in ("master", "args") if said.get(key)})
+        values = {key: str(said[key]) for key in ("master", "args") if said.get(key)}
+        found.append((".".join(way), values))
     return found
 
 

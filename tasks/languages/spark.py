@@ -28,6 +28,8 @@ _JAVAS = {
     (2, 0): (8,), (3, 0): (8, 11), (3, 3): (8, 11, 17), (4, 0): (17, 21), (4, 2): (17, 21, 25),
 }  # fmt: skip
 
+_MASTER = re.compile(r"local(\[(\*|\d+)(,\d+)?\])?$|local-cluster\[|k8s://|mesos://")
+
 _VECTORS = "jdk.incubator.vector"
 _WITHOUT_VECTORS = f"""#!/bin/sh
 # A Java without the module {_VECTORS}, which Spark 4 asks for and can do without.
@@ -184,6 +186,11 @@ def check_master(master: str, variables: Mapping[str, str]) -> None:
         _check_hadoop(variables)
     elif master.startswith("spark://"):
         _check_standalone(master)
+    elif not _MASTER.match(master):
+        raise UserError(
+            f"`{master}` is no master of Spark",
+            hint="one is `local[*]`, `local[2]`, `spark://HOST:7077`, `yarn` or `k8s://HOST`",
+        )
 
 
 def _check_hadoop(variables: Mapping[str, str]) -> None:
@@ -207,6 +214,7 @@ def _check_standalone(master: str) -> None:
     raise UserError(
         f"There is no Spark master at `{master}`",
         *((f"{host}:{port}", reason) for (host, port), reason in reasons.items()),
+        *([] if reasons else [("reason", "an address is HOST:PORT")]),
         hint="start the cluster, or name another master: `MODEL_SPARK_MASTER=local[*]` runs the"
         " model here",
     )

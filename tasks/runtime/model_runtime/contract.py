@@ -9,6 +9,8 @@ from typing import Any, Callable, Dict, List, Set
 
 PACKAGE = "model_modules"
 
+_LARGEST = 2**1024  # what no float is as large as
+
 LOADED: Set[str] = set()
 """The sources that were run from outside the environment, by their real paths."""
 
@@ -86,4 +88,6 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
+    if isinstance(value, int) and abs(value) >= _LARGEST:
+        return float("inf") if value > 0 else float("-inf")
     return value if isinstance(value, (str, int, float, bool)) else None

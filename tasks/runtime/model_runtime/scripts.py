@@ -8,7 +8,7 @@ import importlib
 import os
 import re
 from bisect import bisect_right
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from model_runtime.contract import PACKAGE, StepError
 from model_runtime.warehouse import identifier, literal
@@ -117,14 +117,12 @@ def split(script: Script, engine: str) -> List[Statement]:
     `engine` is `duckdb` or `teradata`, whose strings and comments are meant.  Raises StepError
     where a string or comment has no end.
     """
-    sqlglot = importlib.import_module("sqlglot")
-    errors = importlib.import_module("sqlglot.errors")
-    try:
-        tokens = sqlglot.tokenize(script.text, read=engine)
-    except errors.TokenError as error:
-        where = f"{PACKAGE}/{script.source(len(script.text))}"
-        message = f"a string or comment has no end: {error}".splitlines()[0]
-        raise StepError("TokenError", message, where) from None
+    tokens = _tokens(script.text, engine)
+    if tokens is None:
+        start = _start_of_open(script.text, engine)
+        opened = script.text[start:].splitlines()[0]
+        message = f"a string or comment has no end: {opened}"
+        raise StepError("TokenError", message, f"{PACKAGE}/{script.source(start)}")
     statements, started = [], []  # type: List[Statement], List[Any]
     for token in tokens:
         if token.token_type.name != "SEMICOLON":
@@ -133,6 +131,22 @@ def split(script: Script, engine: str) -> List[Statement]:
             statements.append(_statement(script, started))
             started = []
     return statements + ([_statement(script, started)] if started else [])
+
+
+def _tokens(text: str, engine: str) -> Optional[List[Any]]:
+    """Return the tokens of a text, None where a string or comment in it has no end."""
+    sqlglot = importlib.import_module("sqlglot")
+    errors = importlib.import_module("sqlglot.errors")
+    try:
+        return list(sqlglot.tokenize(text, read=engine))
+    except errors.TokenError:
+        return None
+
+
+def _start_of_open(text: str, engine: str) -> int:
+    """Return where the string or comment without an end starts: all is well up to there."""
+    starts = [found.start() for found in re.finditer(r"'|\"|/\*|\$", text)]
+    return next((at for at in reversed(starts) if _tokens(text[:at], engine) is not None), 0)
 
 
 def _statement(script: Script, tokens: List[Any]) -> Statement:

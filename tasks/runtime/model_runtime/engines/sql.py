@@ -37,9 +37,9 @@ def call(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
             tables = {arguments["model_table"], data_conf.get("model_table")}
             warehouse.export(connection, sorted(filter(None, tables)))
         elif step == "evaluate":
-            save_metrics(connection, named(data_conf, "metrics_table"))
+            save_metrics(connection, named(data_conf, "metrics_table"), name)
         else:
-            save_predictions(connection, named(data_conf, "predictions_table"))
+            save_predictions(connection, named(data_conf, "predictions_table"), name)
 
 
 def find_script(folder: str, names: List[str], engine: str) -> str:
@@ -97,23 +97,26 @@ def _failure(statement: scripts.Statement, which: str, error: Exception) -> Step
     return StepError(type(error).__name__, message, f"{PACKAGE}/{statement.lines[line]}")
 
 
-def save_metrics(connection: Connection, table: str) -> None:
+def save_metrics(connection: Connection, table: str, script: str) -> None:
     """Write the rows of the metrics table, `key` and `value`, as `models/evaluation.json`.
 
     DuckDB keeps the order in which they were inserted; a table on Teradata has none.
     """
-    rows = _query(connection, f'SELECT "key", "value" FROM {table}').fetchall()  # noqa: S608 - quoted
+    query = f'SELECT "key", "value" FROM {table}'  # noqa: S608 - quoted
+    rows = _query(connection, query, script).fetchall()
     metrics = {key: _number(value) for key, value in rows}
     with open(METRICS, "w", encoding="utf-8") as file:
         json.dump(metrics, file, indent=4, sort_keys=connection.engine == "teradata")
 
 
-def save_predictions(connection: Connection, table: str) -> None:
+def save_predictions(connection: Connection, table: str, script: str) -> None:
     """Write the predictions table, sorted by its columns from the first on, as a CSV file."""
-    cursor = _query(connection, f"SELECT * FROM {table} WHERE 1 = 0")  # noqa: S608 - quoted
+    empty = f"SELECT * FROM {table} WHERE 1 = 0"  # noqa: S608 - quoted
+    cursor = _query(connection, empty, script)
     columns = [column[0] for column in cursor.description]
     order = ", ".join(str(number) for number in range(1, len(columns) + 1))
-    cursor = _query(connection, f"SELECT * FROM {table} ORDER BY {order}")  # noqa: S608 - quoted
+    ordered = f"SELECT * FROM {table} ORDER BY {order}"  # noqa: S608 - quoted
+    cursor = _query(connection, ordered, script)
     with open(PREDICTIONS, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
@@ -123,13 +126,13 @@ def save_predictions(connection: Connection, table: str) -> None:
             rows = cursor.fetchmany(10000)
 
 
-def _query(connection: Connection, statement: str) -> Any:
+def _query(connection: Connection, statement: str, script: str) -> Any:
     """Execute a statement of ours on a table that the script was to fill."""
     try:
         return connection.execute(statement)
     except connection.error as error:
-        message = f"{warehouse.driver_reason(error)}, in `{statement}`"
-        raise StepError(type(error).__name__, message) from None
+        message = f"{warehouse.driver_reason(error)}, in `{statement}` after `{script}`"
+        raise StepError(type(error).__name__, message, f"{PACKAGE}/{script}") from None
 
 
 def _number(value: Any) -> Any:
