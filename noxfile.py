@@ -48,10 +48,11 @@ def system(session: nox.Session, *packages: str) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests; arguments go to pytest: `nox -s tests -- -k plan`."""
+    """Run the tests, a file a processor; arguments go to pytest: `nox -s tests -- -k plan`."""
     system(session, "activemq")
     install(session)
-    session.run("python", "-m", "pytest", *session.posargs)
+    parallel = ["-n", str(os.cpu_count()), "--dist", "loadfile"]
+    session.run("python", "-m", "pytest", *(session.posargs or parallel))
 
 
 @nox.session

@@ -103,8 +103,11 @@ COMMANDS = ("list", "why", "check", "clean", "forget", "info", "run")
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a cache of environments and data that the tests of one session share."""
-    return tmp_path_factory.mktemp("cache")
+    """Return a cache of environments and data that all tests share, on every processor."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    shared.mkdir(exist_ok=True)
+    return shared
 
 
 @pytest.fixture
