@@ -16,8 +16,6 @@ from tests.test_warehouse import HOLD
 if TYPE_CHECKING:
     from tests.conftest import Repository
 
-pytestmark = pytest.mark.sql
-
 NAME = "tiny"
 PLACE = f"model_definitions/{NAME}"
 MODULES = f"{PLACE}/model_modules"
