@@ -1,6 +1,5 @@
 """Carry out a model written in SQL: a script for each step, in DuckDB or Teradata."""
 
-import csv
 import json
 import os
 import re
@@ -10,11 +9,11 @@ from decimal import Decimal
 from typing import Any, Dict, List
 
 from model_runtime import scripts, warehouse
-from model_runtime.contract import PACKAGE, ModelFault, StepError, plain
+from model_runtime.context import context_of
+from model_runtime.contract import PACKAGE, ModelFault, StepError, plain, write_rows
 from model_runtime.warehouse import Connection, identifier
 
 METRICS = "models/evaluation.json"
-PREDICTIONS = "predictions.csv"
 
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
 
@@ -26,10 +25,12 @@ def call(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
     Raises StepError for a statement that fails, ModelFault where a script or table is not named.
     """
     step, data_conf = request["step"], arguments["data_conf"]
+    context = context_of(step, arguments)
     with warehouse.connect(data_conf) as connection:
         folder = os.path.join(request["root"], PACKAGE)
         name = find_script(folder, request["modules"], connection.engine)
-        script = scripts.render(folder, name, {**arguments, "engine": connection.engine})
+        more = {"engine": connection.engine, "context": context}
+        script = scripts.render(folder, name, {**arguments, **more})
         keep(name, script.text)
         statements = scripts.split(script, connection.engine)
         execute(connection, statements, arguments["progress_callback_handler"])
@@ -112,18 +113,10 @@ def save_metrics(connection: Connection, table: str, script: str) -> None:
 def save_predictions(connection: Connection, table: str, script: str) -> None:
     """Write the predictions table, sorted by its columns from the first on, as a CSV file."""
     empty = f"SELECT * FROM {table} WHERE 1 = 0"  # noqa: S608 - quoted
-    cursor = _query(connection, empty, script)
-    columns = [column[0] for column in cursor.description]
+    columns = _query(connection, empty, script).description
     order = ", ".join(str(number) for number in range(1, len(columns) + 1))
     ordered = f"SELECT * FROM {table} ORDER BY {order}"  # noqa: S608 - quoted
-    cursor = _query(connection, ordered, script)
-    with open(PREDICTIONS, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        rows = cursor.fetchmany(10000)
-        while rows:
-            writer.writerows(rows)
-            rows = cursor.fetchmany(10000)
+    write_rows(_query(connection, ordered, script))
 
 
 def _query(connection: Connection, statement: str, script: str) -> Any:
