@@ -7,7 +7,7 @@ database imports it where it is called.
 import importlib
 import os
 import re
-from typing import Any, Dict, Optional
+from typing import Any, Optional
 
 from model_runtime import tables
 from model_runtime.context import OUTPUT
@@ -15,7 +15,6 @@ from model_runtime.stand_in import lacks
 from model_runtime.warehouse import Connection
 
 _LOGIN = {
-    "host": ("VMO_CONN_HOST", "AOA_CONN_HOST"),
     "username": ("VMO_CONN_USERNAME", "AOA_CONN_USERNAME", "TD_USERNAME"),
     "password": ("VMO_CONN_PASSWORD", "AOA_CONN_PASSWORD", "TD_PASSWORD"),
     "logmech": ("VMO_CONN_LOG_MECH", "AOA_CONN_LOG_MECH", "TD_LOGMECH"),
@@ -26,21 +25,13 @@ _LOGIN = {
 def create_context(database: Optional[str] = None) -> Any:
     """Connect `teradataml`, the real one or its stand-in, with the login that variables hold.
 
-    Where no host is named, by a variable or the dataset, it is DuckDB.
+    Where neither the dataset nor a variable names a host, the stand-in opens DuckDB.
     """
-    login = {}  # type: Dict[str, str]
+    login = {"host": tables.named_host(), "database": database}
     for name, variables in _LOGIN.items():
-        values = [os.environ[variable] for variable in variables if os.environ.get(variable)]
-        if values:
-            login[name] = values[0]
-    host = login.get("host") or tables.named_host()
-    if not host:
-        login = {}
-    else:
-        login["host"] = host
-    if database:
-        login["database"] = database
-    return importlib.import_module("teradataml").create_context(**login)
+        login[name] = login.get(name) or next(filter(None, map(os.environ.get, variables)), None)
+    given = {name: value for name, value in login.items() if value}
+    return importlib.import_module("teradataml").create_context(**given)
 
 
 def save_plot(title: str, context: Any = None) -> None:

@@ -19,6 +19,12 @@ def stand_in(name: str) -> None:
     note(f"`{name}` is not installed: a stand-in takes its place")
 
 
+def is_real(name: str) -> bool:
+    """Return whether the real package of this name is loaded."""
+    module = sys.modules.get(name)
+    return module is not None and not isinstance(module, _StandIn)
+
+
 def note(text: str) -> None:
     """Write a line of ours into the step's log."""
     sys.stderr.write(f"modelmake: {text}\n")

@@ -4,13 +4,18 @@ Only the standard library is used, in a form that Python 3.6 parses; the databas
 it is opened.
 """
 
+import json
 import os
+import sys
 from typing import Any, Dict, List, Optional
 
 from model_runtime import warehouse
 from model_runtime.context import DatasetInfo
 from model_runtime.contract import PREDICTIONS, write_rows
-from model_runtime.stand_in import lacks
+from model_runtime.stand_in import is_real, lacks
+
+HOSTS = ("VMO_CONN_HOST", "AOA_CONN_HOST")
+REAL_PREDICTIONS = "predictions.json"
 
 _STEP = {"data_conf": {}, "connection": None, "used": False}  # type: Dict[str, Any]
 
@@ -32,15 +37,29 @@ def keep(step: str, info: DatasetInfo) -> None:
 
     Of a training that is every table, of a scoring the predictions, if they are in no file yet.
     """
+    table = info.get_predictions_metadata_fqtn()
+    wanted = step == "score" and table and not os.path.exists(PREDICTIONS)
     if not _STEP["used"]:
+        if wanted and is_real("teradataml"):
+            _tell_rows(sys.modules["teradataml"], info)
         return
     if step == "train":
         warehouse.export(get_connection())
-    table = info.get_predictions_metadata_fqtn()
-    in_file = os.path.exists(PREDICTIONS)
-    if step == "score" and table and not in_file and columns(quoted(table)) is not None:
+    if wanted and columns(quoted(table)) is not None:
         write_rows(execute_sql(f"SELECT * FROM {quoted(table)}"))  # noqa: S608 - quoted
     remove_context()
+
+
+def _tell_rows(teradataml: Any, info: DatasetInfo) -> None:
+    """Write which table on a server holds the predictions, and how many rows it has."""
+    schema, table = info.predictions_database, info.predictions_table
+    name = teradataml.in_schema(schema, table) if schema else table
+    told = {
+        "table": info.get_predictions_metadata_fqtn(),
+        "rows": teradataml.DataFrame(name).shape[0],
+    }
+    with open(REAL_PREDICTIONS, "w", encoding="utf-8") as file:
+        json.dump(told, file, indent=4)
 
 
 def create_context(host: Optional[str] = None, *_login: Any, **_more: Any) -> Any:
@@ -58,8 +77,10 @@ def create_context(host: Optional[str] = None, *_login: Any, **_more: Any) -> An
 
 
 def named_host() -> str:
-    """Return the host that the dataset names, or nothing."""
-    return str(_STEP["data_conf"].get("hostname") or _STEP["data_conf"].get("host") or "")
+    """Return the host that the dataset or a variable names, or nothing."""
+    data_conf = _STEP["data_conf"]
+    hosts = [data_conf.get("hostname"), data_conf.get("host"), *map(os.environ.get, HOSTS)]
+    return str(next(filter(None, hosts), ""))
 
 
 def get_connection() -> Any:

@@ -170,6 +170,9 @@ def _duckdb(data_conf: Dict[str, Any]) -> Connection:
         raw = duckdb.connect(os.path.join(scratch, "warehouse.duckdb"), config=settings)
         path = _search_path(raw, data_conf)
         inputs = _load_inputs(raw, data_conf.get("tables") or {})
+        predictions = data_conf.get("predictions")
+        if isinstance(predictions, dict) and predictions.get("database"):
+            _make_schema(raw, [predictions["database"], ""])
         _load_exported(raw)
         raw.execute(f"SET search_path = {literal(','.join(path))}")
     except (duckdb.Error, StepError) as error:

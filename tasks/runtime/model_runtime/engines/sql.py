@@ -38,9 +38,12 @@ def call(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
             tables = {arguments["model_table"], data_conf.get("model_table")}
             warehouse.export(connection, sorted(filter(None, tables)))
         elif step == "evaluate":
-            save_metrics(connection, named(data_conf, "metrics_table"), name)
+            metrics = named(data_conf.get("metrics_table"), "metrics_table")
+            save_metrics(connection, metrics, name)
         else:
-            save_predictions(connection, named(data_conf, "predictions_table"), name)
+            table = data_conf.get("predictions_table")
+            table = table or context.dataset_info.get_predictions_metadata_fqtn()
+            save_predictions(connection, named(table, "predictions_table"), name)
 
 
 def find_script(folder: str, names: List[str], engine: str) -> str:
@@ -52,11 +55,11 @@ def find_script(folder: str, names: List[str], engine: str) -> str:
     raise ModelFault("no script " + " or ".join(f"`{PACKAGE}/{name}`" for name in own))
 
 
-def named(data_conf: Dict[str, Any], key: str) -> str:
-    """Return the name of a table, quoted, that the dataset must have."""
-    if not data_conf.get(key):
+def named(table: Any, key: str) -> str:
+    """Return the name of a table, quoted, that the dataset must have under this key."""
+    if not table:
         raise ModelFault(f"the dataset has no `{key}`: the table that the script fills")
-    return identifier(data_conf[key])
+    return identifier(table)
 
 
 def keep(name: str, text: str) -> None:
