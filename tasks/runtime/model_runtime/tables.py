@@ -37,29 +37,24 @@ def keep(step: str, info: DatasetInfo) -> None:
 
     Of a training that is every table, of a scoring the predictions, if they are in no file yet.
     """
-    table = info.get_predictions_metadata_fqtn()
-    wanted = step == "score" and table and not os.path.exists(PREDICTIONS)
-    if not _STEP["used"]:
-        if wanted and is_real("teradataml"):
-            _tell_rows(sys.modules["teradataml"], info)
-        return
-    if step == "train":
-        warehouse.export(get_connection())
-    if wanted and columns(quoted(table)) is not None:
-        write_rows(execute_sql(f"SELECT * FROM {quoted(table)}"))  # noqa: S608 - quoted
-    remove_context()
+    scored = step == "score" and not os.path.exists(PREDICTIONS)
+    table = quoted(info.get_predictions_metadata_fqtn() or "") if scored else ""
+    if _STEP["used"]:
+        if step == "train":
+            warehouse.export(get_connection())
+        elif table and columns(table) is not None:
+            write_rows(execute_sql(f"SELECT * FROM {table}"))  # noqa: S608 - quoted
+        remove_context()
+    elif table and is_real("teradataml"):
+        _tell_rows(sys.modules["teradataml"], info)
 
 
 def _tell_rows(teradataml: Any, info: DatasetInfo) -> None:
     """Write which table on a server holds the predictions, and how many rows it has."""
     schema, table = info.predictions_database, info.predictions_table
-    name = teradataml.in_schema(schema, table) if schema else table
-    told = {
-        "table": info.get_predictions_metadata_fqtn(),
-        "rows": teradataml.DataFrame(name).shape[0],
-    }
+    rows = teradataml.DataFrame(teradataml.in_schema(schema, table) if schema else table).shape[0]
     with open(REAL_PREDICTIONS, "w", encoding="utf-8") as file:
-        json.dump(told, file, indent=4)
+        json.dump({"table": info.get_predictions_metadata_fqtn(), "rows": rows}, file, indent=4)
 
 
 def create_context(host: Optional[str] = None, *_login: Any, **_more: Any) -> Any:
@@ -134,8 +129,10 @@ def columns(table: str) -> Optional[List[str]]:
 
 def quoted(name: str, schema: Optional[str] = None) -> str:
     """Return the name of a table, `a` or `a.b`, quoted; one that has quotes is left as it is."""
-    parts = ([schema] if schema else []) + ([name] if '"' in name or schema else name.split("."))
-    return ".".join(p if p.startswith('"') else '"' + p.replace('"', '""') + '"' for p in parts)
+    if '"' in name or not name:
+        return name
+    parts = [schema, name] if schema else name.split(".")
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
 
 def in_schema(schema_name: str, table_name: str) -> str:
