@@ -55,7 +55,7 @@ class TestContext:
     """`ModelContext` and `DatasetInfo`."""
 
     def test_catalogue(self, python: str) -> None:
-        """Each part of a catalogue's dataset has its attribute, and older spellings say the same."""
+        """Each part of a catalogue's dataset has its attribute; older spellings say the same."""
         found = told(python, "evaluate", CATALOGUE, hyperParameters={"eta": 0.2})
 
         assert found == {
@@ -243,8 +243,10 @@ class TestModels:
 FAULTS = {
     "no query": (
         {"type": "CatalogBody"},
-        ("d.json:1: `sql`: expected this required key, found none\n  hint: a `CatalogBody` has the"
-        " query for its data; a template has to be rendered first"),
+        (
+            "d.json:1: `sql`: expected this required key, found none\n  hint: a `CatalogBody` has"
+            " the query for its data; a template has to be rendered first"
+        ),
     ),
     "an empty query": (
         {"type": "CatalogBody", "sql": ""},
@@ -264,8 +266,10 @@ FAULTS = {
     ),
     "another spelling": (
         {"type": "catalogbody", "sql": "s"},
-        ("d.json:1: `type`: expected `CatalogBody` or `NoCatalogBody`, in these letters, found the"
-        " string `catalogbody`\n  hint: did you mean `CatalogBody`?"),
+        (
+            "d.json:1: `type`: expected `CatalogBody` or `NoCatalogBody`, in these letters, found"
+            " the string `catalogbody`\n  hint: did you mean `CatalogBody`?"
+        ),
     ),
 }
 

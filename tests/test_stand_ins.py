@@ -44,7 +44,12 @@ POINTS = [[5, 0.5, "a"], [3, 1.5, "b"], [9, 2.5, "a"], [1, 3.5, "c"], [8, 4.5, "
 
 @pytest.fixture(name="place")
 def make_place(tmp_path: Path) -> Path:
-    """Return a folder with the data file of a dataset, and one for artefacts."""
+    """Return a folder furnished for a step."""
+    return furnish(tmp_path)
+
+
+def furnish(tmp_path: Path) -> Path:
+    """Put the data file of a dataset into a folder, and one for artefacts, and return it."""
     lines = ["id,x,kind", *(",".join(map(str, row)) for row in POINTS)]
     (tmp_path / "points.csv").write_text("\n".join(lines) + "\n")
     (tmp_path / "artifacts").mkdir()
@@ -100,10 +105,10 @@ FRAMES: dict[str, tuple[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("expression", "expected"), FRAMES.values(), ids=list(FRAMES))
-def test_frames(sql_python: str, place: Path, expression: str, expected: object) -> None:
+@pytest.mark.parametrize("case", FRAMES)
+def test_frames(answers: dict[str, Any], case: str) -> None:
     """A DataFrame answers as the rows of its table or query would."""
-    assert expected == found(sql_python, place, expression)
+    assert FRAMES[case][1] == answers[case]
 
 
 def test_a_cut_is_told(sql_python: str, place: Path) -> None:
@@ -117,7 +122,9 @@ def test_a_cut_is_told(sql_python: str, place: Path) -> None:
 
 COPIES: dict[str, tuple[str, str, Any]] = {
     "from pandas": (
-        "copy_to_sql(pandas.DataFrame({'a': [2, 1]}), 'made')", "rows(DataFrame('made'))", [[2], [1]],
+        "copy_to_sql(pandas.DataFrame({'a': [2, 1]}), 'made')",
+        "rows(DataFrame('made'))",
+        [[2], [1]],
     ),
     "into a schema, which is made": (
         "copy_to_sql(df=pandas.DataFrame({'a': [2, 1]}), table_name='made', schema_name='demo')",
@@ -156,18 +163,10 @@ COPIES: dict[str, tuple[str, str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("statements", "expression", "expected"), COPIES.values(), ids=list(COPIES)
-)
-def test_copies(
-    sql_python: str, place: Path, statements: str, expression: str, expected: object
-) -> None:
+@pytest.mark.parametrize("case", COPIES)
+def test_copies(answers: dict[str, Any], case: str) -> None:
     """What is copied into a table is found there, in its order, also by a connection made anew."""
-    statements += "\nassert teradataml.get_context().execute('SELECT 1').fetchall() == [(1,)]"
-    if "temporary" not in statements:
-        statements += "\nteradataml.remove_context()\nteradataml.create_context()"
-
-    assert expected == found(sql_python, place, expression, statements)
+    assert COPIES[case][2] == answers[case]
 
 
 MISSING: dict[str, tuple[str, str, str]] = {
@@ -230,15 +229,40 @@ MISSING: dict[str, tuple[str, str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("expression", "kind", "pattern"), MISSING.values(), ids=list(MISSING))
-def test_what_is_missing(
-    sql_python: str, place: Path, expression: str, kind: str, pattern: str
-) -> None:
+@pytest.mark.parametrize("case", MISSING)
+def test_what_is_missing(answers: dict[str, Any], case: str) -> None:
     """What a stand-in cannot do is an error in one line, with the way out."""
-    error, text = found(sql_python, place, f"said(lambda: {expression})")
+    _, kind, pattern = MISSING[case]
+    error, text = answers[case]
 
     assert kind == error
     assert re.fullmatch(pattern, text), text
+
+
+ANSWERS = """
+import tempfile
+answers = {}
+for case, (statements, expression) in json.loads(sys.argv[1]).items():
+    tables.remove_context()
+    os.environ["MODEL_SCRATCH"] = tempfile.mkdtemp(dir=os.getcwd())  # a database for each
+    exec(statements)
+    if statements and "temporary" not in statements:
+        teradataml.remove_context()
+        teradataml.create_context()
+    answers[case] = eval(expression)
+"""
+
+
+@pytest.fixture(scope="module", name="answers")
+def ask_all(sql_python: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the answer to each case above, asked in one process."""
+    cases = {case: ("", expression) for case, (expression, _) in FRAMES.items()}
+    cases |= {case: words[:2] for case, words in COPIES.items()}
+    cases |= {case: ("", f"said(lambda: {words[0]})") for case, words in MISSING.items()}
+    place = furnish(tmp_path_factory.mktemp("stand-ins"))
+    program = f"{BEFORE}\n{ANSWERS}\nprint(json.dumps(answers))"
+    answers: dict[str, Any] = ask(sql_python, program, json.dumps(cases), cwd=place)
+    return answers
 
 
 def test_small_things(sql_python: str, place: Path) -> None:
@@ -270,7 +294,8 @@ places = {
     "save_metadata save_evaluation_metrics cleanup_cli check_sto_version collect_sto_versions":
         "aoa.util aoa.sto.util tmo.util tmo.sto.util",
     "execute_sql": "aoa.util tmo.util",
-    "create_context remove_context get_context get_connection": "teradataml teradataml.context.context",
+    "create_context remove_context get_context get_connection":
+        "teradataml teradataml.context.context",
     "DataFrame in_schema": "teradataml teradataml.dataframe.dataframe",
     "copy_to_sql": "teradataml teradataml.dataframe.copy_to",
 }
