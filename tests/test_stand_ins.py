@@ -25,6 +25,7 @@ sys.path.append({str(RUNTIME / "stand_ins")!r})
 os.environ["MODEL_SCRATCH"] = os.getcwd()
 from model_runtime import tables
 from model_runtime.context import DatasetInfo, ModelContext
+from model_runtime.contract import write_predictions
 tables.begin({{"tables": {{"points": {{"url": "points.csv"}}}}}})
 import pandas
 import teradataml
@@ -92,6 +93,10 @@ FRAMES: dict[str, tuple[str, Any]] = {
     "an index": (
         "DataFrame('points').to_pandas(index_column='id')['x'].to_dict()",
         {str(number): value for number, value, _ in POINTS},
+    ),
+    "what a scoring returns": (
+        "(write_predictions(DataFrame('points').head(1)), open('predictions.csv').read())[1]",
+        "id,x,kind\n5,0.5,a\n",
     ),
     "shown": ("str(DataFrame('points')).split()[:3]", ["id", "x", "kind"]),
     "a sample is the same each time": (
@@ -309,6 +314,20 @@ assert tmo.tmo_create_context is aoa.aoa_create_context
 assert stats.record_training_stats is aoa.record_training_stats
 """
     assert {1} == set(found(sql_python, place, "same", statements).values())
+
+
+def test_the_reference_names_all(sql_python: str, place: Path) -> None:
+    """What a stand-in exports is in the reference, in the row of its module, and no more is."""
+    text = (RUNNER / "docs/reference.md").read_text(encoding="utf-8").partition("### Stand-ins")[2]
+    rows = re.findall(r"(?m)^\| `(aoa|teradataml)`.*? \| (.*) \|$", text)
+    named = {module: set(re.findall(r"`(\w+)`", names)) - {"tmo"} for module, names in rows}
+    statements = "import aoa, tmo"
+
+    exported = {
+        "aoa": found(sql_python, place, "[*aoa.__all__, *tmo.__all__]", statements),
+        "teradataml": found(sql_python, place, "teradataml.__all__"),
+    }
+    assert {module: set(names) for module, names in exported.items()} == named
 
 
 STATISTICS = """
