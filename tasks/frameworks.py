@@ -14,10 +14,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError, did_you_mean
-from tasks.languages import Command, Library, Start, plain_command, pyspark, python, r, spark, sql
+from tasks.languages import (
+    Command,
+    Library,
+    ReadSource,
+    Start,
+    plain_command,
+    pyspark,
+    python,
+    r,
+    spark,
+    sql,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from tasks.fingerprint import Files
     from tasks.model import Model
@@ -40,7 +52,7 @@ def _no_settings(_document: Mapping[str, Any], _step: str) -> dict[str, str]:
     return {}
 
 
-def _no_lines(_model: Model, _state: State) -> tuple[str, ...]:
+def _no_lines(_model: Model, _state: State, _named: AbstractSet[str]) -> tuple[str, ...]:
     return ()
 
 
@@ -52,7 +64,8 @@ class Language:
     step's function, the one that is looked into first at the front.  `read_source` says what a
     source reads and defines.  `pickles` is whether what training imports may be needed to load
     what it made.  `engine` is the module of the runtime that calls the model, `command` starts it.
-    `requirements` adds lines to the framework's that depend on the machine, and `tools` names the
+    `requirements` adds lines to the framework's that depend on the machine or the sources; it is
+    told the packages that the model itself names, as the index spells them.  `tools` names the
     programs from outside the environment, with the version that counts for a result.  `settings`
     is what of `model.json` counts for a step besides what counts for every language; `library` is
     about packages that uv knows nothing of.
@@ -61,10 +74,10 @@ class Language:
     suffix: str
     engine: str
     entries: Mapping[str, tuple[str, ...]]
-    read_source: Callable[[bytes], tuple[list[str] | None, list[str]]]
+    read_source: ReadSource
     pickles: bool = False
     command: Callable[[Start], Command] = plain_command
-    requirements: Callable[[Model, State], tuple[str, ...]] = _no_lines
+    requirements: Callable[[Model, State, AbstractSet[str]], tuple[str, ...]] = _no_lines
     tools: Callable[[Model, State], dict[str, str]] = _nothing
     settings: Callable[[Mapping[str, Any], str], dict[str, str]] = _no_settings
     library: Library | None = None
@@ -77,10 +90,14 @@ _PYTHON_ENTRIES = {
 }
 
 LANGUAGES: Mapping[str, Language] = {
-    "python": Language(".py", "python", _PYTHON_ENTRIES, python.read_source, pickles=True),
+    "python": Language(
+        ".py", "python", _PYTHON_ENTRIES, python.read_source, pickles=True,
+        requirements=python.requirements,
+    ),
     "pyspark": Language(
         ".py", "pyspark", _PYTHON_ENTRIES, python.read_source, pickles=True,
-        command=pyspark.command, tools=spark.tools, settings=pyspark.settings,
+        command=pyspark.command, requirements=python.requirements, tools=spark.tools,
+        settings=pyspark.settings,
     ),
     "r": Language(
         ".R", "r",

@@ -23,7 +23,7 @@ BUILD = "build"
 RESULTS = f"{BUILD}/models"
 ARTEFACTS = "artefacts.json"
 
-RUNTIME_FORMAT = 3
+RUNTIME_FORMAT = 4
 """Raised when the way in which a model is called changes, so that every result is made anew."""
 
 LONGEST_NAME = 150

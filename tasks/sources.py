@@ -8,12 +8,12 @@ against this.
 
 from __future__ import annotations
 
-import json
 import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks import frameworks
+from tasks.languages import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tasks.model import Model
 
 PACKAGE = "model_modules"
-KIND = "imports 4"
+UNKNOWN = "*"
 
 _NEVER_READ = (".ipynb", ".pyc", "README.md")
 _SETUP = {"requirements.txt", "requirements.R"}  # they decide the environment, nothing else
@@ -75,16 +75,8 @@ class _Sources:
     files: Files
 
     def said(self, name: str) -> dict[str, Any]:
-        """Return what a source says: its `imports` (null: unknown), the `names` at its top."""
-        read_source = self.language.read_source
-
-        def note(data: bytes) -> str:
-            imports, names = read_source(data)
-            return json.dumps({"imports": imports, "names": names})
-
-        kind = f"{KIND} {self.language.suffix}"
-        found: dict[str, Any] = json.loads(self.files.note(f"{self.folder}/{name}", kind, note))
-        return found
+        """Return what a source says: its `imports`, and the `names` at its top."""
+        return said(f"{self.folder}/{name}", self.language.read_source, self.files)
 
 
 def _sources(model: Model, files: Files) -> _Sources:
@@ -110,7 +102,7 @@ def _reached(entries: Iterable[str], sources: _Sources) -> dict[str, str]:
         name, reason = waiting.popitem()
         reached[name] = reason
         imports = sources.said(name)["imports"]
-        if imports is None:
+        if imports is None or UNKNOWN in imports:
             every = f"`{name}` imports in a way that cannot be read, so every source counts"
             return dict.fromkeys(sources.code, every)
         for path in imports:

@@ -123,7 +123,7 @@ def sql_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return a Python with all that SQL models need, and scikit-learn to compare them with."""
     folder = tmp_path_factory.mktemp("sql")
     python = str(folder / "bin/python")
-    packages = ["duckdb", "jinja2", "sqlglot", "teradatasql", "scikit-learn>=1.5"]
+    packages = ["duckdb", "jinja2", "pandas", "sqlglot", "teradatasql", "scikit-learn>=1.5"]
     for words in (
         ["venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)],
         ["pip", "install", "--quiet", "--python", python, *packages],

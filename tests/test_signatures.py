@@ -80,6 +80,8 @@ def test_arguments_are_passed_by_name(repository: Repository, signature: str) ->
 def train({signature}):
     values = dict(locals())
     values.update(values.pop("kwargs", {{}}))
+    context = values.pop("context", None)
+    assert context is None or context.model_version == values["model_version"]
     handler = values.pop("progress_callback_handler", None)
     if handler:
         handler(iter=1, score=0.5)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tasks.fingerprint import Files
+    from tasks.frameworks import Framework
     from tasks.model import Model
     from tasks.state import State
 
@@ -95,7 +96,6 @@ def read(model: Model, state: State) -> Requirements:
     """
     files = state.files
     framework = frameworks.read(model.framework, files)
-    more = (*framework.requirements, *frameworks.language(model).requirements(model, state))
     python = str(model.document.get("python") or framework.python or ANY_PYTHON).strip()
     try:
         specifier(python)
@@ -105,9 +105,9 @@ def read(model: Model, state: State) -> Requirements:
     as_of = str(model.document.get("resolveAsOf") or "")
     path = f"{model.root}/{PACKAGE}/requirements.txt"
     if not files.exists(path):
-        lines = tuple(sorted(more))
+        lines = tuple(sorted(_more(model, framework, frozenset(), state)))
         return Requirements(
-            framework.path if more else "", python, as_of, lines, files=(framework.path,)
+            framework.path if lines else "", python, as_of, lines, files=(framework.path,)
         )
     found: dict[str, set[str]] = {"line": set(), "constraint": set(), "option": set()}
     packages, seen = set(), list[str]()
@@ -117,8 +117,8 @@ def read(model: Model, state: State) -> Requirements:
             packages.add(package)
         else:
             found[kind].add(line)
-    named = {_name(line) for line in found["line"]}
-    found["line"] |= {line for line in more if _name(line) not in named}
+    named = frozenset(_name(line) for line in found["line"])
+    found["line"] |= _more(model, framework, named, state)
     seen.append(framework.path)
     lines, constraints, options = (tuple(sorted(found[kind])) for kind in found)
     if packages or options:
@@ -126,6 +126,12 @@ def read(model: Model, state: State) -> Requirements:
     return Requirements(
         path, python, as_of, lines, constraints, options, tuple(sorted(packages)), tuple(seen)
     )
+
+
+def _more(model: Model, framework: Framework, named: frozenset[str], state: State) -> set[str]:
+    """Return what framework and language add to the packages that the model names."""
+    added = frameworks.language(model).requirements(model, state, named)
+    return {line for line in (*framework.requirements, *added) if _name(line) not in named}
 
 
 def _name(line: str) -> str:

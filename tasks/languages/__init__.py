@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from tasks.fingerprint import Files
     from tasks.model import Model
     from tasks.state import State
+
+ReadSource: TypeAlias = "Callable[[bytes], tuple[list[str] | None, list[str]]]"
+"""Returns what a source imports (None: unknown), and the names that its top level gives.
+
+The name `*` stands for what cannot be told, in both.
+"""
+
+_KIND = "imports 5"
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,21 @@ class Library:
     lock: Callable[[Model, Sequence[str], State, str, Callable[[str], None]], tuple[str, ...]]
     identity: Callable[[Model, Sequence[str], State], dict[str, str] | None]
     install: Callable[[Model, Sequence[str], State, str, str], None]
+
+
+def said(path: str, read_source: ReadSource, files: Files) -> dict[str, Any]:
+    """Return what a source says: its `imports` and `names`, as `read_source` found them.
+
+    Raises OSError where it cannot be read.
+    """
+
+    def note(data: bytes) -> str:
+        imports, names = read_source(data)
+        return json.dumps({"imports": imports, "names": names})
+
+    kind = f"{_KIND} {path.rpartition('.')[2]}"
+    found: dict[str, Any] = json.loads(files.note(path, kind, note))
+    return found
 
 
 def plain_command(start: Start) -> Command:

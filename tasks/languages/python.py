@@ -3,16 +3,47 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+from typing import TYPE_CHECKING
+
+from tasks.languages import said
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from tasks.model import Model
+    from tasks.state import State
 
 # What imports by a name made at run time, or runs a source as a program of its own.
 _DYNAMIC = {"importlib", "__import__", "exec", "eval", "runpy", "pkgutil", "imp", "subprocess"}
+
+# The modules that the runtime has stand-ins for, and the packages that bring the real ones.
+_STAND_INS = {
+    "aoa": {"aoa"},
+    "tmo": {"tmo", "teradatamodelops"},
+    "teradataml": {"teradataml", "aoa", "tmo", "teradatamodelops"},
+}
+_STAND_INS_NEED = ("duckdb>=1.1", "numpy", "pandas")
+
+
+def requirements(model: Model, state: State, named: AbstractSet[str]) -> tuple[str, ...]:
+    """Return what the stand-ins need that the model's sources import, see `Language`."""
+    found: set[str] = set()
+    for source in model.sources:
+        if source.endswith(".py"):
+            path = f"{model.root}/model_modules/{source}"
+            with contextlib.suppress(OSError):  # the plan tells of it
+                imports = said(path, read_source, state.files)["imports"]
+                found |= {name.partition(".")[0] for name in imports or ()}
+    missing = [name for name, real in _STAND_INS.items() if name in found and not real & named]
+    return _STAND_INS_NEED if missing else ()
 
 
 def read_source(data: bytes) -> tuple[list[str] | None, list[str]]:
     """Return what a source imports (None: unknown), and the names that its top level gives.
 
-    What is imported is dotted, with leading dots for relative imports; the name `*` stands for
-    names that cannot be told.
+    What is imported is dotted, with leading dots for relative imports; `*` stands for what cannot
+    be told.
     """
     try:
         tree = ast.parse(data)
@@ -29,7 +60,7 @@ def read_source(data: bytes) -> tuple[list[str] | None, list[str]]:
             imports |= {base} | {f"{base}{joint}{alias.name}" for alias in node.names}
         dynamic = dynamic or (isinstance(node, ast.Name) and node.id in _DYNAMIC)
     dynamic = dynamic or any(name.partition(".")[0] in _DYNAMIC for name in imports)
-    return None if dynamic else sorted(imports), _names(tree)
+    return sorted(imports | {"*"} if dynamic else imports), _names(tree)
 
 
 def _names(tree: ast.Module) -> list[str]:

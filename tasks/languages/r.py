@@ -10,6 +10,7 @@ from tasks.state import open_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from tasks.languages import Start
     from tasks.model import Model
@@ -22,7 +23,7 @@ read_source = r_source.read_source
 library_identity = r_packages.identity
 
 
-def requirements(model: Model, state: State) -> tuple[str, ...]:
+def requirements(model: Model, state: State, _named: AbstractSet[str]) -> tuple[str, ...]:
     """Return what the environment needs besides: the rpy2 for the R that is installed."""
     version = r_home.find(model.name, state).version
     return ("rpy2>=3.6" if r_home.at_least(version, NEWER_R) else "rpy2==3.5.17",)

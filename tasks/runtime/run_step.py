@@ -99,7 +99,7 @@ def prepare(request: Dict[str, Any], trusted: Tuple[str, ...]) -> None:
     sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != HERE]
     # Processes that the model starts find its package by the link in the working directory; they
     # are to leave no compiled files behind there.
-    sys.path += [os.getcwd(), HERE]
+    sys.path += [os.getcwd(), HERE, os.path.join(HERE, "stand_ins")]
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     watch(trusted)
     sys.meta_path.insert(0, PackageFinder(request["root"]))

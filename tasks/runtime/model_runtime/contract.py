@@ -8,6 +8,7 @@ import inspect
 from typing import Any, Callable, Dict, List, Set
 
 PACKAGE = "model_modules"
+PREDICTIONS = "predictions.csv"
 
 _LARGEST = 2**1024  # what no float is as large as
 
@@ -66,16 +67,29 @@ def number(text: str) -> Any:
         return text
 
 
+def write_rows(cursor: Any) -> None:
+    """Write the rows of a database's cursor as `predictions.csv`, with the names of the columns."""
+    with open(PREDICTIONS, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([column[0] for column in cursor.description])
+        rows = cursor.fetchmany(10000)
+        while rows:
+            writer.writerows(rows)
+            rows = cursor.fetchmany(10000)
+
+
 def write_predictions(predictions: Any) -> None:
     """Write what a model returned as `predictions.csv`: a data frame, an array, or rows."""
     if isinstance(predictions, tuple) and predictions:
         predictions = predictions[0]  # models of 2019 return (predictions, ...)
+    if hasattr(predictions, "to_pandas"):  # rows in a database, or another library's
+        predictions = predictions.to_pandas(**select(predictions.to_pandas, {"all_rows": True}))
     if hasattr(predictions, "to_csv"):
-        predictions.to_csv("predictions.csv", index=False)
+        predictions.to_csv(PREDICTIONS, index=False)
         return
     rows = predictions.tolist() if hasattr(predictions, "tolist") else predictions
     rows = list(rows) if isinstance(rows, (list, tuple)) else [rows]
-    with open("predictions.csv", "w", newline="", encoding="utf-8") as file:
+    with open(PREDICTIONS, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerows(row if isinstance(row, (list, tuple)) else [plain(row)] for row in rows)
 

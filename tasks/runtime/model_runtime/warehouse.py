@@ -106,24 +106,33 @@ def connect(data_conf: Dict[str, Any]) -> Connection:
 def export(connection: Connection, tables: Sequence[str] = ()) -> List[str]:
     """Leave what training made as artefacts below `models/warehouse/`, and return the tables.
 
-    On DuckDB it is every table of the current schema but the input and temporary ones, and the
-    model's folder then holds their rows.  On Teradata the tables named stay where they are; a file
+    On DuckDB it is every table but the input and temporary ones, and the model's folder then holds
+    their rows.  On Teradata the tables named stay where they are; a file
     says which they are and how many rows they have.
     """
     if connection.engine == "teradata":
         return _name_tables(connection, tables)
     found = connection.execute(
-        "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
-        " AND schema_name = current_schema() AND NOT temporary ORDER BY table_name"
+        "SELECT table_name, nullif(schema_name, current_schema()) FROM duckdb_tables()"
+        " WHERE database_name = current_database() AND NOT temporary ORDER BY ALL"
     ).fetchall()
-    names = [name for (name,) in found if name.lower() not in connection.inputs]
+    ways = [(schema, name) if schema else (name,) for name, schema in found]
+    ways = [way for way in ways if ".".join(way).lower() not in connection.inputs]
     os.makedirs(FOLDER, exist_ok=True)
-    for name in names:
+    for way in ways:
         # Rows have no order in a table: the same rows are to give the same bytes.
-        target = literal(f"{FOLDER}/{urllib.parse.quote(name, safe=' ')}.parquet")
-        quoted = '"' + name.replace('"', '""') + '"'
-        connection.execute(f"COPY (FROM {quoted} ORDER BY ALL) TO {target} (FORMAT parquet)")
-    return names
+        target = literal(f"{FOLDER}/{_file_name(way)}.parquet")
+        connection.execute(f"COPY (FROM {_quoted(way)} ORDER BY ALL) TO {target} (FORMAT parquet)")
+    return [".".join(way) for way in ways]
+
+
+def _file_name(way: Sequence[str]) -> str:
+    """Return the name of the file for a table, whose schema is before it where it is another."""
+    return ".".join(urllib.parse.quote(name, safe=" ").replace(".", "%2E") for name in way)
+
+
+def _quoted(way: Sequence[str]) -> str:
+    return ".".join('"' + name.replace('"', '""') + '"' for name in way)
 
 
 def _name_tables(connection: Connection, tables: Sequence[str]) -> List[str]:
@@ -161,6 +170,9 @@ def _duckdb(data_conf: Dict[str, Any]) -> Connection:
         raw = duckdb.connect(os.path.join(scratch, "warehouse.duckdb"), config=settings)
         path = _search_path(raw, data_conf)
         inputs = _load_inputs(raw, data_conf.get("tables") or {})
+        predictions = data_conf.get("predictions")
+        if isinstance(predictions, dict) and predictions.get("database"):
+            _make_schema(raw, [predictions["database"], ""])
         _load_exported(raw)
         raw.execute(f"SET search_path = {literal(','.join(path))}")
     except (duckdb.Error, StepError) as error:
@@ -208,6 +220,8 @@ def _load_inputs(raw: Any, tables: Dict[str, Any]) -> FrozenSet[str]:
             kind, source = "view", f"read_parquet({literal(file)})"
         else:  # every row is looked at to tell the types
             kind, source = "table", f"read_csv({literal(file)}, header = true, sample_size = -1)"
+        identifier(name)  # is it one?
+        _make_schema(raw, name.split("."))
         raw.execute(f"CREATE OR REPLACE {kind} {identifier(name)} AS FROM {source}")
     return frozenset(name.lower() for name in tables)
 
@@ -215,9 +229,16 @@ def _load_inputs(raw: Any, tables: Dict[str, Any]) -> FrozenSet[str]:
 def _load_exported(raw: Any) -> None:
     """Make the tables that training exported, where they are not there yet."""
     for path in sorted(glob.glob(f"{FOLDER}/*.parquet")):
-        name = urllib.parse.unquote(os.path.basename(path)[: -len(".parquet")])
-        quoted = '"' + name.replace('"', '""') + '"'
-        raw.execute(f"CREATE TABLE IF NOT EXISTS {quoted} AS FROM read_parquet({literal(path)})")
+        way = [urllib.parse.unquote(name) for name in os.path.basename(path).split(".")[:-1]]
+        _make_schema(raw, way)
+        source = f"read_parquet({literal(path)})"
+        raw.execute(f"CREATE TABLE IF NOT EXISTS {_quoted(way)} AS FROM {source}")
+
+
+def _make_schema(raw: Any, way: Sequence[str]) -> None:
+    """Make the schema that a table's name has before it, where there is one."""
+    if way[:-1]:
+        raw.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(way[:-1])}")
 
 
 def _teradata(host: str, data_conf: Dict[str, Any]) -> Connection:

@@ -5,6 +5,8 @@ import importlib.util
 import inspect
 from typing import Any, Callable, Dict, List, Optional
 
+from model_runtime import tables
+from model_runtime.context import context_of
 from model_runtime.contract import PACKAGE, ModelFault, read_rows, select, write_predictions
 
 
@@ -17,10 +19,13 @@ def call(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
     if function is None:
         tried = " or ".join(f"`{PACKAGE}/{name}.py`" for name in request["modules"])
         raise ModelFault(f"no function `{step}` in {tried}")
-    returned = function(**select(function, arguments))
+    context = context_of(step, arguments)
+    tables.begin(arguments["data_conf"])
+    returned = function(**select(function, {**arguments, "context": context}))
     if step == "score" and returned is not None:
         write_predictions(returned)
-        return None
+        returned = None
+    tables.keep(step, context.dataset_info)
     return returned
 
 

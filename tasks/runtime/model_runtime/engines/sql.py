@@ -1,6 +1,5 @@
 """Carry out a model written in SQL: a script for each step, in DuckDB or Teradata."""
 
-import csv
 import json
 import os
 import re
@@ -10,11 +9,11 @@ from decimal import Decimal
 from typing import Any, Dict, List
 
 from model_runtime import scripts, warehouse
-from model_runtime.contract import PACKAGE, ModelFault, StepError, plain
+from model_runtime.context import context_of
+from model_runtime.contract import PACKAGE, ModelFault, StepError, plain, write_rows
 from model_runtime.warehouse import Connection, identifier
 
 METRICS = "models/evaluation.json"
-PREDICTIONS = "predictions.csv"
 
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
 
@@ -26,10 +25,12 @@ def call(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
     Raises StepError for a statement that fails, ModelFault where a script or table is not named.
     """
     step, data_conf = request["step"], arguments["data_conf"]
+    context = context_of(step, arguments)
     with warehouse.connect(data_conf) as connection:
         folder = os.path.join(request["root"], PACKAGE)
         name = find_script(folder, request["modules"], connection.engine)
-        script = scripts.render(folder, name, {**arguments, "engine": connection.engine})
+        more = {"engine": connection.engine, "context": context}
+        script = scripts.render(folder, name, {**arguments, **more})
         keep(name, script.text)
         statements = scripts.split(script, connection.engine)
         execute(connection, statements, arguments["progress_callback_handler"])
@@ -37,9 +38,12 @@ def call(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
             tables = {arguments["model_table"], data_conf.get("model_table")}
             warehouse.export(connection, sorted(filter(None, tables)))
         elif step == "evaluate":
-            save_metrics(connection, named(data_conf, "metrics_table"), name)
+            metrics = named(data_conf.get("metrics_table"), "metrics_table")
+            save_metrics(connection, metrics, name)
         else:
-            save_predictions(connection, named(data_conf, "predictions_table"), name)
+            table = data_conf.get("predictions_table")
+            table = table or context.dataset_info.get_predictions_metadata_fqtn()
+            save_predictions(connection, named(table, "predictions_table"), name)
 
 
 def find_script(folder: str, names: List[str], engine: str) -> str:
@@ -51,11 +55,11 @@ def find_script(folder: str, names: List[str], engine: str) -> str:
     raise ModelFault("no script " + " or ".join(f"`{PACKAGE}/{name}`" for name in own))
 
 
-def named(data_conf: Dict[str, Any], key: str) -> str:
-    """Return the name of a table, quoted, that the dataset must have."""
-    if not data_conf.get(key):
+def named(table: Any, key: str) -> str:
+    """Return the name of a table, quoted, that the dataset must have under this key."""
+    if not table:
         raise ModelFault(f"the dataset has no `{key}`: the table that the script fills")
-    return identifier(data_conf[key])
+    return identifier(table)
 
 
 def keep(name: str, text: str) -> None:
@@ -112,18 +116,10 @@ def save_metrics(connection: Connection, table: str, script: str) -> None:
 def save_predictions(connection: Connection, table: str, script: str) -> None:
     """Write the predictions table, sorted by its columns from the first on, as a CSV file."""
     empty = f"SELECT * FROM {table} WHERE 1 = 0"  # noqa: S608 - quoted
-    cursor = _query(connection, empty, script)
-    columns = [column[0] for column in cursor.description]
+    columns = _query(connection, empty, script).description
     order = ", ".join(str(number) for number in range(1, len(columns) + 1))
     ordered = f"SELECT * FROM {table} ORDER BY {order}"  # noqa: S608 - quoted
-    cursor = _query(connection, ordered, script)
-    with open(PREDICTIONS, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        rows = cursor.fetchmany(10000)
-        while rows:
-            writer.writerows(rows)
-            rows = cursor.fetchmany(10000)
+    write_rows(_query(connection, ordered, script))
 
 
 def _query(connection: Connection, statement: str, script: str) -> Any:

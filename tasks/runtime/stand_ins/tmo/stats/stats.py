@@ -1,0 +1,9 @@
+"""Statistics of data, at their older place."""
+
+from model_runtime.data_stats import (
+    record_evaluation_stats,
+    record_scoring_stats,
+    record_training_stats,
+)
+
+__all__ = ["record_evaluation_stats", "record_scoring_stats", "record_training_stats"]
