@@ -37,11 +37,12 @@ def run_logged(
     cwd: str,
     env: Mapping[str, str],
     tick: Callable[[], None],
+    echo: Callable[[bytes], None] = lambda _data: None,
 ) -> int:
     """Run a command with its output in `log`, and return its exit status (negative: a signal).
 
     The log keeps the first 8 MB and the last 2 MB, without the values of the command's secret
-    variables.  `tick` is called a few times a second.  The process has a group of its own, which is
+    variables; `echo` is given all of it so, as it comes.  `tick` is called a few times a second.  The process has a group of its own, which is
     ended with it, so that what it left in the background ends too.
     """
     if _stopping.is_set():
@@ -51,7 +52,7 @@ def run_logged(
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     _running.add(process)
-    bounded = _BoundedLog(log)
+    bounded = _BoundedLog(log, echo)
     try:
         _copy_output(process, Redacted(bounded.write, secrets(env)), tick)
         bounded.finish()
@@ -67,13 +68,16 @@ def run_logged(
 class _BoundedLog:
     """Keeps the first bytes of what is written as it comes, and the last at the end."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(
+        self, file: IO[bytes], echo: Callable[[bytes], None] = lambda _data: None
+    ) -> None:
+        self._file, self._echo = file, echo
         self._room = HEAD_BYTES
         self._tail: deque[bytes] = deque()
         self._tail_size = self._left_out = 0
 
     def write(self, data: bytes) -> None:
+        self._echo(data)
         if self._room:
             head, data = data[: self._room], data[self._room :]
             self._file.write(head)

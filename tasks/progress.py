@@ -86,12 +86,13 @@ def advanced(before: Progress, values: Mapping[str, Any], now: float) -> Progres
 
 @dataclass
 class Activity:
-    """What a step is doing now, for whoever shows it."""
+    """What a step is doing now, for whoever shows it; `echo` is given what its model prints."""
 
     phase: str = ""
     detail: str = ""
     progress: Progress | None = None
     alerts: deque[str] = field(default_factory=deque)
+    echo: Callable[[bytes], None] = lambda _data: None
 
     def say(self, phase: str) -> None:
         """Enter a phase."""
