@@ -7,7 +7,8 @@ r_packages, r_cran, r_library, r, spark, pyspark, sql), frameworks, validate, so
 discover, plan, records, environments (interpreters, requirements, uv, resolve, locks, build),
 explain, verdicts, metrics, publish, progress, launch, results, execute, scratch, wording, comparison,
 forms, report, console, screen, json_lines, evaluation, generators, naming, commands, queries,
-matrix, prompts, run_model
+diagnosis, readiness,
+machine, doctor, matrix, prompts, run_model
 
 `runtime/` is executed inside a model's own environment; it imports nothing from here and nothing
 from here imports it.  `launch` speaks to it through two JSON files.

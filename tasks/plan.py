@@ -77,8 +77,10 @@ class Step:
     @property
     def upstream(self) -> Step | None:
         """The step whose artefacts it works on."""
-        return None if self.name == "train" else Step(
-            self.model, "train", self.dataset_name, self.build
+        return (
+            None
+            if self.name == "train"
+            else Step(self.model, "train", self.dataset_name, self.build)
         )
 
     @property

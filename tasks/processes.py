@@ -68,9 +68,7 @@ def run_logged(
 class _BoundedLog:
     """Keeps the first bytes of what is written as it comes, and the last at the end."""
 
-    def __init__(
-        self, file: IO[bytes], echo: Callable[[bytes], None] = lambda _data: None
-    ) -> None:
+    def __init__(self, file: IO[bytes], echo: Callable[[bytes], None] = lambda _data: None) -> None:
         self._file, self._echo = file, echo
         self._room = HEAD_BYTES
         self._tail: deque[bytes] = deque()

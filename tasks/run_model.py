@@ -113,7 +113,9 @@ def _parsed(words: Sequence[str]) -> Asked:
         model, mode = found.model_id, found.step or found.model  # `-id MODEL train`
     if mode and mode not in STEPS:
         near = did_you_mean(mode, STEPS)
-        parser.error(f"there is no mode `{mode}`: it is {', '.join(STEPS)}" + (f"; {near}" if near else ""))
+        parser.error(
+            f"there is no mode `{mode}`: it is {', '.join(STEPS)}" + (f"; {near}" if near else "")
+        )
     return Asked(
         model, mode, found.data,
         os.path.abspath(found.data) if os.path.isfile(found.data) else "",
@@ -143,8 +145,10 @@ def _chosen(asked: Asked, state: State) -> Step:
     model = plan.find_model(word, models)
     mode = asked.mode or prompts.choose("Select Mode:", list(_ABOUT.items()), "-m")
     dataset = asked.data
-    if not dataset and model.dataset_names and (
-        prompts.on_terminal() or not (asked.model and asked.mode)
+    if (
+        not dataset
+        and model.dataset_names
+        and (prompts.on_terminal() or not (asked.model and asked.mode))
     ):
         dataset = _ask_dataset(model, mode)
     given = None
