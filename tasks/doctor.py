@@ -24,13 +24,16 @@ from tasks.naming import FriendlyCommand
 from tasks.queries import JSON_OPTION, end_with_the_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from tasks.diagnosis import Finding
     from tasks.model import Model
 
 SOON_SECONDS = 1.0  # a look that takes longer is told on a terminal
-WIDEST = 100  # columns: longer lines are hard to read
+WIDEST = 120  # columns: longer lines are hard to read
+ROOM = 60  # columns that a text is to have at least
+HINT = 6  # columns before what stands beneath a row
+WHOLE_WORDS: Any = {"break_long_words": False, "break_on_hyphens": False}
 COLOURS = {OK: "32", WARNING: "33", MISSING: "1;31"}
 _LOGIN = re.compile(r"://[^/@\s]+@")
 
@@ -122,7 +125,7 @@ def _show(found: Sequence[Finding], models: Sequence[Model], *, in_full: bool) -
 def _brief(name: str, findings: Sequence[Finding]) -> Iterator[tuple[str, Finding]]:
     """Yield a row for each thing that is not well with a model, one row for all where all is."""
     troubles = [one for one in findings if one.state != OK]
-    for number, one in enumerate(sorted(troubles, key=lambda one: one.state)):
+    for number, one in enumerate(sorted(troubles, key=lambda one: one.state != MISSING)):
         yield ("" if number else name), replace(one, found=f"{one.thing}: {one.found}")
     if not troubles:
         said = [f"{one.thing} {one.found}" for one in findings if one.thing != "files"]
@@ -134,30 +137,34 @@ def _lines(
 ) -> Iterator[str]:
     """Yield the lines of a row: what was found in a column, what mends it beneath."""
     state = f"{finding.state:<{len(MISSING)}}"
-    if colour := colours.get(finding.state):
-        state = f"\x1b[{colour}m{state}\x1b[0m"
-    indent = 2 + names + 2 + len(MISSING) + 2
-    first, *rest = _wrapped(finding.found, width - indent)
-    yield f"  {name:<{names}}  {state}  {first}".rstrip()
-    yield from (" " * indent + line for line in rest)
+    head = f"  {name:<{names}}  {state}  "
+    first, *rest = _wrapped(head + finding.found, width, len(head))
+    yield (
+        first.replace(state, f"\x1b[{colours[finding.state]}m{state}\x1b[0m") if colours else first
+    )
+    yield from rest
     if finding.hint:
         yield from textwrap.wrap(
-            f"hint: {finding.hint}", width, initial_indent=" " * 6, subsequent_indent=" " * 12,
-            break_long_words=False, break_on_hyphens=False,
+            f"hint: {finding.hint}", width, initial_indent=" " * HINT,
+            subsequent_indent=" " * (HINT + len("hint: ")), **WHOLE_WORDS,
         )  # fmt: skip
 
 
-def _wrapped(text: str, room: int) -> list[str]:
-    """Return lines of a text no wider than there is room for, its own line ends kept."""
-    lines: Iterable[str] = text.split("\n")
-    return [
-        part
-        for line in lines
-        for part in textwrap.wrap(
-            line, max(room, 20), break_long_words=False, break_on_hyphens=False,
-            subsequent_indent=" " * (len(line) - len(line.lstrip())),
-        ) or [""]
-    ]  # fmt: skip
+def _wrapped(text: str, width: int, column: int) -> list[str]:
+    """Return lines no wider than the width; those after the first start at the column.
+
+    Where that leaves little room they start further to the left.  Lines that are indented already
+    stay so, to that.
+    """
+    column = column if width - column >= ROOM else HINT
+    first, *rest = text.split("\n")
+    lines = textwrap.wrap(first, width, subsequent_indent=" " * column, **WHOLE_WORDS)
+    for line in rest:
+        indent = " " * (column + len(line) - len(line.lstrip()))
+        lines += textwrap.wrap(
+            line.strip(), width, initial_indent=indent, subsequent_indent=indent, **WHOLE_WORDS
+        )
+    return lines
 
 
 def _verdict(found: Sequence[Finding]) -> str:

@@ -25,12 +25,13 @@ from tasks.records import Made
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from tasks.environments.build import Environment
     from tasks.fingerprint import Files, Look
     from tasks.launch import Run
     from tasks.plan import Step
+    from tasks.processes import Watcher
     from tasks.records import Record
     from tasks.state import State
 
@@ -118,10 +119,10 @@ def is_current(prepared: Prepared, files: Files) -> bool:
 def _run(prepared: Prepared, state: State, activity: Activity) -> None:
     """Run a step in a fresh folder and publish what it made, or keep what it left."""
     step = prepared.step
-    with launch.fresh_run(step) as run, followed(step, run.progress, activity) as tick:
+    with launch.fresh_run(step) as run, followed(step, run.progress, activity) as watcher:
         try:
             began = time.time()
-            made = _call(prepared, run, state, activity, tick)
+            made = _call(prepared, run, state, activity, watcher)
             activity.say("recording")
             circumstances = _circumstances(prepared, began)
             os.replace(run.log, f"{run.work}/{records.LOG}")
@@ -132,9 +133,7 @@ def _run(prepared: Prepared, state: State, activity: Activity) -> None:
             raise
 
 
-def _call(
-    prepared: Prepared, run: Run, state: State, activity: Activity, tick: Callable[[], str]
-) -> Made:
+def _call(prepared: Prepared, run: Run, state: State, activity: Activity, watcher: Watcher) -> Made:
     """Run the model's function and return what it made, checked."""
     step = prepared.step
     upstream = records.read(step.upstream.folder, state.files) if step.upstream else None
@@ -142,7 +141,7 @@ def _call(
     activity.say(step.name)
     trained = upstream.key if upstream else prepared.key
     version = trained[:VERSION_DIGITS]
-    result = launch.call(run, step, prepared.environment, version, tick, activity.echo)
+    result = launch.call(run, step, prepared.environment, version, watcher)
     activity.say("checking")
     _check_inputs(prepared, state)
     work = os.path.realpath(run.work) + os.sep  # what training made is part of the key as it is
@@ -281,9 +280,9 @@ def _run_again(prepared: Prepared, state: State, activity: Activity) -> str:
     activity.say("second run")
     first = records.read(prepared.step.folder, state.files)
     step = prepared.step
-    with launch.fresh_run(step) as run, followed(step, run.progress, activity) as tick:
+    with launch.fresh_run(step) as run, followed(step, run.progress, activity) as watcher:
         try:
-            made = _call(prepared, run, state, activity, tick)
+            made = _call(prepared, run, state, activity, watcher)
         except UserError as error:
             _keep_evidence(error, run, prepared.step)
             raise

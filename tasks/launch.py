@@ -27,10 +27,11 @@ from tasks.records import LOG, LOGS, artefacts, write_json
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tasks.environments.build import Environment
     from tasks.plan import Step
+    from tasks.processes import Watcher
     from tasks.records import Record
 
 RUNS = "runs"
@@ -161,13 +162,10 @@ def call(
     step: Step,
     environment: Environment,
     version: str,
-    tick: Callable[[], str],
-    echo: Callable[[bytes], None],
+    watcher: Watcher,
 ) -> dict[str, Any]:
     """Run the step's function and return its result; `version` is that of the trained model.
 
-    `tick` is called a few times a second, and once more at the end; what it returns is logged.
-    `echo` is given what the model prints, as it comes.
     Raises UserError, with the end of the log, where the model failed.
     """
     request_path, result_path = f"{run.folder}/request.json", f"{run.folder}/result.json"
@@ -193,10 +191,8 @@ def call(
             log,
             cwd=run.work,
             env=command.variables,
-            tick=lambda: _note(log, tick(), echo),
-            echo=echo,
+            watcher=watcher,
         )
-        _note(log, tick(), echo)
     processes.redact_files(f"{run.work}/{LOGS}", command.variables)
     result = _read_result(result_path)
     if status == 0 and result is not None and result["ok"]:
@@ -251,14 +247,6 @@ def _request(step: Step, run: Run, version: str) -> dict[str, Any]:
         "seed": seed,
         "scratch": os.path.abspath(run.scratch),
     }
-
-
-def _note(log: IO[bytes], line: str, echo: Callable[[bytes], None]) -> None:
-    """Write a line of the runner's own into the log."""
-    if line:
-        data = f"modelmake: {line}\n".encode()
-        log.write(data)
-        echo(data)
 
 
 def _read_result(path: str) -> dict[str, Any] | None:

@@ -24,7 +24,6 @@ from tasks.diagnosis import (
 )
 from tasks.environments import uv
 from tasks.environments.interpreters import installed
-from tasks.errors import UserError
 from tasks.execute import git_commit
 from tasks.languages import r_home
 from tasks.plan import BUILD
@@ -106,7 +105,7 @@ def _uv() -> Iterator[Finding]:
 
 def _index(models: Sequence[Model], state: State) -> Iterator[Finding]:
     """Yield whether the package index is reached: without it, what is built already still runs."""
-    unbuilt = [model.name for model in models if not readiness.is_built(model, state)]
+    unbuilt = sum(not (one.broken or readiness.is_built(one, state)) for one in models)
     if os.environ.get("UV_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
         yield Finding("package index", OK, "not asked: `UV_OFFLINE` is set")
         return
@@ -115,9 +114,11 @@ def _index(models: Sequence[Model], state: State) -> Iterator[Finding]:
         yield Finding("package index", OK, "answers")
         return
     reason = answer.explanation.splitlines()[-1].strip().removeprefix("cause: ")
-    needed = f"; {len(unbuilt)} environments are to be built" if unbuilt else ""
+    needed = f", and environments of {readiness.count(unbuilt, 'model')} are to be built"
     state_word = MISSING if unbuilt else WARNING
-    yield Finding("package index", state_word, f"{reason}{needed}", uv.UNREACHABLE_HINT)
+    yield Finding(
+        "package index", state_word, reason + (needed if unbuilt else ""), uv.UNREACHABLE_HINT
+    )
 
 
 def _r(model: Model, state: State) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,20 +30,30 @@ _running: set[subprocess.Popen[bytes]] = set()
 _stopping = threading.Event()
 
 
+class Watcher(NamedTuple):
+    """Who looks on while a command runs.
+
+    `tick` is called a few times a second, and once more at the end; it returns a line for the log,
+    mostly none.  `echo` is given what the log is given, as it comes, and all of it.
+    """
+
+    tick: Callable[[], str]
+    echo: Callable[[bytes], None]
+
+
 def run_logged(
     command: Sequence[str],
     log: IO[bytes],
     *,
     cwd: str,
     env: Mapping[str, str],
-    tick: Callable[[], None],
-    echo: Callable[[bytes], None] = lambda _data: None,
+    watcher: Watcher,
 ) -> int:
     """Run a command with its output in `log`, and return its exit status (negative: a signal).
 
     The log keeps the first 8 MB and the last 2 MB, without the values of the command's secret
-    variables; `echo` is given all of it so, as it comes.  `tick` is called a few times a second.  The process has a group of its own, which is
-    ended with it, so that what it left in the background ends too.
+    variables.  The process has a group of its own, which is ended with it, so that what it left in
+    the background ends too.
     """
     if _stopping.is_set():
         return -signal.SIGTERM
@@ -52,11 +62,18 @@ def run_logged(
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     _running.add(process)
-    bounded = _BoundedLog(log, echo)
+    bounded = _BoundedLog(log)
+
+    def write(data: bytes) -> None:
+        bounded.write(data)
+        watcher.echo(data)
+
     try:
-        _copy_output(process, Redacted(bounded.write, secrets(env)), tick)
+        _copy_output(process, Redacted(write, secrets(env)), lambda: _note(log, watcher))
         bounded.finish()
-        return process.wait()
+        status = process.wait()
+        _note(log, watcher)
+        return status
     finally:
         _end_group(process, signal.SIGKILL)
         process.wait()
@@ -65,17 +82,24 @@ def run_logged(
             process.stdout.close()
 
 
+def _note(log: IO[bytes], watcher: Watcher) -> None:
+    """Write a line of the runner's own into the log, if there is one."""
+    if line := watcher.tick():
+        data = f"modelmake: {line}\n".encode()
+        log.write(data)
+        watcher.echo(data)
+
+
 class _BoundedLog:
     """Keeps the first bytes of what is written as it comes, and the last at the end."""
 
-    def __init__(self, file: IO[bytes], echo: Callable[[bytes], None] = lambda _data: None) -> None:
-        self._file, self._echo = file, echo
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
         self._room = HEAD_BYTES
         self._tail: deque[bytes] = deque()
         self._tail_size = self._left_out = 0
 
     def write(self, data: bytes) -> None:
-        self._echo(data)
         if self._room:
             head, data = data[: self._room], data[self._room :]
             self._file.write(head)

@@ -18,7 +18,7 @@ def on_terminal() -> bool:
 
 
 def choose(question: str, choices: Sequence[tuple[str, str]], option: str) -> str:
-    """Have one of the choices chosen, pairs of the answer and what is said of it; return its answer.
+    """Have one of the choices chosen, which are pairs: the answer, and what is said of it.
 
     `option` is what gives the answer on the command line.  Raises UserError where nobody answers,
     KeyboardInterrupt for Ctrl-C.

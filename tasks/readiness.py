@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tasks import datasets, frameworks
+from tasks import datasets
 from tasks.diagnosis import MISSING, OK, WARNING, Check, Finding, finding_of, unfetched
 from tasks.environments import build, locks, requirements
 from tasks.errors import UserError
@@ -53,7 +54,7 @@ def _runs_on(model: Model, state: State) -> Iterator[Finding]:
         environment = None
     else:
         pins = len(lock.versions) if lock else 0
-        yield Finding("lock", OK, f"of {_count(pins, 'package')}" if pins else "not needed")
+        yield Finding("lock", OK, f"of {count(pins, 'package')}" if pins else "not needed")
         environment = build.find(model, state)
         yield from _environment(model, environment)
     if model.language == "pyspark":
@@ -75,13 +76,14 @@ def interpreter(model: Model, state: State) -> Interpreter | None:
 def is_built(model: Model, state: State) -> bool:
     """Return whether a model's environment is there already."""
     try:
-        environment = None if model.broken else build.find(model, state)
+        environment = build.find(model, state)
     except UserError:
         return False
     return environment is not None and environment.built
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """Return a number of things as people say it."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
@@ -89,11 +91,11 @@ def _files(model: Model) -> Iterator[Finding]:
     """Yield the faults of a model's files, those that keep it from running first."""
     faults = sorted(model.faults, key=lambda fault: fault.warning)
     for fault in faults[:FAULTS]:
-        text, _, hint = str(fault).partition("\n  hint: ")
+        text = str(replace(fault, warning=False, hint=""))
         state = WARNING if fault.warning else MISSING
-        yield Finding("files", state, text, hint or f"`doit check {model.name}`")
+        yield Finding("files", state, text, fault.hint or f"`doit check {model.name}`")
     if len(faults) > FAULTS:
-        more = f"{_count(len(faults) - FAULTS, 'more fault')}"
+        more = f"{count(len(faults) - FAULTS, 'more fault')}"
         state = WARNING if faults[FAULTS].warning else MISSING
         yield Finding("files", state, more, f"`doit check {model.name}`")
     if not faults:
@@ -130,19 +132,25 @@ def _data(model: Model, state: State) -> Iterator[Finding]:
     for (name, _), dataset in sorted(model.datasets.items()):
         for data_file in dataset.files:
             seen.setdefault(data_file.path, (data_file, dataset, name == DEFAULT_DATASET))
-    good = 0
-    for data_file, dataset, is_default in seen.values():
-        try:
-            _check_data(data_file, dataset.path, state)
-            good += 1
-        except UserError as error:
+    errors = [(_wrong_with(file, of.path, state), default) for file, of, default in seen.values()]
+    for error, is_default in errors:
+        if error:
             yield finding_of("data", error, MISSING if is_default else WARNING)
-    if good:
-        yield Finding("data", OK, f"of {_count(good, 'file')}")
+    if good := sum(error is None for error, _ in errors):
+        yield Finding("data", OK, f"of {count(good, 'file')}")
+
+
+def _wrong_with(data_file: DataFile, where: str, state: State) -> UserError | None:
+    """Return what is wrong with a data file: it is not here, not right, or not to be had."""
+    try:
+        _check_data(data_file, where, state)
+    except UserError as error:
+        return error
+    return None
 
 
 def _check_data(data_file: DataFile, where: str, state: State) -> None:
-    """Raise UserError for a data file that is not here, not right, and not to be had."""
+    """Raise UserError for what is wrong with a data file."""
     there = os.path.exists(data_file.path)
     if data_file.url:  # its checksum was compared when it came
         if there or datasets.in_mirror(data_file):
@@ -191,7 +199,8 @@ def _spark(model: Model, environment: Environment | None) -> Iterator[Finding]:
         found = spark.find(environment.python, variables)
         defaults = spark.defaults(found, variables)
         version, java = ".".join(map(str, found.version)), spark.java_version(found.release)
-        yield Finding("Spark", OK, f"{version} on Java {java}")
+        own = [f" of {name}" if variables.get(name) else "" for name in ("SPARK_HOME", "JAVA_HOME")]
+        yield Finding("Spark", OK, f"{version}{own[0]} on Java {java}{own[1]}")
     else:
         if variables.get("SPARK_HOME"):
             spark.find_home("", variables)

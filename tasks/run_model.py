@@ -1,4 +1,4 @@
-"""`cli/run-model-cli.py`: run one step of one model into a scratch folder, and show what came of it.
+"""`cli/run-model-cli.py`: run one step of a model into a scratch folder, and show what came of it.
 
 What the model prints and how far it is goes to stderr, the result to stdout.
 """

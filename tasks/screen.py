@@ -36,7 +36,7 @@ class Screen:
         self._console: Console | None = None
         self._live: Live | None = None
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> Screen:  # noqa: PYI034 - Python 3.10 has no Self
         """Begin to redraw, on a terminal."""
         if self._redraws:
             from rich.console import Console  # noqa: PLC0415 - slow, and seldom needed

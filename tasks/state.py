@@ -174,6 +174,7 @@ def _take(changed: dict[str, Seen]) -> list[tuple[str, Seen]]:
 
 
 def unusable(path: str, error: Exception) -> UserError:
+    """Return the error for a state file that cannot be opened or made."""
     folder = os.path.dirname(os.path.abspath(path))
     return UserError(
         f"Cannot use the state file `{path}`",
