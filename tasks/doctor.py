@@ -52,7 +52,6 @@ class Doctor(FriendlyCommand, DoitCmdBase):
 
     def execute(self, params: Any, args: list[str]) -> int:
         """Look; doit's own state is not opened, since that would make it."""
-        end_with_the_reader()
         self.loader.setup(params)  # which enters the repository
         as_json = params["json"] or "--json" in args
         words = [word for word in args if word != "--json"]
@@ -67,6 +66,7 @@ class Doctor(FriendlyCommand, DoitCmdBase):
         looks += [check for model in chosen for check in readiness.checks(model, state)]
         found = [_safe(finding) for finding in carry_out(looks, _tell_waiting)]
         _clear_waiting()
+        end_with_the_reader()  # only now: a broken connection is no reason to end
         if as_json:
             json.dump([asdict(finding) for finding in found], self.outstream, indent=2)
             self.outstream.write("\n")

@@ -39,6 +39,8 @@ RUNNER = Path(__file__).parent.parent
 SIGNALLED = 128
 """What a shell adds to the number of the signal that ended a command, as its exit status."""
 
+NOT_UNDERSTOOD = 2
+PREFIX = "run-model-"
 LISTED = 20  # so many artefacts are named, the rest is counted
 
 _ABOUT = {
@@ -61,23 +63,28 @@ class Asked:
 
 def main(words: Sequence[str]) -> int:
     """Run the command and return its exit status."""
-    signal.signal(signal.SIGTERM, _terminated)
-    signal.signal(signal.SIGHUP, _terminated)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminated)
+    status = NOT_UNDERSTOOD
     try:
         asked = _parsed(words)
         os.chdir(_repository(os.getcwd()))
         publish.publisher()
         state = open_state()
         step = _chosen(asked, state)
+        status = 1
         return _run(step, state, temporary=not asked.output)
     except UserError as error:
         error.facts = tuple(fact for fact in error.facts if fact[0] != "log")  # it was shown
         sys.stderr.write(f"{error}\n")
-        return 1
+        return status
     except KeyboardInterrupt as interrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         processes.stop_all()
-        number = interrupt.args[0] if interrupt.args else signal.SIGINT
-        return SIGNALLED + int(number)
+        return SIGNALLED + int(interrupt.args[0] if interrupt.args else signal.SIGINT)
+    except BrokenPipeError:  # nobody reads the result
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SIGNALLED + signal.SIGPIPE
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
@@ -86,41 +93,32 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 
 def _parsed(words: Sequence[str]) -> Asked:
+    """Return what the command line says; it ends here, with status 2, where that is no sense."""
     parser = argparse.ArgumentParser(
         prog="run-model-cli.py",
+        usage="%(prog)s [-id MODEL] [-m MODE] [-d DATASET] [-o DIR]\n"
+        "       %(prog)s MODEL MODE [-d DATASET] [-o DIR]",
         description="Run one step of a model as `doit` would, into a scratch folder.",
         epilog="What is not said is asked for. Exit status: 0 done, 1 the step failed,"
         " 2 not understood, 130 ended by Ctrl-C.",
     )
-    parser.add_argument("model", nargs="?", default="", help="the same as -id")
-    parser.add_argument("mode", nargs="?", default="", help="the same as -m")
-    parser.add_argument(
-        "-id", "--model_id", default="", metavar="MODEL",
-        help="folder, id or name of the model, or the beginning of one",
-    )  # fmt: skip
-    parser.add_argument("-m", "--mode", dest="step", default="", metavar="|".join(STEPS))
-    parser.add_argument(
-        "-d", "--data", default="", metavar="DATASET",
-        help="the name of a dataset of the model, or a JSON file anywhere",
-    )  # fmt: skip
-    parser.add_argument(
-        "-o", "--output", default="", metavar="DIR",
-        help="the scratch folder; a new temporary one where nothing is said",
-    )  # fmt: skip
+    add = parser.add_argument
+    add("words", nargs="*", help=argparse.SUPPRESS)
+    add("-id", "--model_id", metavar="MODEL", help="its folder, id or name, or how one begins")
+    add("-m", "--mode", metavar="MODE", help=f"{', '.join(STEPS[:-1])} or {STEPS[-1]}")
+    add("-d", "--data", metavar="DATASET", help="a dataset of the model, or a JSON file anywhere")
+    add("-o", "--output", metavar="DIR", help="the scratch folder; else a new temporary one")
     found = parser.parse_args(words)
-    model, mode = found.model_id or found.model, found.step or found.mode
-    if found.model_id and found.model and not found.mode:
-        model, mode = found.model_id, found.step or found.model  # `-id MODEL train`
+    rest = iter(found.words)
+    model, mode = found.model_id or next(rest, ""), found.mode or next(rest, "")
+    for word in rest:
+        parser.error(f"`{word}` is one word too many")
     if mode and mode not in STEPS:
         near = did_you_mean(mode, STEPS)
-        parser.error(
-            f"there is no mode `{mode}`: it is {', '.join(STEPS)}" + (f"; {near}" if near else "")
-        )
-    return Asked(
-        model, mode, found.data,
-        os.path.abspath(found.data) if os.path.isfile(found.data) else "",
-        os.path.abspath(found.output) if found.output else "",
-    )  # fmt: skip
+        parser.error(f"there is no mode `{mode}`: {', '.join(STEPS)}" + (near and f"; {near}"))
+    data, output = found.data or "", found.output and os.path.abspath(found.output)
+    data_file = os.path.abspath(data) if os.path.isfile(data) else ""
+    return Asked(model, mode, data, data_file, output or "")
 
 
 def _repository(folder: str) -> str:
@@ -139,25 +137,20 @@ def _chosen(asked: Asked, state: State) -> Step:
     models = sorted(discover.discover(state.files), key=lambda model: model.name)
     if not models:
         raise UserError(f"There is no model below `{discover.MODELS}/`")
-    word = asked.model or prompts.choose(
-        "Select Model:", [(model.name, model.title) for model in models], "-id"
-    )
-    model = plan.find_model(word, models)
+    titles = [(model.name, model.title) for model in models]
+    model = plan.find_model(asked.model or prompts.choose("Select Model:", titles, "-id"), models)
     mode = asked.mode or prompts.choose("Select Mode:", list(_ABOUT.items()), "-m")
-    dataset = asked.data
-    if (
-        not dataset
-        and model.dataset_names
-        and (prompts.on_terminal() or not (asked.model and asked.mode))
-    ):
-        dataset = _ask_dataset(model, mode)
-    given = None
-    if asked.data_file and dataset not in model.dataset_names:
-        given, dataset = discover.read_dataset(asked.data_file, model, state.files), DEFAULT_DATASET
-    elif dataset:
-        plan.find_task(f"{mode}:{model.name}", dataset, [model], STEPS)
-    output = asked.output or tempfile.mkdtemp(prefix="run-model-")
-    return plan.Step(model, mode, dataset, output, given)
+    name, given = asked.data, None
+    people = prompts.on_terminal() or not (asked.model and asked.mode)
+    if not name and model.dataset_names and people:
+        name = _ask_dataset(model, mode)
+    if asked.data_file and name not in model.dataset_names:
+        name, given = DEFAULT_DATASET, discover.read_dataset(asked.data_file, model, state.files)
+    elif name.endswith(".json") and name not in model.dataset_names:
+        raise UserError(f"There is no file `{name}`")
+    elif name:
+        plan.find_task(f"{mode}:{model.name}", name, models, STEPS)
+    return plan.Step(model, mode, name, asked.output or tempfile.mkdtemp(prefix=PREFIX), given)
 
 
 def _ask_dataset(model: Model, mode: str) -> str:
@@ -212,15 +205,17 @@ def _waited_for(act: Callable[[], Outcome]) -> Outcome:
 def _show(step: Step, outcome: Outcome) -> None:
     """Print the metrics, where the artefacts are, and the line that does the same in the build."""
     _show_metrics(outcome.metrics)
-    artefacts = _artefacts(step)
-    print("artefacts", step.folder)
-    width = max(map(len, artefacts), default=0)
-    for name, size in list(artefacts.items())[:LISTED]:
-        print(f"  {name:<{width}}  {size:>12,} bytes".replace(",", " "))
+    print("artefacts    ", step.folder)
+    with open(f"{step.folder}/{plan.ARTEFACTS}", encoding="utf-8") as file:
+        artefacts = {name: facts["size"] for name, facts in json.load(file)["files"].items()}
+    shown = list(artefacts.items())[:LISTED]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, size in shown:
+        print(f"                {name:<{width}}  {size} bytes")
     if len(artefacts) > LISTED:
-        print(f"  and {len(artefacts) - LISTED} more")
-    print("log      ", f"{step.folder}/{records.LOG}")
-    print("the same in the build:", _doit(step))
+        print(f"                and {len(artefacts) - LISTED} more")
+    print("log          ", f"{step.folder}/{records.LOG}")
+    print("in the build ", _doit(step), flush=True)
 
 
 def _show_metrics(metrics: Mapping[str, float]) -> None:
@@ -231,23 +226,13 @@ def _show_metrics(metrics: Mapping[str, float]) -> None:
         print()
 
 
-def _artefacts(step: Step) -> dict[str, int]:
-    """Return the size of each artefact of a step, in bytes."""
-    with open(f"{step.folder}/{plan.ARTEFACTS}", encoding="utf-8") as file:
-        return {name: facts["size"] for name, facts in json.load(file)["files"].items()}
-
-
 def _doit(step: Step) -> str:
     """Return the command line that makes this result in the build."""
-    here = os.getcwd()
     own = os.path.exists("dodo.py")
-    words = ["doit"] if own else ["doit", "-f", str(RUNNER / "dodo.py"), "-d", here]
-    words.append(step.task)
+    runner = [] if own else ["-f", str(RUNNER / "dodo.py"), "-d", os.getcwd()]
+    words = ["doit", *runner, step.task]
     if not step.given:
         return shlex.join(words)
-    home = f"{step.model.folder}/datasets"
     name = Path(step.given.path).stem
-    return (
-        f"cp {shlex.quote(step.given.path)} {shlex.quote(f'{home}/{name}.json')} && "
-        + shlex.join([*words, "--dataset", name])
-    )
+    copy = ["cp", step.given.path, f"{step.model.folder}/datasets/{name}.json"]
+    return f"{shlex.join(copy)} && {shlex.join([*words, '--dataset', name])}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import time
 from types import SimpleNamespace
@@ -100,8 +101,9 @@ class Screen:
 
     def _write(self, line: str) -> None:
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
-        self._stream.flush()
+        with contextlib.suppress(BrokenPipeError):  # nobody reads on; the step goes on
+            self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+            self._stream.flush()
 
     def _frame(self) -> Text:
         """Draw the line of what runs."""
