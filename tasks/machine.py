@@ -110,7 +110,7 @@ def _index(models: Sequence[Model], state: State) -> Iterator[Finding]:
         yield Finding("package index", OK, "not asked: `UV_OFFLINE` is set")
         return
     answer = uv.reach_index(CONNECT_SECONDS)
-    if not answer.unreachable:
+    if answer.ok or "not found in the package registry" in answer.explanation:
         yield Finding("package index", OK, "answers")
         return
     reason = answer.explanation.splitlines()[-1].strip().removeprefix("cause: ")
