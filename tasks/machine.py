@@ -39,7 +39,7 @@ LITTLE_BYTES, LEAST_BYTES = (
     100_000_000,
 )  # an environment with TensorFlow takes 1.5 GB
 TERADATA_PORT = 1025
-WITHOUT_PASSWORD = {"KRB5", "JWT", "BEARER", "CODE", "BROWSER", "SECRET"}
+WITHOUT_PASSWORD = {"krb5", "jwt", "bearer", "code", "browser", "secret"}
 """Ways to log in to Teradata for which TD_PASSWORD is not needed."""
 
 
@@ -137,7 +137,7 @@ def _hosts(models: Sequence[Model]) -> dict[str, bool]:
 
 def _login(*, required: bool) -> Iterator[Finding]:
     """Yield whether there is a login for the databases; its values are not looked at."""
-    how = os.environ.get("TD_LOGMECH", "").upper()
+    how = os.environ.get("TD_LOGMECH", "").lower()
     names = ("TD_USERNAME",) if how in WITHOUT_PASSWORD else ("TD_USERNAME", "TD_PASSWORD")
     lacking = [name for name in names if not os.environ.get(name)]
     if not lacking:

@@ -321,7 +321,7 @@ def test_an_index_out_of_reach(repository: Repository) -> None:
     name = repository.add("good-python")
     nowhere = {
         "UV_OFFLINE": "0",
-        "UV_DEFAULT_INDEX": f"http://alice:{PASSWORD}@127.0.0.1:{free_port()}/simple",
+        "UV_DEFAULT_INDEX": f"http://alice:{PASSWORD}@127.0.0.1:{free_port()}/index",
         "MODEL_CACHE": str(repository.path.parent / "own-cache"),
     }
 
