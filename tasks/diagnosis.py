@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 OK, WARNING, MISSING = "ok", "warning", "missing"
 """All is well; something to know that keeps no model from running; something that does."""
@@ -23,6 +24,9 @@ CONNECT_SECONDS = 3.0
 PATIENCE_SECONDS = 6.0  # what has not answered by then is not waited for
 THREADS = 32
 LOOK_SECONDS = 0.1
+
+_News: TypeAlias = "tuple[int, list[Finding] | BaseException]"
+_NO_ANSWER = f"no answer within {PATIENCE_SECONDS:g} s"
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,6 @@ class Check:
     model: str = ""
 
 
-_News: TypeAlias = "tuple[int, list[Finding] | BaseException]"
-
-
 def finding_of(thing: str, error: UserError, state: str = MISSING) -> Finding:
     """Return what an error says, as a finding."""
     bare = UserError(error.headline, *error.facts)
@@ -64,17 +65,21 @@ def carry_out(
     """
     to_do: SimpleQueue[int] = SimpleQueue()
     news: SimpleQueue[_News] = SimpleQueue()
+    started: dict[int, float] = {}
     for number in range(len(checks)):
         to_do.put(number)
-    for _ in range(min(THREADS, len(checks))):
-        threading.Thread(target=_work, args=(checks, to_do, news), daemon=True).start()
+    threads = min(THREADS, len(checks))
+    for _ in range(threads):
+        threading.Thread(target=_work, args=(checks, to_do, started, news), daemon=True).start()
     began = time.monotonic()
     found: dict[int, list[Finding]] = {}
-    while len(found) < len(checks) and time.monotonic() < began + PATIENCE_SECONDS:
+    while len(found) < len(checks):
         try:
             number, result = news.get(timeout=LOOK_SECONDS)
         except Empty:
             left = [check for number, check in enumerate(checks) if number not in found]
+            if _silent(started.copy(), found) >= min(threads, len(left)):
+                break  # not one of the threads gets on
             waiting([check.model or check.thing for check in left], time.monotonic() - began)
             continue
         if isinstance(result, BaseException):
@@ -83,25 +88,31 @@ def carry_out(
     return [
         replace(finding, model=check.model)
         for number, check in enumerate(checks)
-        for finding in found.get(number) or _unanswered(check, answered=number in found)
+        for finding in found.get(number, [Finding(check.thing, WARNING, _NO_ANSWER)])
     ]
 
 
-def _unanswered(check: Check, *, answered: bool) -> list[Finding]:
-    said = f"no answer within {PATIENCE_SECONDS:g} s"
-    return [] if answered else [Finding(check.thing, WARNING, said)]
-
-
-def _work(checks: Sequence[Check], to_do: SimpleQueue[int], news: SimpleQueue[_News]) -> None:
-    while True:
-        try:
+def _work(
+    checks: Sequence[Check],
+    to_do: SimpleQueue[int],
+    started: dict[int, float],
+    news: SimpleQueue[_News],
+) -> None:
+    """Take one look after the other, until none is left."""
+    with contextlib.suppress(Empty):
+        while True:
             number = to_do.get_nowait()
-        except Empty:
-            return
-        try:
-            news.put((number, list(_findings(checks[number]))))
-        except BaseException as error:  # noqa: BLE001 - the main thread raises it
-            news.put((number, error))
+            started[number] = time.monotonic()
+            try:
+                news.put((number, list(_findings(checks[number]))))
+            except BaseException as error:  # noqa: BLE001 - the main thread raises it
+                news.put((number, error))
+
+
+def _silent(started: Mapping[int, float], found: Mapping[int, list[Finding]]) -> int:
+    """Return how many looks take too long."""
+    since = time.monotonic() - PATIENCE_SECONDS
+    return sum(number not in found and when < since for number, when in started.items())
 
 
 def _findings(check: Check) -> Iterator[Finding]:

@@ -199,9 +199,9 @@ def copied(path: str = STATE_FILE) -> State:
     state = State(":memory:")
     if not os.path.exists(path):
         return state
-    # Where no log is beside it nobody has it open, and SQLite is to make none either.
-    alone = "" if os.path.exists(f"{path}-wal") else "&immutable=1"
-    address = f"{Path(path).absolute().as_uri()}?mode=ro{alone}"
+    # The index of its log is not written to; where there is none, SQLite is to make none either.
+    how = "readonly_shm" if os.path.exists(f"{path}-shm") else "immutable"
+    address = f"{Path(path).absolute().as_uri()}?mode=ro&{how}=1"
     with contextlib.closing(sqlite3.connect(address, uri=True)) as source:
         health = source.execute("pragma quick_check(1)").fetchone()[0]
         if health != "ok":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import sqlite3
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -351,7 +354,7 @@ def test_who_never_answers(repository: Repository, silent: int) -> None:
     repository.write(f"model_definitions/{name}/datasets/far.json", url)
 
     found = findings(
-        repository, UV_OFFLINE="0", UV_DEFAULT_INDEX=f"http://{address}/simple",
+        repository, UV_OFFLINE="0", UV_DEFAULT_INDEX=f"http://{address}/index",
         MODEL_PROGRESS_URL=f"stomp://alice:{PASSWORD}@{address}/topic/x",
     )  # fmt: skip
 
@@ -396,16 +399,39 @@ def test_a_damaged_state_file(repository: Repository) -> None:
     name = repository.add("good-python")
     assert 0 == repository.doit(f"evaluate:{name}").returncode
     path = repository.path / "build/state.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("pragma journal_mode=delete")  # all of it is in the one file
     data = path.read_bytes()
-    path.write_bytes(data[:100] + bytes(len(data) - 100))
+    damaged = data[:100] + bytes(len(data) - 100)
+    path.write_bytes(damaged)
 
     found = found_of(findings(repository), "state file")
 
     assert (WARNING, "`doit list`") == (found[STATE], found[HINT])
     assert "build/state.db is damaged" in found[FOUND]
-    assert data[:100] + bytes(len(data) - 100) == path.read_bytes()
+    assert damaged == path.read_bytes()
     assert 0 == repository.doit(found[HINT].strip("`").removeprefix("doit ")).returncode
     assert OK == found_of(findings(repository), "state file")[STATE]
+
+
+@pytest.mark.parametrize("left", [["-shm", "-wal"], ["-wal"], []])
+def test_what_is_beside_the_state_file(repository: Repository, left: list[str]) -> None:
+    """Whatever a killed run has left of its log, it is read as far as it can, and stays."""
+    repository.add("good-python")
+    program = (
+        "import os; from tasks.state import State; s = State('build/state.db');"
+        " s.remember('a', 'b'); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=repository.path, check=True)
+    for suffix in ("-shm", "-wal"):
+        if suffix not in left:
+            (repository.path / f"build/state.db{suffix}").unlink()
+    before = trees(repository.path)
+
+    found = found_of(findings(repository), "state file")
+
+    assert OK == found[STATE]
+    assert before == trees(repository.path)
 
 
 def test_an_altered_environment(repository: Repository) -> None:
