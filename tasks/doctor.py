@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SOON_SECONDS = 1.0  # a look that takes longer is told on a terminal
 WIDEST = 120  # columns: longer lines are hard to read
-ROOM = 60  # columns that a text is to have at least
+ROOM, LITTLE_ROOM = 60, 30  # columns for a text with lines beneath it, for one without
 HINT = 6  # columns before what stands beneath a row
 WHOLE_WORDS: Any = {"break_long_words": False, "break_on_hyphens": False}
 COLOURS = {OK: "32", WARNING: "33", MISSING: "1;31"}
@@ -101,24 +101,21 @@ def _clear_waiting() -> None:
 
 def _show(found: Sequence[Finding], models: Sequence[Model], *, in_full: bool) -> None:
     """Print the findings: those of the machine, then those of the models."""
-    groups = {"this machine": [(one.thing, one) for one in found if not one.model]}
-    of_models = {model.name: [one for one in found if one.model == model.name] for model in models}
+    groups = [("this machine", [(one.thing, one) for one in found if not one.model])]
+    of_models = [
+        (model.name, [one for one in found if one.model == model.name]) for model in models
+    ]
     if in_full:
-        groups |= {name: [(one.thing, one) for one in them] for name, them in of_models.items()}
+        groups += [(name, [(one.thing, one) for one in them]) for name, them in of_models]
     else:
-        groups["models"] = [row for name, them in of_models.items() for row in _brief(name, them)]
-    rows = [row for group in groups.values() for row in group]
-    names = max(len(name) for name, _ in rows)
+        groups += [("models", [row for name, them in of_models for row in _brief(name, them)])]
     on_terminal = sys.stdout.isatty()
     width = min(shutil.get_terminal_size().columns, WIDEST) if on_terminal else sys.maxsize
     colours = COLOURS if on_terminal and "NO_COLOR" not in os.environ else {}
-    for title, group in groups.items():
-        if group:
-            print(title)
-        for name, finding in group:
-            for line in _lines(name, finding, names, width, colours):
-                print(line)
-        print()
+    for title, rows in groups:
+        names = max((len(name) for name, _ in rows), default=0)
+        lines = [line for row in rows for line in _lines(*row, names, width, colours)]
+        print("\n".join([title, *lines, ""]) if rows else f"no {title}\n")
     print(_verdict(found))
 
 
@@ -136,13 +133,16 @@ def _lines(
     name: str, finding: Finding, names: int, width: int, colours: dict[str, str]
 ) -> Iterator[str]:
     """Yield the lines of a row: what was found in a column, what mends it beneath."""
-    state = f"{finding.state:<{len(MISSING)}}"
-    head = f"  {name:<{names}}  {state}  "
-    first, *rest = _wrapped(head + finding.found, width, len(head))
-    yield (
-        first.replace(state, f"\x1b[{colours[finding.state]}m{state}\x1b[0m") if colours else first
+    before = f"  {name:<{names}}  "
+    head = f"{before}{finding.state:<{len(MISSING)}}  "
+    room = ROOM if finding.hint or "\n" in finding.found else LITTLE_ROOM
+    first, *rest = _wrapped(
+        head + finding.found, width, len(head) if width > len(head) + room else HINT
     )
-    yield from rest
+    if colours:
+        at, end = len(before), len(before + finding.state)
+        first = f"{before}\x1b[{colours[finding.state]}m{first[at:end]}\x1b[0m{first[end:]}"
+    yield from (first, *rest)
     if finding.hint:
         yield from textwrap.wrap(
             f"hint: {finding.hint}", width, initial_indent=" " * HINT,
@@ -153,10 +153,8 @@ def _lines(
 def _wrapped(text: str, width: int, column: int) -> list[str]:
     """Return lines no wider than the width; those after the first start at the column.
 
-    Where that leaves little room they start further to the left.  Lines that are indented already
-    stay so, to that.
+    Lines that are indented already stay so, beyond that.
     """
-    column = column if width - column >= ROOM else HINT
     first, *rest = text.split("\n")
     lines = textwrap.wrap(first, width, subsequent_indent=" " * column, **WHOLE_WORDS)
     for line in rest:
