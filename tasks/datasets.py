@@ -120,6 +120,11 @@ def fetch(data_file: DataFile, where: str, files: Files, say: Callable[[str], No
         with _alone(os.path.dirname(data_file.path), say):
             if not os.path.exists(data_file.path):
                 _into_cache(data_file, where, say)
+    check(data_file, where, files)
+
+
+def check(data_file: DataFile, where: str, files: Files) -> None:
+    """Raise UserError for a data file that is missing here, or is not what its `sha256` says."""
     if not os.path.exists(data_file.path):
         raise UserError(
             f"`{where}` names a data file that is missing",
@@ -165,7 +170,7 @@ def _into_cache(data_file: DataFile, where: str, say: Callable[[str], None]) -> 
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=_FETCHING)
     try:
         with os.fdopen(handle, "wb") as target:
-            mirrored = _in_mirror(data_file)
+            mirrored = in_mirror(data_file)
             if mirrored:
                 with open(mirrored, "rb") as source:
                     digest = _copy(source, target, 0, data_file, say)
@@ -180,7 +185,7 @@ def _into_cache(data_file: DataFile, where: str, say: Callable[[str], None]) -> 
             os.remove(temporary)
 
 
-def _in_mirror(data_file: DataFile) -> str | None:
+def in_mirror(data_file: DataFile) -> str | None:
     """Return the file of the same name (or named by its digest) in a `DATASET_MIRROR` folder."""
     folders = os.environ.get("DATASET_MIRROR", "").split(os.pathsep)
     names = (os.path.basename(data_file.path), data_file.sha256)
@@ -202,13 +207,18 @@ def _download(
             size = int(answer.headers.get("Content-Length") or 0)
             return _copy(answer, target, size, data_file, say)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        name = os.path.basename(data_file.path)
-        raise UserError(
-            f"`{where}` names a data file that cannot be fetched",
-            ("url", data_file.url),
-            ("reason", getattr(error, "reason", error)),
-            hint=f"put `{name}` into a folder and name the folder in `DATASET_MIRROR`",
-        ) from error
+        raise not_to_be_had(data_file, where, error) from error
+
+
+def not_to_be_had(data_file: DataFile, where: str, error: Exception) -> UserError:
+    """Return the error for a download that fails."""
+    name = os.path.basename(data_file.path)
+    return UserError(
+        f"`{where}` names a data file that cannot be fetched",
+        ("url", data_file.url),
+        ("reason", getattr(error, "reason", error)),
+        hint=f"put `{name}` into a folder and name the folder in `DATASET_MIRROR`",
+    )
 
 
 def _copy(

@@ -219,6 +219,20 @@ def _datasets(folder: str, files: Files) -> tuple[dict[tuple[str, str], Dataset]
     return found, faults
 
 
+def read_dataset(path: str, model: Model, files: Files) -> Dataset:
+    """Return the dataset of a JSON file anywhere, for a model.
+
+    Paths in it mean what they mean in a dataset of the model's own.  Raises UserError for its
+    faults.
+    """
+    files.forget([path])
+    content, faults = _read("dataset", path, files)
+    wrong = [fault for fault in faults if not fault.warning]
+    if content is None or wrong:
+        raise UserError(f"`{path}` is no dataset", *(("", fault) for fault in wrong or faults))
+    return Dataset(os.path.basename(path), path, content, locate(content, model.folder, files))
+
+
 def _dataset_paths(folder: str, files: Files) -> dict[tuple[str, str], str]:
     """Return the dataset files by name and step.
 

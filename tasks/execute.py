@@ -13,7 +13,7 @@ import shutil
 import socket
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks import datasets, discover, launch, metrics, plan, processes, records, results
@@ -25,12 +25,13 @@ from tasks.records import Made
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from tasks.environments.build import Environment
     from tasks.fingerprint import Files, Look
     from tasks.launch import Run
     from tasks.plan import Step
+    from tasks.processes import Watcher
     from tasks.records import Record
     from tasks.state import State
 
@@ -73,7 +74,7 @@ def run_step(
     started = time.monotonic()
     try:
         activity.say("waiting for another run of this step")
-        with launch.hold(f"{launch.HELD}/{plan.file_name(step.task)}"):
+        with launch.hold(f"{step.build}/{launch.HELD}/{plan.file_name(step.task)}"):
             prepared = prepare(step, state, activity)
             if not (force or twice) and is_current(prepared, state.files):
                 return Outcome("current", step.folder, metrics=_metrics(step, state.files))
@@ -88,7 +89,7 @@ def run_step(
 def prepare(step: Step, state: State, activity: Activity) -> Prepared:
     """Read the model's files as they are now, and make ready all that the step needs."""
     model = discover.read_again(step.model, state.files)
-    step = plan.Step(model, step.name, step.dataset_name)
+    step = replace(step, model=model)
     if model.broken:
         raise InvalidModel(model.name, model.faults)
     for made in (step, step.upstream):
@@ -118,10 +119,10 @@ def is_current(prepared: Prepared, files: Files) -> bool:
 def _run(prepared: Prepared, state: State, activity: Activity) -> None:
     """Run a step in a fresh folder and publish what it made, or keep what it left."""
     step = prepared.step
-    with launch.fresh_run(step) as run, followed(step, run.progress, activity) as tick:
+    with launch.fresh_run(step) as run, followed(step, run.progress, activity) as watcher:
         try:
             began = time.time()
-            made = _call(prepared, run, state, activity, tick)
+            made = _call(prepared, run, state, activity, watcher)
             activity.say("recording")
             circumstances = _circumstances(prepared, began)
             os.replace(run.log, f"{run.work}/{records.LOG}")
@@ -132,9 +133,7 @@ def _run(prepared: Prepared, state: State, activity: Activity) -> None:
             raise
 
 
-def _call(
-    prepared: Prepared, run: Run, state: State, activity: Activity, tick: Callable[[], str]
-) -> Made:
+def _call(prepared: Prepared, run: Run, state: State, activity: Activity, watcher: Watcher) -> Made:
     """Run the model's function and return what it made, checked."""
     step = prepared.step
     upstream = records.read(step.upstream.folder, state.files) if step.upstream else None
@@ -142,7 +141,7 @@ def _call(
     activity.say(step.name)
     trained = upstream.key if upstream else prepared.key
     version = trained[:VERSION_DIGITS]
-    result = launch.call(run, step, prepared.environment, version, tick)
+    result = launch.call(run, step, prepared.environment, version, watcher)
     activity.say("checking")
     _check_inputs(prepared, state)
     work = os.path.realpath(run.work) + os.sep  # what training made is part of the key as it is
@@ -182,7 +181,7 @@ def _check_inputs(prepared: Prepared, state: State) -> None:
         state.files.forget([f"{step.upstream.folder}/{plan.ARTEFACTS}"])
     environment = build.find(model, state)
     now = plan.inputs(
-        plan.Step(model, step.name, step.dataset_name),
+        replace(step, model=model),
         state.files,
         environment.identity if environment else None,
     )
@@ -267,8 +266,8 @@ def _unwritable(step: Step, error: OSError) -> UserError:
         f"The {step.name} step of model `{step.model.name}` cannot be carried out here",
         *([("file", error.filename)] if error.filename else []),
         ("reason", error.strerror or error),
-        hint="see that the disk has room and that `build/` can be written to"
-        if os.path.abspath(error.filename or plan.BUILD).startswith(os.path.abspath(plan.BUILD))
+        hint=f"see that the disk has room and that `{step.build}/` can be written to"
+        if os.path.abspath(error.filename or step.build).startswith(os.path.abspath(step.build))
         else "see that the file is there and can be read",
     )
 
@@ -281,9 +280,9 @@ def _run_again(prepared: Prepared, state: State, activity: Activity) -> str:
     activity.say("second run")
     first = records.read(prepared.step.folder, state.files)
     step = prepared.step
-    with launch.fresh_run(step) as run, followed(step, run.progress, activity) as tick:
+    with launch.fresh_run(step) as run, followed(step, run.progress, activity) as watcher:
         try:
-            made = _call(prepared, run, state, activity, tick)
+            made = _call(prepared, run, state, activity, watcher)
         except UserError as error:
             _keep_evidence(error, run, prepared.step)
             raise

@@ -14,6 +14,7 @@ from tasks.sources import PACKAGE, read_by_step
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tasks.model import Model
     from tasks.plan import Step
     from tasks.state import State
 
@@ -32,17 +33,17 @@ def why(step: Step, state: State) -> list[str]:
     reasons = records.reasons(records.read(step.folder, state.files), inputs, state.files)
     if environment is None and len(reasons) > 1:
         others = [reason for reason in reasons if not reason.startswith("environment ")]
-        return [*others, _unlocked(step, state)]
+        return [*others, unlocked(step.model, state)]
     return reasons
 
 
-def _unlocked(step: Step, state: State) -> str:
+def unlocked(model: Model, state: State) -> str:
     """Return why there is no environment to compare with."""
-    requirements = read(step.model, state)
-    lock = locks.read_lock(step.model, state.files)
+    requirements = read(model, state)
+    lock = locks.read_lock(model, state.files)
     if lock is None and not requirements.empty:
         return f"{requirements.path} has no whole lock yet"
-    if not requirements.empty and not locks.fitting(step.model, requirements, state):
+    if not requirements.empty and not locks.fitting(model, requirements, state):
         return f"what {requirements.path} and `python` ask for changed since it was locked"
     return f"no Python that it can run on is installed ({requirements.python})"
 

@@ -21,20 +21,21 @@ from tasks.errors import UserError, telling_line
 from tasks.fingerprint import Files
 from tasks.languages import Start
 from tasks.metrics import GIVEN_NS
-from tasks.plan import BUILD, file_name
+from tasks.plan import file_name
 from tasks.publish import VARIABLE
 from tasks.records import LOG, LOGS, artefacts, write_json
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tasks.environments.build import Environment
     from tasks.plan import Step
+    from tasks.processes import Watcher
     from tasks.records import Record
 
-RUNS = f"{BUILD}/runs"
-HELD = f"{BUILD}/held"
+RUNS = "runs"
+HELD = "held"
 CREATING = f"{HELD}/creating"
 FORMAT = 3
 DEFAULT_SEED = 0
@@ -87,10 +88,10 @@ def fresh_run(step: Step) -> Iterator[Run]:
     killed.
     """
     run_id = f"{run_name(step)}-{uuid.uuid4().hex[:12]}"
-    run = Run(run_id, f"{RUNS}/{run_id}")
+    run = Run(run_id, f"{step.build}/{RUNS}/{run_id}")
     try:
         with contextlib.ExitStack() as stack:
-            with hold(CREATING):
+            with hold(f"{step.build}/{CREATING}"):
                 os.makedirs(run.work)
                 os.makedirs(run.scratch)
                 stack.enter_context(hold(f"{run.folder}/held"))
@@ -157,11 +158,14 @@ def _copy_artefacts(upstream: Record, work: str) -> dict[str, str]:
 
 
 def call(
-    run: Run, step: Step, environment: Environment, version: str, tick: Callable[[], str]
+    run: Run,
+    step: Step,
+    environment: Environment,
+    version: str,
+    watcher: Watcher,
 ) -> dict[str, Any]:
     """Run the step's function and return its result; `version` is that of the trained model.
 
-    `tick` is called a few times a second, and once more at the end; what it returns is logged.
     Raises UserError, with the end of the log, where the model failed.
     """
     request_path, result_path = f"{run.folder}/request.json", f"{run.folder}/result.json"
@@ -187,9 +191,8 @@ def call(
             log,
             cwd=run.work,
             env=command.variables,
-            tick=lambda: _note(log, tick()),
+            watcher=watcher,
         )
-        _note(log, tick())
     processes.redact_files(f"{run.work}/{LOGS}", command.variables)
     result = _read_result(result_path)
     if status == 0 and result is not None and result["ok"]:
@@ -244,12 +247,6 @@ def _request(step: Step, run: Run, version: str) -> dict[str, Any]:
         "seed": seed,
         "scratch": os.path.abspath(run.scratch),
     }
-
-
-def _note(log: IO[bytes], line: str) -> None:
-    """Write a line of the runner's own into the log."""
-    if line:
-        log.write(f"modelmake: {line}\n".encode())
 
 
 def _read_result(path: str) -> dict[str, Any] | None:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from tasks.fingerprint import Files
 
 BUILD = "build"
-RESULTS = f"{BUILD}/models"
+RESULTS = "models"
+"""The folder below `build/` that the links to results are in."""
+
 ARTEFACTS = "artefacts.json"
 
 RUNTIME_FORMAT = 4
@@ -36,11 +38,17 @@ _NO_DATA = Dataset("", "", {})
 
 @dataclass(frozen=True, repr=False)
 class Step:
-    """One step of one model on one dataset: what doit calls a task."""
+    """One step of one model on one dataset: what doit calls a task.
+
+    `build` is the folder that it is run in and that has its result; `given` is a dataset that goes
+    before those of the model.  Both are other than plain for a run that is no part of the build.
+    """
 
     model: Model
     name: str
     dataset_name: str = DEFAULT_DATASET
+    build: str = BUILD
+    given: Dataset | None = None
 
     def __repr__(self) -> str:
         """Show the task's name: doit prints it."""
@@ -59,23 +67,27 @@ class Step:
     @property
     def folder(self) -> str:
         """Where its result is published: `build/models/<model>[@<dataset>]/<step>`."""
-        return f"{RESULTS}/{self.variant}/{self.name}"
+        return f"{self.build}/{RESULTS}/{self.variant}/{self.name}"
 
     @property
     def failed_folder(self) -> str:
         """Where what a failed run left is kept, until the step succeeds."""
-        return f"{BUILD}/failed/{self.variant}/{self.name}"
+        return f"{self.build}/failed/{self.variant}/{self.name}"
 
     @property
     def upstream(self) -> Step | None:
         """The step whose artefacts it works on."""
-        return None if self.name == "train" else Step(self.model, "train", self.dataset_name)
+        return (
+            None
+            if self.name == "train"
+            else Step(self.model, "train", self.dataset_name, self.build)
+        )
 
     @property
     def dataset(self) -> Dataset:
-        """The named dataset, the default one where that has none for this step, or an empty one."""
+        """The given or named dataset, else the default one for this step, or an empty one."""
         of, default = self.model.datasets, (DEFAULT_DATASET, self.name)
-        return of.get((self.dataset_name, self.name)) or of.get(default, _NO_DATA)
+        return self.given or of.get((self.dataset_name, self.name)) or of.get(default, _NO_DATA)
 
 
 def file_name(text: str) -> str:

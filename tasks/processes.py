@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,19 +30,30 @@ _running: set[subprocess.Popen[bytes]] = set()
 _stopping = threading.Event()
 
 
+class Watcher(NamedTuple):
+    """Who looks on while a command runs.
+
+    `tick` is called a few times a second, and once more at the end; it returns a line for the log,
+    mostly none.  `echo` is given what the log is given, as it comes, and all of it.
+    """
+
+    tick: Callable[[], str]
+    echo: Callable[[bytes], None]
+
+
 def run_logged(
     command: Sequence[str],
     log: IO[bytes],
     *,
     cwd: str,
     env: Mapping[str, str],
-    tick: Callable[[], None],
+    watcher: Watcher,
 ) -> int:
     """Run a command with its output in `log`, and return its exit status (negative: a signal).
 
     The log keeps the first 8 MB and the last 2 MB, without the values of the command's secret
-    variables.  `tick` is called a few times a second.  The process has a group of its own, which is
-    ended with it, so that what it left in the background ends too.
+    variables.  The process has a group of its own, which is ended with it, so that what it left in
+    the background ends too.
     """
     if _stopping.is_set():
         return -signal.SIGTERM
@@ -52,16 +63,31 @@ def run_logged(
     )  # fmt: skip
     _running.add(process)
     bounded = _BoundedLog(log)
+
+    def write(data: bytes) -> None:
+        bounded.write(data)
+        watcher.echo(data)
+
     try:
-        _copy_output(process, Redacted(bounded.write, secrets(env)), tick)
+        _copy_output(process, Redacted(write, secrets(env)), lambda: _note(log, watcher))
         bounded.finish()
-        return process.wait()
+        status = process.wait()
+        _note(log, watcher)
+        return status
     finally:
         _end_group(process, signal.SIGKILL)
         process.wait()
         _running.discard(process)
         if process.stdout:
             process.stdout.close()
+
+
+def _note(log: IO[bytes], watcher: Watcher) -> None:
+    """Write a line of the runner's own into the log, if there is one."""
+    if line := watcher.tick():
+        data = f"modelmake: {line}\n".encode()
+        log.write(data)
+        watcher.echo(data)
 
 
 class _BoundedLog:

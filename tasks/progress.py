@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from tasks.processes import Watcher
 from tasks.publish import publisher
 
 if TYPE_CHECKING:
@@ -86,12 +87,13 @@ def advanced(before: Progress, values: Mapping[str, Any], now: float) -> Progres
 
 @dataclass
 class Activity:
-    """What a step is doing now, for whoever shows it."""
+    """What a step is doing now, for whoever shows it; `echo` is given what its model prints."""
 
     phase: str = ""
     detail: str = ""
     progress: Progress | None = None
     alerts: deque[str] = field(default_factory=deque)
+    echo: Callable[[bytes], None] = lambda _data: None
 
     def say(self, phase: str) -> None:
         """Enter a phase."""
@@ -116,16 +118,15 @@ def message(step: Step, state: str, values: Mapping[str, Any]) -> dict[str, Any]
 
 
 @contextlib.contextmanager
-def followed(step: Step, path: str, activity: Activity) -> Iterator[Callable[[], str]]:
+def followed(step: Step, path: str, activity: Activity) -> Iterator[Watcher]:
     """Follow a run of a step: what its model appends to the file at `path`.
 
-    Yields what is to be called a few times a second; it shows in `activity` how far the step is,
-    and returns a line for the log, mostly none.
+    Yields who is to look on; it shows in `activity` how far the step is.
     """
     follower = _Follower(step, path, activity)
     follower.publish("started")
     try:
-        yield follower.tick
+        yield Watcher(follower.tick, activity.echo)
     except BaseException:
         follower.publish("failed")
         raise

@@ -101,6 +101,15 @@ class Unreachable(Exception):
     """The broker cannot be reached, does not answer, or refuses; the message says which."""
 
 
+def trouble_with(to: Address) -> str:
+    """Return why a broker cannot be connected to, empty where it can."""
+    try:
+        _Connection(to, _Heard()).close()
+    except Unreachable as error:
+        return str(error)
+    return ""
+
+
 class Publisher:
     """What waits to be sent to one broker, and the thread that sends it."""
 

@@ -32,7 +32,7 @@ ROOM = 60  # characters for the metrics of a model in the list
 JSON_OPTION = option("json", bool, "print JSON, for programs")
 
 
-def _end_with_the_reader() -> None:
+def end_with_the_reader() -> None:
     """End without a word when nobody reads on, as in `doit list | head`."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
@@ -47,7 +47,7 @@ class ListModels(FriendlyCommand, DoitList):
 
     def execute(self, params: Any, args: list[str]) -> int:
         """Note which form was asked for."""
-        _end_with_the_reader()
+        end_with_the_reader()
         self._json = params["json"]
         of_doit = any(params[name] for name in ("subtasks", "status", "list_deps", "template"))
         generators.Options.kinds = None if of_doit else frozenset()
@@ -137,7 +137,7 @@ class _ModelCommand(FriendlyCommand, DoitCmdBase):
 
     def execute(self, params: Any, args: list[str]) -> int:
         """Have doit load no tasks: the models say it all."""
-        _end_with_the_reader()
+        end_with_the_reader()
         generators.Options.kinds = frozenset()
         if "--json" in args:  # behind the names, where people write it too
             params["json"] = True

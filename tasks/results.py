@@ -20,17 +20,19 @@ if TYPE_CHECKING:
     from tasks.launch import Run
     from tasks.plan import Step
 
-RESULTS = f"{plan.BUILD}/results"
+RESULTS = "results"
+"""The folder below `build/` that the results themselves are in."""
 
 
 def publish(run: Run, step: Step, files: Files) -> None:
     """Make a run's folder the result of its step, in one move, once it is all on the disk."""
-    os.makedirs(RESULTS, exist_ok=True)
+    results = f"{step.build}/{RESULTS}"
+    os.makedirs(results, exist_ok=True)
     _sync(run.work)
-    result = f"{RESULTS}/{run.id}"
+    result = f"{results}/{run.id}"
     os.rename(run.work, result)
-    _sync_folder(RESULTS)
-    _clear_the_way(step.folder, run)
+    _sync_folder(results)
+    _clear_the_way(step, run)
     home = os.path.dirname(step.folder)
     os.makedirs(home, exist_ok=True)
     before = _own_result(step)
@@ -50,18 +52,19 @@ def _own_result(step: Step) -> str:
     A link that somebody has put there can lead anywhere, to another model's result as well.
     """
     target = os.path.realpath(step.folder)
-    inside = os.path.dirname(target) == os.path.realpath(RESULTS)
+    inside = os.path.dirname(target) == os.path.realpath(f"{step.build}/{RESULTS}")
     own = os.path.basename(target).rpartition("-")[0] == launch.run_name(step)
     return target if inside and own else ""
 
 
-def _clear_the_way(folder: str, run: Run) -> None:
+def _clear_the_way(step: Step, run: Run) -> None:
     """Move aside what stands where a result's link goes and is none, or is one on the way there.
 
     A copy of `build/` may hold folders for links; a model may have been where others now are.
     """
+    folder = step.folder
     way = os.path.dirname(folder)
-    while len(way) > len(plan.RESULTS):
+    while len(way) > len(f"{step.build}/{plan.RESULTS}"):
         if os.path.islink(way):
             os.unlink(way)
         way = os.path.dirname(way)
@@ -103,22 +106,24 @@ def remove(step: Step, say: Callable[[str], None]) -> None:
         shutil.rmtree(result or step.folder, ignore_errors=True)
 
 
-def sweep() -> None:
+def sweep(build: str = plan.BUILD) -> None:
     """Remove what runs that were killed have left: their folders, and results nobody points at.
 
     Nothing is looked at while a run is being created, so that a new one is not taken for dead.
     """
-    if not _names(launch.RUNS):
+    runs, results = f"{build}/{launch.RUNS}", f"{build}/{RESULTS}"
+    if not _names(runs):
         return
-    with launch.hold(launch.CREATING):
-        dead = [n for n in _names(launch.RUNS) if not launch.is_held(f"{launch.RUNS}/{n}/held")]
-        orphans = set(_names(RESULTS)) - (set(_names(launch.RUNS)) - set(dead))
+    with launch.hold(f"{build}/{launch.CREATING}"):
+        dead = [n for n in _names(runs) if not launch.is_held(f"{runs}/{n}/held")]
+        orphans = set(_names(results)) - (set(_names(runs)) - set(dead))
         # Links are read after that: a run that ended meanwhile has moved its link already.
-        orphans -= {os.path.basename(os.path.realpath(path)) for path in _links(plan.RESULTS)}
+        links = _links(f"{build}/{plan.RESULTS}")
+        orphans -= {os.path.basename(os.path.realpath(path)) for path in links}
         for name in orphans:
-            shutil.rmtree(f"{RESULTS}/{name}", ignore_errors=True)
+            shutil.rmtree(f"{results}/{name}", ignore_errors=True)
         for name in dead:
-            shutil.rmtree(f"{launch.RUNS}/{name}", ignore_errors=True)
+            shutil.rmtree(f"{runs}/{name}", ignore_errors=True)
 
 
 def _names(folder: str) -> list[str]:

