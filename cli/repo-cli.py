@@ -12,7 +12,8 @@ except ModuleNotFoundError:  # another Python's: the checkout brings its own
     if sys.prefix == os.path.join(ROOT, ".venv"):
         raise
     bootstrap = os.path.join(ROOT, "bootstrap")
-    os.execv(bootstrap, [bootstrap, "python", os.path.realpath(__file__), *sys.argv[1:]])
+    words = [bootstrap, "python", os.path.realpath(__file__), *sys.argv[1:]]
+    os.execv(bootstrap, words)  # noqa: S606 - no shell is what is wanted
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

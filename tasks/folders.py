@@ -1,4 +1,4 @@
-"""Which folders of a repository are models: those below `model_definitions/` with a `model.json`."""
+"""Which folders are models: those below `model_definitions/` that hold a `model.json`."""
 
 from __future__ import annotations
 

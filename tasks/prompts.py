@@ -18,7 +18,7 @@ def on_terminal() -> bool:
 
 
 def choose(question: str, choices: Sequence[tuple[str, str]], option: str) -> str:
-    """Have one of the choices chosen, pairs of the answer and what is said of it; return its answer.
+    """Have one of the choices chosen, pairs of an answer and what is said of it; return the answer.
 
     `option` is what gives the answer on the command line.  Raises UserError where nobody answers,
     KeyboardInterrupt for Ctrl-C.
@@ -68,7 +68,9 @@ def _never(_answer: str) -> str:
     return ""
 
 
-def text(question: str, option: str, default: str = "", wrong: Callable[[str], str] = _never) -> str:
+def text(
+    question: str, option: str, default: str = "", wrong: Callable[[str], str] = _never
+) -> str:
     """Have a line typed; an empty one is the default.  `wrong` says what is wrong with an answer.
 
     Raises UserError where nobody answers or, without a terminal, for a wrong answer;

@@ -12,6 +12,7 @@ import os
 import re
 import tempfile
 import urllib.parse
+from pathlib import Path
 from typing import NamedTuple
 
 from tasks.errors import Fault, UserError
@@ -40,8 +41,7 @@ def described() -> list[Model]:
     for folder in model_folders():
         document = None
         with contextlib.suppress(OSError, ValueError, RecursionError):
-            with open(f"{folder}/model.json", encoding="utf-8-sig") as file:
-                document = json.load(file)
+            document = json.loads(Path(folder, "model.json").read_text(encoding="utf-8-sig"))
         known = document if isinstance(document, dict) else {}
         found.append(Model(os.path.relpath(folder, MODELS), folder, folder, known))
     return found

@@ -17,7 +17,7 @@ from tasks.errors import UserError
 from tasks.folders import MODELS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
     from tasks.templates import Template
@@ -42,12 +42,16 @@ def main(words: Sequence[str]) -> int:
         else:
             os.chdir(_repository(os.getcwd()))
             _act(asked)
+        sys.stdout.flush()
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt as interrupt:
         sys.stderr.write("\n")
         return SIGNALLED + int(interrupt.args[0] if interrupt.args else signal.SIGINT)
+    except BrokenPipeError:  # nobody reads on, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SIGNALLED + signal.SIGPIPE
     return 0
 
 
@@ -111,8 +115,9 @@ def _add(asked: argparse.Namespace) -> None:
     known = of.templates()
     with of.opened(*_template(asked, known)) as template:
         folder = scaffold.add(name, description, template)
+        listed = readme.update()
     _say_made(folder, template)
-    if readme.update():
+    if listed:
         print("README.md has it in its table")
     _say_next(os.path.relpath(folder, MODELS))
 
@@ -129,10 +134,10 @@ def _begin(asked: argparse.Namespace) -> None:
     print(f"\nnext:\n  cd {shlex.quote(asked.init)}\n  {runner} doit evaluate:{steps}")
 
 
-def _name(asked: argparse.Namespace, wrong: object) -> str:
+def _name(asked: argparse.Namespace, wrong: Callable[[str], str]) -> str:
     if asked.yes:
         return DEFAULT_NAME
-    return prompts.text("Model name:", "--name", wrong=wrong)  # type: ignore[arg-type]
+    return prompts.text("Model name:", "--name", wrong=wrong)
 
 
 def _wrong_name(name: str) -> str:

@@ -211,7 +211,9 @@ def _one_of(found: Sequence[Template], model: str, word: str) -> Template:
         if len(named) == 1:
             return named[0]
     if not found:
-        raise UserError(f"There is no model in `{word}`", hint="a model is a folder with model.json")
+        raise UserError(
+            f"There is no model in `{word}`", hint="a model is a folder with model.json"
+        )
     place = word.removesuffix(f"#{model}") if model else word
     names = [one.name for one in found]
     near = did_you_mean(model, [*names, *map(_folder_name, found)]) if model else ""

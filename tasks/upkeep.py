@@ -1,4 +1,4 @@
-"""Rename and remove models, with all that goes by their names: lock, results, the table of models."""
+"""Rename and remove models, with all that goes by their names: lock, results, README.md."""
 
 from __future__ import annotations
 

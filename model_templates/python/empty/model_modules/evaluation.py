@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .data import TARGET, read
-from .scoring import ModelScorer
+from .model import TARGET, load, predict, read
 
 
 def evaluate(data_conf: dict[str, Any], model_conf: dict[str, Any], **kwargs: Any) -> None:
     """Write `models/evaluation.json`."""
     rows = read(data_conf)
-    predicted = ModelScorer().predict(rows)
+    predicted = predict(load(), rows)
     right = sum(int(row[TARGET]) == found for row, found in zip(rows, predicted))
     metrics = {"accuracy": right / len(rows), "rows": len(rows)}
     Path("models", "evaluation.json").write_text(json.dumps(metrics) + "\n", encoding="utf-8")

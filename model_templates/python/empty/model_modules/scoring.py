@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Sequence
 from typing import Any
 
-from .data import KEY, MODEL, TARGET, read
+from .model import KEY, TARGET, load, predict, read
 
 
 def score(data_conf: dict[str, Any], model_conf: dict[str, Any], **kwargs: Any) -> None:
@@ -16,7 +14,7 @@ def score(data_conf: dict[str, Any], model_conf: dict[str, Any], **kwargs: Any) 
     with open("predictions.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([KEY, TARGET])
-        writer.writerows(zip((row[KEY] for row in rows), ModelScorer().predict(rows)))
+        writer.writerows(zip((row[KEY] for row in rows), predict(load(), rows)))
 
 
 class ModelScorer:
@@ -24,8 +22,8 @@ class ModelScorer:
 
     def __init__(self) -> None:
         """Load the model."""
-        self._class = json.loads(MODEL.read_text(encoding="utf-8"))[TARGET]
+        self._model = load()
 
-    def predict(self, data: Sequence[Any]) -> list[int]:
+    def predict(self, data: list[Any]) -> list[int]:
         """Return the class of each row."""
-        return [self._class for _ in data]
+        return predict(self._model, data)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import Any
 
-from .data import MODEL, TARGET, read
+from .model import TARGET, read, save
 
 
 def train(data_conf: dict[str, Any], model_conf: dict[str, Any], **kwargs: Any) -> None:
     """Write `models/model.json`: the class that is more frequent, the smaller one of a tie."""
     counts = Counter(int(row[TARGET]) for row in read(data_conf))
     most = min(counts, key=lambda known: (-counts[known], known))
-    MODEL.write_text(json.dumps({TARGET: most}) + "\n", encoding="utf-8")
+    save({TARGET: most})
     print(f"{counts[most]} of {sum(counts.values())} rows are of class {most}")
