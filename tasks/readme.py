@@ -101,7 +101,7 @@ def _table(found: _Found) -> list[str]:
     """Return the lines of the table, ended as the marker's line is."""
     marker = found.lines[found.first - 1]
     end = marker[len(marker.rstrip("\r\n")) :]
-    rows = ["| model | what it does | language |", "|---|---|---|"]
+    rows = ["| model | what it does | framework |", "|---|---|---|"]
     for model in described():
         about = model.document.get("description")
         cells = (

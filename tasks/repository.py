@@ -158,7 +158,9 @@ def _wrong_new_name(name: str) -> str:
 
 
 def _description(asked: argparse.Namespace) -> str:
-    return "" if asked.yes else prompts.text("Model description:", "--description")
+    return "" if asked.yes else prompts.text(
+        "Model description (the template's, where nothing is said):", "--description"
+    )
 
 
 def _template(
@@ -191,7 +193,8 @@ def _language(asked: argparse.Namespace, known: Sequence[Template]) -> str:
 
 
 def _say_made(folder: str, template: Template) -> None:
-    print(f"made {folder} from {template.name}")
+    source = template.name if template.id else f"{template.language}/{template.name}"
+    print(f"made {folder} from {source}")
     if template.id and os.path.exists(f"{folder}/README.md"):
         print("its README.md is that of the model it was copied from")
 
@@ -254,7 +257,7 @@ def _change(asked: argparse.Namespace) -> None:
         return
     model = upkeep.find(asked.remove)
     count = upkeep.unsaved(model)
-    lost = f", {count} of its files as Git does not have them" if count else ""
+    lost = f", and {count} files of it that Git does not have as they are" if count else ""
     if not asked.yes:
         question = f"Remove {model.folder} with its lock and results{lost}?"
         if not prompts.confirmed(question, "--yes"):
