@@ -36,7 +36,7 @@ def main(words: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminated)
     try:
-        asked = _parsed(words)
+        asked = parser().parse_args(words)
         if asked.init:
             _begin(asked)
         else:
@@ -60,14 +60,15 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
 
-def _parsed(words: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    found = argparse.ArgumentParser(
         prog="repo-cli.py",
         description="Add, list, rename and remove the models of the repository that you are in.",
         epilog="What is not said is asked for. Exit status: 0 done, 1 it could not be done,"
         " 2 not understood, 130 ended by Ctrl-C.",
     )
-    what = parser.add_mutually_exclusive_group(required=True)
+    what = found.add_mutually_exclusive_group(required=True)
     what.add_argument("-a", "--add", action="store_true", help="make a model from a template")
     what.add_argument("-l", "--list", action="store_true", help="list the templates and models")
     what.add_argument(
@@ -75,17 +76,17 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
     )
     what.add_argument("--remove", metavar="MODEL", help="remove a model, its lock and results")
     what.add_argument("--init", metavar="DIR", help="make a repository with its first model")
-    parser.add_argument("--name", default="", help="the name of the new model")
-    parser.add_argument("--description", default="", help="what it does")
-    parser.add_argument("--language", default="", help="its language, as --list has it")
-    parser.add_argument(
+    found.add_argument("--name", default="", help="the name of the new model")
+    found.add_argument("--description", default="", help="what it does")
+    found.add_argument("--language", default="", help="its language, as --list has it")
+    found.add_argument(
         "--template", default="",
         help="a template that --list has, or the path or Git address of another model,"
         " with #MODEL behind it where there are several",
     )  # fmt: skip
-    parser.add_argument("-y", "--yes", action="store_true", help="ask nothing: take what is usual")
-    parser.add_argument("--json", action="store_true", help="with --list: print JSON")
-    return parser.parse_args(words)
+    found.add_argument("-y", "--yes", action="store_true", help="ask nothing: take what is usual")
+    found.add_argument("--json", action="store_true", help="with --list: print JSON")
+    return found
 
 
 def _repository(folder: str) -> str:
@@ -158,8 +159,12 @@ def _wrong_new_name(name: str) -> str:
 
 
 def _description(asked: argparse.Namespace) -> str:
-    return "" if asked.yes else prompts.text(
-        "Model description (the template's, where nothing is said):", "--description"
+    return (
+        ""
+        if asked.yes
+        else prompts.text(
+            "Model description (the template's, where nothing is said):", "--description"
+        )
     )
 
 

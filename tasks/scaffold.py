@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import traceback
 import unicodedata
 import uuid
 from pathlib import Path
@@ -189,7 +190,10 @@ def _rendered(path: str, environment: SandboxedEnvironment, facts: Mapping[str, 
     except TemplateSyntaxError as error:
         raise UserError(f"{path}:{error.lineno}: {error.message}") from error
     except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise UserError(f"`{path}` cannot be rendered", ("reason", error)) from error
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == "<template>"]
+        place = f"{path}:{lines[-1]}" if lines else path
+        raise UserError(f"{place}: {error}") from error
 
 
 def _bring_data(template: Template, made: str, repository: str) -> None:

@@ -17,6 +17,7 @@ from doit.cmd_run import Run as DoitRun
 from doit.doit_cmd import DoitMain
 
 from tasks import commands, queries
+from tasks import repository as repo_cli
 from tasks.discover import discover
 from tasks.fingerprint import Files
 from tasks.plan import find_task
@@ -103,6 +104,17 @@ def test_commands_and_options() -> None:
 
     assert COMMANDS | front == listed("Commands", "command")
     assert set() == options - {w.strip("-").split(" ")[0] for w in listed("Commands", "option")}
+
+
+def test_repo_cli() -> None:
+    """The reference lists the options of cli/repo-cli.py, and every template."""
+    options = {word for action in repo_cli.parser()._actions for word in action.option_strings}
+    folders = (ROOT / "model_templates").glob("*/*/model.json")
+
+    assert options == {code.partition(" ")[0] for code in listed("New models", "option")}
+    assert {f"{path.parts[-3]}/{path.parts[-2]}" for path in folders} == listed(
+        "New models", "template"
+    )
 
 
 def test_environment_variables() -> None:

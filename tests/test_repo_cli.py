@@ -77,7 +77,7 @@ class TestAdd:
         assert (repository.path / "model_definitions/new-model/model.json").exists()
 
     def test_with_lines_on_stdin(self, repository: Repository) -> None:
-        """Without a terminal the questions are plain lines; an empty description is the template's."""
+        """Without a terminal questions are plain lines; an empty description is the template's."""
         done = repo_cli(repository.path, "-a", stdin="Mine\n\nsql\nnaive-bayes\n")
 
         assert 0 == done.returncode, done.stderr
@@ -212,15 +212,15 @@ class TestAdd:
         """With another Python's packages, the checkout's own environment is taken."""
         script = RUNNER / "cli/repo-cli.py"
         plain = ["/usr/bin/env", "-i", "PATH=/usr/bin:/bin", "python3", "-I"]
-        if subprocess.run(
-            [*plain, "-c", "import tasks"], check=False, capture_output=True
-        ).returncode:
-            done = subprocess.run(
-                [*plain, str(script), "--list"], cwd=repository.path, capture_output=True,
-                text=True, check=False,
-            )  # fmt: skip
-            assert 0 == done.returncode, done.stderr
-            assert "python/sklearn" in done.stdout
+        asked = [[*plain, "-c", "import tasks"], [*plain, str(script), "--list"]]
+        other, done = (
+            subprocess.run(words, cwd=repository.path, capture_output=True, text=True, check=False)
+            for words in asked
+        )
+
+        assert 1 == other.returncode
+        assert 0 == done.returncode, done.stderr
+        assert "python/sklearn" in done.stdout
 
 
 class TestOfTheRepository:
@@ -248,8 +248,8 @@ class TestOfTheRepository:
     @pytest.mark.parametrize(
         ("text", "reason"),
         [
-            ("{{ nmae }}", "'nmae' is undefined"),
-            ("{{ 1 / 0 }}", "division by zero"),
+            ("{{ nmae }}", ":1: 'nmae' is undefined"),
+            ("\n{{ 1 / 0 }}", ":2: division by zero"),
             ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "unsafe"),
             ("one\n{% if %}", ":2: "),
         ],
@@ -294,7 +294,7 @@ class TestAnotherModel:
         source = tmp_path / "source"
         shutil.copytree(GALLERY / "good-python", source / "model_definitions/other")
         model = source / "model_definitions/other"
-        (model / "datasets/train.json").write_text('{"url": "shared/data.csv"}')
+        (model / "datasets/train.json").write_text('{"data_path": "shared/data.csv"}')
         (source / "shared").mkdir()
         shutil.move(model / "data.csv", source / "shared/data.csv")
         (source / "secret").write_text("secret")
@@ -355,19 +355,19 @@ class TestAnotherModel:
         """Where there are several, all are told, and a wrong name with what is like it."""
         shutil.copytree(GALLERY / "string-metrics", source / "model_definitions/another")
         shutil.copytree(GALLERY / "bad-json", source / "model_definitions/bad")
-        asked = [*"-a --yes --template".split()]
+        asked = [*["-a", "--yes", "--template"]]
 
         plain = repo_cli(repository.path, *asked, str(source))
         wrong = repo_cli(repository.path, *asked, f"{source}#anothr")
 
         assert (1, f"`{source}` has several models") == told(plain)[:2]
         assert (1, f"There is no model `anothr` in `{source}`") == told(wrong)[:2]
-        assert "did you mean `another`?" == told(wrong)[2]
+        assert "did you mean `another` or `other`?" == told(wrong)[2]
 
     def test_what_is_no_model(self, repository: Repository, tmp_path: Path) -> None:
         """A folder without a model, and an address without a repository, are told."""
         (tmp_path / "nothing").mkdir()
-        asked = [*"-a --yes --template".split()]
+        asked = [*["-a", "--yes", "--template"]]
 
         assert (
             f"There is no model in `{tmp_path}/nothing`"
@@ -460,11 +460,11 @@ class TestRename:
         ("words", "headline", "hint"),
         [
             (["odl", "new"], "There is no model `odl`", "did you mean `old`?"),
-            (["old", "taken"], "`model_definitions/taken` exists", "choose another name for the model"),
-            (["old", "../.."], "The name '../..' has no letter or digit that a folder can be named by", ""),
-            (["bad-json", "good"], "`model_definitions/bad-json/model.json` cannot be read", "`doit check`"),
+            (["old", "taken"], "`model_definitions/taken` exists", "choose another name"),
+            (["old", "../.."], "The name '../..' has no letter or digit", ""),
+            (["bad-json", "x"], "`model_definitions/bad-json/model.json` cannot be read", "`doit"),
         ],
-    )  # fmt: skip
+    )
     def test_what_cannot_be(
         self, repository: Repository, words: list[str], headline: str, hint: str
     ) -> None:
@@ -474,9 +474,10 @@ class TestRename:
         repository.add("bad-json")
         before = files(repository.path)
 
-        done = repo_cli(repository.path, "--rename", *words)
+        status, first, way_out = told(repo_cli(repository.path, "--rename", *words))
 
-        assert (1, headline, hint) == told(done)
+        assert (1, headline) == (status, first[: len(headline)])
+        assert hint == way_out[: len(hint)]
         assert before == [name for name in files(repository.path) if not name.startswith("build")]
 
 
