@@ -110,24 +110,25 @@ def _act(asked: argparse.Namespace) -> None:
 
 
 def _add(asked: argparse.Namespace) -> None:
-    name = asked.name or _name(asked, _wrong_new_name)
+    name = _name(asked, scaffold.free_folder)
     scaffold.free_folder(name)
-    description = asked.description or _description(asked)
-    known = of.templates()
-    with of.opened(*_template(asked, known)) as template:
+    description = _description(asked)
+    with of.opened(*_template(asked, of.templates())) as template:
         folder = scaffold.add(name, description, template)
-        listed = readme.update()
-    _say_made(folder, template)
+        try:
+            listed = readme.update()
+        finally:
+            _say_made(folder, template)
     if listed:
         print("README.md has it in its table")
     _say_next(os.path.relpath(folder, MODELS))
 
 
 def _begin(asked: argparse.Namespace) -> None:
-    name = asked.name or _name(asked, _wrong_name)
-    description = asked.description or _description(asked)
-    known = of.templates()
-    with of.opened(*_template(asked, known)) as template:
+    scaffold.free_place(asked.init)
+    name = _name(asked, scaffold.slug)
+    description = _description(asked)
+    with of.opened(*_template(asked, of.templates())) as template:
         folder = scaffold.new_repository(asked.init, name, description, template)
     _say_made(f"{asked.init.rstrip('/')}/{folder}", template)
     steps = os.path.relpath(folder, MODELS)
@@ -135,37 +136,25 @@ def _begin(asked: argparse.Namespace) -> None:
     print(f"\nnext:\n  cd {shlex.quote(asked.init)}\n  {runner} doit evaluate:{steps}")
 
 
-def _name(asked: argparse.Namespace, wrong: Callable[[str], str]) -> str:
-    if asked.yes:
-        return DEFAULT_NAME
-    return prompts.text("Model name:", "--name", wrong=wrong)
+def _name(asked: argparse.Namespace, check: Callable[[str], object]) -> str:
+    if asked.name or asked.yes:
+        return asked.name or DEFAULT_NAME
+    return prompts.text("Model name:", "--name", wrong=lambda name: _wrong(check, name))
 
 
-def _wrong_name(name: str) -> str:
-    """Return what is wrong with a name, nothing where it is good."""
+def _wrong(check: Callable[[str], object], name: str) -> str:
+    """Return what is wrong with a name by this check, nothing where it is good."""
     try:
-        scaffold.slug(scaffold.line("name", name))
-    except UserError as error:
-        return error.headline
-    return ""
-
-
-def _wrong_new_name(name: str) -> str:
-    try:
-        scaffold.free_folder(name)
+        check(name)
     except UserError as error:
         return error.headline
     return ""
 
 
 def _description(asked: argparse.Namespace) -> str:
-    return (
-        ""
-        if asked.yes
-        else prompts.text(
-            "Model description (the template's, where nothing is said):", "--description"
-        )
-    )
+    if asked.description or asked.yes:
+        return str(asked.description)
+    return prompts.text("Model description (an empty one is the template's):", "--description")
 
 
 def _template(

@@ -80,8 +80,8 @@ def add(name: str, description: str, template: Template) -> str:
     return folder
 
 
-def new_repository(place: str, name: str, description: str, template: Template) -> str:
-    """Make a repository with one model, and return that model's folder, relative to it.
+def free_place(place: str) -> tuple[str, str]:
+    """Return the folder that a new repository will be in, and its name.
 
     Raises UserError where there is something already.
     """
@@ -90,10 +90,16 @@ def new_repository(place: str, name: str, description: str, template: Template) 
     home, own_name = os.path.split(os.path.abspath(place))
     if not os.path.isdir(home):
         raise UserError(f"There is no folder `{home}` to make `{own_name}` in")
+    return home, line("folder's name", own_name)
+
+
+def new_repository(place: str, name: str, description: str, template: Template) -> str:
+    """Make a repository with one model, and return that model's folder, relative to it."""
+    home, own_name = free_place(place)
     folder = f"{MODELS}/{slug(line('name', name))}"
     facts = _facts(name, description, template, folder)
     with _in_one_move(place, home) as made:
-        _copy(SKELETON, made, {**facts, "repository": line("name", own_name)}, rendered=True)
+        _copy(SKELETON, made, {**facts, "repository": own_name}, rendered=True)
         os.makedirs(f"{made}/{folder}")
         _render(template, f"{made}/{folder}", made, facts)
         with _inside(made):

@@ -39,7 +39,7 @@ def made(folder: Path, *words: str) -> Path:
 
 
 def files(folder: Path) -> list[str]:
-    """Return all that is in a folder but the templates' bytes: to see that nothing was left."""
+    """Return the paths of all that is in a folder, to see that nothing was left."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 

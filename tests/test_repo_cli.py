@@ -199,6 +199,16 @@ class TestAdd:
         assert (1, headline, hint) == told(done)
         assert ["model_definitions"] == files(repository.path)
 
+    def test_readme_that_cannot_be_written(self, repository: Repository) -> None:
+        """A README with half of its markers is told; the model is there all the same."""
+        repository.write("README.md", "<!-- models -->\n")
+
+        done = repo_cli(repository.path, "-a", "--yes")
+
+        assert 1 == done.returncode
+        assert "made model_definitions/new-model from python/empty\n" == done.stdout
+        assert "1 lines `<!-- models -->` and 0 lines" in done.stderr
+
     def test_outside_of_a_repository(self, tmp_path: Path) -> None:
         """Where there are no models, the way to begin is told."""
         status, headline, hint = told(repo_cli(tmp_path, "-a", "--yes"))
