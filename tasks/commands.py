@@ -1,4 +1,4 @@
-"""doit's commands that change something: `run`, `clean` and `forget`, and `info` of doit's own."""
+"""doit's commands that change something, `run` above all, and `info` of doit's own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from doit.cmd_base import subtasks_iter, tasks_and_deps_iter
+from doit.cmd_base import DoitCmdBase, subtasks_iter, tasks_and_deps_iter
 from doit.cmd_clean import Clean as DoitClean
 from doit.cmd_forget import Forget as DoitForget
 from doit.cmd_info import Info as DoitInfo
@@ -158,3 +158,35 @@ class Forget(FriendlyCommand, DoitForget):
             step = (task.meta or {}).get("step")
             if step:
                 results.remove(step, print)
+
+
+class Readme(FriendlyCommand, DoitCmdBase):
+    """`doit readme`: write the table of models into README.md."""
+
+    name = "readme"
+    doc_purpose = "write the table of models into README.md"
+    doc_usage = ""
+    doc_description = "Exit status 0: it is as it should be; 3: README.md has no place for it."
+
+    def execute(self, params: Any, args: list[str]) -> int:
+        """Have doit load no tasks: the models say it all."""
+        if args:
+            raise InvalidCommand(f"`doit readme` takes no names, not `{args[0]}`")
+        generators.Options.kinds = frozenset()
+        return int(super().execute(params, args))
+
+    def _execute(self) -> int:
+        """Write the table between its markers."""
+        from tasks import readme  # noqa: PLC0415 - no other command needs it
+
+        try:
+            written = readme.update()
+        except UserError as error:
+            raise InvalidCommand(str(error)) from error
+        self.dep_manager.close()
+        if not written:
+            raise InvalidCommand(
+                f"`{readme.README}` has no place for the table of models\n\n"
+                f"hint: add two lines, `{readme.START}` and `{readme.END}`"
+            )
+        return 0

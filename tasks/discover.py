@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import frameworks, validate
 from tasks.datasets import locate
 from tasks.errors import Fault, UserError
+from tasks.folders import MODELS, SKIPPED, is_folder, model_folders
 from tasks.model import DEFAULT_DATASET, STEPS, Dataset, Model
 from tasks.sources import PACKAGE
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tasks.fingerprint import Files
-
-MODELS = "model_definitions"
 
 # Where the datasets of older repositories are, by step, newest first.
 _OLDER_DATASETS = {
@@ -43,7 +42,6 @@ _OLDER_DATASETS = {
         "examples/dataset.json",
     ),
 }
-_SKIPPED = {"__pycache__", ".ipynb_checkpoints", ".git", ".DS_Store"}
 _NO_TASK_NAME = re.compile(r"[=@*:\x00-\x1f\x7f\ud800-\udfff]|^-")
 _UNREADABLE = re.compile("[\ud800-\udfff]")
 _OF_EDITORS = re.compile(r"\.#.*|#.*#|.*~|\..*\.sw[a-z]")
@@ -63,23 +61,6 @@ def read_again(model: Model, files: Files) -> Model:
     held += [dataset.path for dataset in model.datasets.values()]
     files.forget([*held, f"{model.folder}/model.json", f"{model.root}/config.json"])
     return read_model(model.folder, files)
-
-
-def model_folders(top: str = MODELS) -> list[str]:
-    """Return the folders that hold a `model.json`, sorted; a model holds no further models."""
-    found = []
-    try:
-        entries = sorted(os.scandir(top), key=lambda entry: entry.name)
-    except FileNotFoundError:
-        return []
-    for entry in entries:
-        if entry.name in _SKIPPED or not _is_folder(entry):
-            continue
-        if os.path.exists(f"{entry.path}/model.json"):
-            found.append(entry.path)
-        elif not entry.is_symlink():  # which may lead back up
-            found += model_folders(entry.path)
-    return found
 
 
 def read_model(folder: str, files: Files) -> Model:
@@ -180,19 +161,12 @@ def walk(top: str, files: Files, below: str = "") -> Iterator[str]:
     """Yield the files of a folder, relative to `top`, with forward slashes."""
     for entry in files.scan(f"{top}/{below}" if below else top):
         path = f"{below}/{entry.name}" if below else entry.name
-        if entry.name in _SKIPPED or _OF_EDITORS.fullmatch(entry.name):
+        if entry.name in SKIPPED or _OF_EDITORS.fullmatch(entry.name):
             continue
-        if not _is_folder(entry):
+        if not is_folder(entry):
             yield path
         elif not (entry.is_symlink() and _leads_back(top, path)):
             yield from walk(top, files, path)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself: it is told when it is read
-        return False
 
 
 def _leads_back(top: str, link: str) -> bool:

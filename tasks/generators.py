@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
 
-from tasks import discover, plan, records
+from tasks import discover, folders, plan, records
 from tasks.environments import build, locks
 from tasks.errors import InvalidModel, UserError
 from tasks.execute import run_step
@@ -130,7 +130,7 @@ def _survey() -> Survey:
     kinds = [kind for kind in STEPS if Options.kinds is None or kind in Options.kinds]
     verdicts = Verdicts(state, kinds)
     stale, current = [], 0
-    for folder in discover.model_folders():
+    for folder in folders.model_folders():
         if not verdicts.holds(folder):
             with state.files.tracing() as trace:
                 model = discover.read_model(folder, state.files)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tasks.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 def on_terminal() -> bool:
@@ -18,7 +18,7 @@ def on_terminal() -> bool:
 
 
 def choose(question: str, choices: Sequence[tuple[str, str]], option: str) -> str:
-    """Have one of the choices chosen, which are pairs: the answer, and what is said of it.
+    """Have one of the choices chosen, pairs of an answer and what is said of it; return the answer.
 
     `option` is what gives the answer on the command line.  Raises UserError where nobody answers,
     KeyboardInterrupt for Ctrl-C.
@@ -62,3 +62,50 @@ def _plain(question: str, choices: Sequence[tuple[str, str]], option: str) -> st
             raise UserError(f"Nobody answers `{question}`", hint=f"`{option}` gives the answer")
         near = did_you_mean(word, answers) or f"a number from 1 to {len(answers)}, or a name"
         sys.stderr.write(f"There is no `{word}`: {near}\n")
+
+
+def _never(_answer: str) -> str:
+    return ""
+
+
+def text(
+    question: str, option: str, default: str = "", wrong: Callable[[str], str] = _never
+) -> str:
+    """Have a line typed; an empty one is the default.  `wrong` says what is wrong with an answer.
+
+    Raises UserError where nobody answers or, without a terminal, for a wrong answer;
+    KeyboardInterrupt for Ctrl-C.
+    """
+    if on_terminal():
+        import questionary  # noqa: PLC0415 - slow to import, and only a terminal asks
+
+        checked = questionary.text(question, default, validate=lambda typed: wrong(typed) or True)
+        return str(checked.unsafe_ask()).strip()
+    sys.stderr.write(f"{question}{f' [{default}]' if default else ''} ")
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    if not line:
+        sys.stderr.write("\n")
+        raise UserError(f"Nobody answers `{question}`", hint=f"`{option}` gives the answer")
+    answer = line.strip() or default
+    if wrong(answer):
+        raise UserError(wrong(answer), hint=f"`{option}` gives the answer too")
+    return answer
+
+
+def path(question: str, option: str) -> str:
+    """Have a path or an address typed, which a terminal completes."""
+    if not on_terminal():
+        return text(question, option)
+    import questionary  # noqa: PLC0415 - slow to import, and only a terminal asks
+
+    return str(questionary.path(question).unsafe_ask()).strip()
+
+
+def confirmed(question: str, option: str) -> bool:
+    """Return whether a person says yes; no is what an empty answer means."""
+    if on_terminal():
+        import questionary  # noqa: PLC0415 - slow to import, and only a terminal asks
+
+        return bool(questionary.confirm(question, default=False).unsafe_ask())
+    return text(f"{question} (y/N)", option).lower() in {"y", "yes"}

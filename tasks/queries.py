@@ -204,13 +204,19 @@ class Check(_ModelCommand):
     name = "check"
     doc_purpose = "check the files of the models, without running anything"
     doc_usage = "[MODEL ...]"
-    doc_description = "Exit status 1 where a model cannot run; warnings leave it 0."
+    doc_description = (
+        "Exit status 1 where a model cannot run, or the table of models in README.md is not that"
+        " of the models; warnings leave it 0."
+    )
 
     def _execute(self, json: bool, pos_args: list[str]) -> int:
-        """Show every fault of the models."""
+        """Show every fault of the models, and that of README.md where no model is named."""
+        from tasks import readme  # noqa: PLC0415 - no other command needs it
+
         models = _models(pos_args)
         faults = [fault for model in models for fault in (*model.faults, *_steps_without(model))]
-        broken = [model for model in models if model.broken]
+        listed = None if pos_args else readme.fault()
+        faults += [listed] if listed else []
         if json:
             _print_json([asdict(fault) for fault in faults])
         else:
@@ -223,7 +229,7 @@ class Check(_ModelCommand):
                 f" {_count(len(faults) - warnings, 'fault')}, {_count(warnings, 'warning')}"
             )
         self.dep_manager.close()
-        return 1 if broken else 0
+        return 1 if any(not fault.warning for fault in faults) else 0
 
 
 def _steps_without(model: Model) -> Iterator[Fault]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from tasks import discover, plan, processes, prompts, publish, records, scratch
 from tasks.errors import NotGoodEnough, UserError, did_you_mean
+from tasks.folders import MODELS, repository_of
 from tasks.model import DEFAULT_DATASET, STEPS
 from tasks.screen import Screen
 from tasks.state import open_state
@@ -68,7 +69,7 @@ def main(words: Sequence[str]) -> int:
     status = NOT_UNDERSTOOD
     try:
         asked = _parsed(words)
-        os.chdir(_repository(os.getcwd()))
+        os.chdir(repository_of(os.getcwd()))
         publish.publisher()
         state = open_state()
         step = _chosen(asked, state)
@@ -121,22 +122,11 @@ def _parsed(words: Sequence[str]) -> Asked:
     return Asked(model, mode, data, data_file, output or "")
 
 
-def _repository(folder: str) -> str:
-    """Return the nearest folder, from this one upwards, that has models.  Raises UserError."""
-    for place in (Path(folder), *Path(folder).parents):
-        if (place / discover.MODELS).is_dir():
-            return str(place)
-    raise UserError(
-        f"There is no `{discover.MODELS}/` in `{folder}` or above it",
-        hint="change to the folder of a repository of models",
-    )
-
-
 def _chosen(asked: Asked, state: State) -> Step:
     """Return the step that is to be run, asked for where the command line does not say."""
     models = sorted(discover.discover(state.files), key=lambda model: model.name)
     if not models:
-        raise UserError(f"There is no model below `{discover.MODELS}/`")
+        raise UserError(f"There is no model below `{MODELS}/`")
     titles = [(model.name, model.title) for model in models]
     model = plan.find_model(asked.model or prompts.choose("Select Model:", titles, "-id"), models)
     mode = asked.mode or prompts.choose("Select Mode:", list(_ABOUT.items()), "-m")

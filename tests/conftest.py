@@ -98,7 +98,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: builds a model of this framework")
 
 
-COMMANDS = ("list", "why", "check", "clean", "doctor", "forget", "info", "run")
+COMMANDS = ("list", "why", "check", "readme", "clean", "doctor", "forget", "info", "run")
 
 
 @pytest.fixture(scope="session")

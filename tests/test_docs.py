@@ -18,6 +18,7 @@ from doit.cmd_run import Run as DoitRun
 from doit.doit_cmd import DoitMain
 
 from tasks import commands, queries
+from tasks import repository as repo_cli
 from tasks.diagnosis import MISSING, OK, WARNING, Finding
 from tasks.discover import discover
 from tasks.fingerprint import Files
@@ -115,6 +116,17 @@ def test_what_the_doctor_says() -> None:
     assert {OK, WARNING, MISSING} == listed("doctor", "state")
     named = {code.split()[0] for code in listed("run-model-cli.py", "option of the script")}
     assert options == named
+
+
+def test_repo_cli() -> None:
+    """The reference lists the options of cli/repo-cli.py, and every template."""
+    options = {word for action in repo_cli.parser()._actions for word in action.option_strings}
+    folders = (ROOT / "model_templates").glob("*/*/model.json")
+
+    assert options == {code.partition(" ")[0] for code in listed("New models", "option")}
+    assert {f"{path.parts[-3]}/{path.parts[-2]}" for path in folders} == listed(
+        "New models", "template"
+    )
 
 
 def test_environment_variables() -> None:

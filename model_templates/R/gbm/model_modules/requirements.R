@@ -1,0 +1,2 @@
+# Read for the names of the packages, never run.
+library(gbm)

@@ -1,0 +1,1 @@
+"""The steps are `training`, `evaluation` and `scoring`."""

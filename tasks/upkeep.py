@@ -1,0 +1,145 @@
+"""Rename and remove models, with all that goes by their names: lock, results, README.md."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks import discover, launch, plan, readme, results
+from tasks.environments import locks
+from tasks.errors import UserError
+from tasks.fingerprint import Files
+from tasks.folders import MODELS
+from tasks.positions import parse
+from tasks.scaffold import line, slug
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tasks.model import Model
+
+
+def find(word: str) -> Model:
+    """Return the model that a person means.  Raises UserError where there is none."""
+    model = plan.find_model(word, discover.discover(Files()))
+    if not os.path.lexists(model.folder):
+        raise UserError(f"`{model.folder}` has another name on the disk", hint="`doit check`")
+    return model
+
+
+def rename(model: Model, new: str) -> Model:
+    """Give a model another name and folder; its `id`, lock and results stay.
+
+    Raises UserError where the folder is taken, or `model.json` cannot be read.
+    """
+    title = line("name", new)
+    if model.broken and not model.document:
+        raise UserError(f"`{model.folder}/model.json` cannot be read", hint="`doit check`")
+    name = os.path.normpath(os.path.join(os.path.dirname(model.name), slug(title)))
+    renamed = replace(model, name=name, folder=f"{MODELS}/{name}")
+    if name != model.name and os.path.lexists(renamed.folder):
+        raise UserError(f"`{renamed.folder}` exists", hint="choose another name for the model")
+    _write_name(f"{model.folder}/model.json", title)
+    if name != model.name:
+        os.rename(model.folder, renamed.folder)
+        _move_lock(model, renamed)
+        _move_results(model, renamed)
+    readme.update()
+    return renamed
+
+
+def _write_name(path: str, title: str) -> None:
+    """Change the name in a `model.json`, and nothing else in it where that can be done."""
+    file = Path(path)
+    text = file.read_bytes().decode("utf-8")
+    wanted = {**json.loads(text.removeprefix("\ufeff")), "name": title}
+    at = parse(text, path).lines.get(("name",), 1) - 1
+    lines = text.split("\n")
+    value = json.dumps(title, ensure_ascii=False)
+    lines[at] = re.sub(
+        r'("name"\s*:\s*)"(?:[^"\\]|\\.)*"', lambda found: found[1] + value, lines[at], count=1
+    )
+    changed = "\n".join(lines)
+    if json.loads(changed.removeprefix("\ufeff")) != wanted:
+        changed = json.dumps(wanted, indent=4, ensure_ascii=False) + "\n"
+    file.write_bytes(changed.encode())
+
+
+def _move_lock(model: Model, renamed: Model) -> None:
+    """Move a lock; the name in its first line is for people alone."""
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(locks.lock_path(model), locks.lock_path(renamed))
+        lock = Path(locks.lock_path(renamed))
+        first, end, rest = lock.read_text(encoding="utf-8").partition("\n")
+        first = first.replace(f" {model.name} ", f" {renamed.name} ")
+        first = first.replace(f"`doit lock:{model.name}`", f"`doit lock:{renamed.name}`")
+        lock.write_text(first + end + rest, encoding="utf-8")
+
+
+def _move_results(model: Model, renamed: Model) -> None:
+    """Move the results: nothing that they are made from has changed."""
+    for step in plan.steps_of(model):
+        moved = replace(step, model=renamed)
+        for old, new in ((step.folder, moved.folder), (step.failed_folder, moved.failed_folder)):
+            if os.path.lexists(old) and not os.path.lexists(new):
+                os.makedirs(os.path.dirname(new), exist_ok=True)
+                _move_result(old, new, launch.run_name(step), launch.run_name(moved))
+                _drop_empty(os.path.dirname(old))
+
+
+def _move_result(old: str, new: str, run: str, moved_run: str) -> None:
+    """Move a result's folder and the link to it, or a plain folder."""
+    if os.path.islink(old):
+        there = os.path.realpath(old)
+        home, name = os.path.split(there)
+        prefix, _, number = name.rpartition("-")
+        if prefix == run and os.path.isdir(there):
+            moved = f"{home}/{moved_run}-{number}"
+            os.rename(there, moved)
+            os.symlink(os.path.relpath(moved, os.path.realpath(os.path.dirname(new))), new)
+        os.unlink(old)
+    else:
+        os.rename(old, new)
+
+
+def unsaved(model: Model) -> int:
+    """Return how many files of a model Git does not have as they are; 0 where there is no Git."""
+    command = ["git", "status", "--porcelain", "--untracked-files=all", "--", model.folder]
+    with contextlib.suppress(FileNotFoundError):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return len(done.stdout.splitlines())
+    return 0
+
+
+def remove(model: Model, say: Callable[[str], None]) -> None:
+    """Remove a model with its lock and results."""
+    for step in plan.steps_of(model):
+        results.remove(step, say)
+        shutil.rmtree(step.failed_folder, ignore_errors=True)
+        _drop_empty(os.path.dirname(step.folder))
+        _drop_empty(os.path.dirname(step.failed_folder))
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(locks.lock_path(model))
+    say(f"removing {model.folder}")
+    if os.path.islink(model.folder):
+        os.unlink(model.folder)
+    else:
+        # Out of the way in one move: no half of a model is ever seen.
+        with tempfile.TemporaryDirectory(prefix=".removed-", dir=".") as temporary:
+            os.rename(model.folder, f"{temporary}/model")
+    if os.path.dirname(model.folder) != MODELS:
+        _drop_empty(os.path.dirname(model.folder))
+    readme.update()
+
+
+def _drop_empty(folder: str) -> None:
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)
