@@ -43,6 +43,8 @@ _OLDER_DATASETS = {
         "examples/dataset.json",
     ),
 }
+# They were scored on what they are evaluated on.
+_OLDER_DATASETS["score"] = (".cli/datasets/score.json", *_OLDER_DATASETS["evaluate"])
 _SKIPPED = {"__pycache__", ".ipynb_checkpoints", ".git", ".DS_Store"}
 _NO_TASK_NAME = re.compile(r"[=@*:\x00-\x1f\x7f\ud800-\udfff]|^-")
 _UNREADABLE = re.compile("[\ud800-\udfff]")
