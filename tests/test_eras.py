@@ -5,13 +5,15 @@ Each is one small repository, written for these tests in the layout of its time.
 
 from __future__ import annotations
 
-import json
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.conftest import GALLERY, Repository
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MEASURED = {
     "era-l0": {"1a0": {"accuracy": 0.75}},
@@ -40,18 +42,19 @@ SCORED = {
     "era-l0": {"1a0": "0\n0\n1\n0\n"},  # by a scorer that must be given its configuration
     "era-l1b": {"1c1": "0\n0\n1\n0\n"},  # by one that may be
     "era-l2": {"2a1": "0\n0\n0\n1\n1\n1\n0\n0\n1\n0\n"},  # the first of four that are returned
-    "era-l3": {"3a1": "2.033\n4.067\n6.1\n8.133\n", "3a2": None},
+    "era-l3": {"3a1": "2.1\n4.2\n6.3\n8.4\n", "3a2": "y\n2.1\n4.2\n6.3\n8.4\n"},
     "era-l4": {"sql-mean": "x,mean\n1,3.0\n2,3.0\n6,3.0\n"},
 }
 """The predictions, where the repository has what scores a whole dataset."""
 
 MARKS = {"era-l1": [pytest.mark.pyspark], "era-l3": [pytest.mark.r]}
-ERAS = [pytest.param(era, marks=MARKS.get(era, ())) for era in MEASURED]
+ERAS = [pytest.param(era, id=era, marks=MARKS.get(era, ())) for era in MEASURED]
 
 
 def folder_of(name: str) -> str:
-    """Return the folder of a model; digits stand for the id that they begin."""
-    return name if "_" in name or not name[0].isdigit() else f"{int(name, 16):08x}-0000-4000-8000-{int(name, 16):012x}"
+    """Return the folder of a model."""
+    number = int(name, 16) if name[0].isdigit() else 0
+    return f"{number:08x}-0000-4000-8000-{number:012x}" if number else name
 
 
 def tree(top: Path) -> dict[str, bytes | None]:
@@ -64,12 +67,10 @@ def tree(top: Path) -> dict[str, bytes | None]:
     }
 
 
-@pytest.fixture
-def old(request: pytest.FixtureRequest, tmp_path: Path, cache: Path) -> Repository:
-    """Return a copy of a repository of the gallery."""
-    path = tmp_path / "repository"
-    shutil.copytree(GALLERY / request.param, path)
-    return Repository(path, cache)
+def copied(era: str, repository: Repository) -> Repository:
+    """Return the empty repository as a copy of one of the gallery."""
+    shutil.copytree(GALLERY / era, repository.path, dirs_exist_ok=True)
+    return repository
 
 
 def test_every_repository_of_the_gallery_is_built() -> None:
@@ -77,18 +78,36 @@ def test_every_repository_of_the_gallery_is_built() -> None:
     assert sorted(path.name for path in GALLERY.glob("era-*")) == sorted(MEASURED)
 
 
-@pytest.mark.parametrize(("old", "era"), [pytest.param(e, e, marks=MARKS.get(e, ()), id=e) for e in MEASURED], indirect=["old"])
-def test_a_repository_is_built_as_it_is(old: Repository, era: str) -> None:
+@pytest.mark.parametrize("era", ERAS)
+def test_a_repository_is_built_as_it_is(repository: Repository, era: str) -> None:
     """All its models are trained and evaluated, and nothing but `build/` is written into it."""
-    before = tree(old.path)
+    copied(era, repository)
+    before = tree(repository.path)
 
-    done = old.doit("evaluate")
+    done = repository.doit("evaluate")
 
     assert 0 == done.returncode, done.stdout
     measured = {
-        name: old.json(f"build/models/{folder_of(name)}/evaluate/metrics.json")["metrics"]
+        name: repository.json(f"build/models/{folder_of(name)}/evaluate/metrics.json")["metrics"]
         for name in MEASURED[era]
     }
     assert MEASURED[era] == measured
-    assert "nothing to do" in old.doit("evaluate").stdout
-    assert before == tree(old.path)
+    assert "nothing to do" in repository.doit("evaluate").stdout
+    assert before == tree(repository.path)
+
+
+@pytest.mark.parametrize("era", [era for era in ERAS if era.id in SCORED])
+def test_a_repository_is_scored_as_it_is(repository: Repository, era: str) -> None:
+    """Where there is no dataset for scoring, what is evaluated on is scored."""
+    copied(era, repository)
+    before = tree(repository.path)
+
+    done = repository.doit(*(f"score:{folder_of(name)}" for name in SCORED[era]))
+
+    assert 0 == done.returncode, done.stdout
+    scored = {
+        name: repository.read(f"build/models/{folder_of(name)}/score/predictions.csv")
+        for name in SCORED[era]
+    }
+    assert SCORED[era] == scored
+    assert before == tree(repository.path)
