@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MODELS = "model_definitions"
 
 # Where the datasets of older repositories are, by step, newest first.
-_OLDER_DATASETS = {
+_OLDER_DATASETS: dict[str, tuple[str, ...]] = {
     "train": (
         ".cli/datasets/train.json",
         ".cli/datasets/train_data_conf.json",

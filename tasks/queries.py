@@ -14,6 +14,7 @@ from doit.cmd_list import List as DoitList
 from doit.exceptions import InvalidCommand
 
 from tasks import generators, plan, records, sources
+from tasks.environments import reasons
 from tasks.errors import Fault, UserError
 from tasks.explain import explain
 from tasks.model import STEPS
@@ -90,8 +91,8 @@ def _models(words: Sequence[str]) -> Sequence[Model]:
 def _row(model: Model, state: State) -> dict[str, Any]:
     """Return what `doit list` says of a model."""
     train, evaluate, _ = plan.steps_of(model)[:3]
-    reasons = {step.task: explain(step, state) for step in (train, evaluate)}
-    stale = [step for step in (train, evaluate) if reasons[step.task]]
+    because = {step.task: explain(step, state) for step in (train, evaluate)}
+    stale = [step for step in (train, evaluate) if because[step.task]]
     if model.broken:
         word = "broken"
     elif any(os.path.exists(step.failed_folder) for step in stale):
@@ -106,7 +107,7 @@ def _row(model: Model, state: State) -> dict[str, Any]:
         "title": model.title,
         "framework": model.framework or "unknown",
         "state": word,
-        "reasons": next((reasons[step.task] for step in stale), []),
+        "reasons": next((because[step.task] for step in stale), []),
         "datasets": list(model.dataset_names),
         "metrics": records.metrics(evaluate.folder, state.files),
         "faults": [asdict(fault) for fault in model.faults],
@@ -145,11 +146,11 @@ class _ModelCommand(FriendlyCommand, DoitCmdBase):
 
 
 class Why(_ModelCommand):
-    """`doit why STEP:MODEL`: why a step would run."""
+    """`doit why STEP:MODEL`: why a step would run, or an environment be built."""
 
     name = "why"
-    doc_purpose = "tell why a step would run"
-    doc_usage = "[STEP:MODEL ... | MODEL ...]"
+    doc_purpose = "tell why a step would run, or why an environment is as it is"
+    doc_usage = "[STEP:MODEL ... | env:MODEL ... | MODEL ...]"
     doc_description = (
         "Without a name, all that `doit` would run.\nExit status 0: told; 3: there is no such step."
     )
@@ -157,19 +158,31 @@ class Why(_ModelCommand):
     def _execute(self, json: bool, pos_args: list[str]) -> int:
         """Tell each reason in one sentence; where none is named, of the steps that would run."""
         state = open_state()
-        told = {step.task: explain(step, state) for step in _steps(pos_args or STEPS[:2])}
+        models = _models_of_environments(pos_args)
+        steps = [word for word in pos_args or STEPS[:2] if word.partition(":")[0] != "env"]
+        told = {f"env:{model.name}": reasons.why_built(model, state) for model in models}
+        told |= {step.task: explain(step, state) for step in _steps(steps)}
+        about = {f"env:{model.name}": reasons.choice(model, state) for model in models}
         if json:
             _print_json(told)
         else:
             shown = told if pos_args else {task: why for task, why in told.items() if why}
             if not shown:
                 print(f"nothing to do: {_count(len(told), 'step')} are up to date")
-            for task, reasons in shown.items():
-                print(f"{task} {'must run:' if reasons else 'is up to date'}")
-                for reason in reasons:
-                    print(f"  {reason}")
+            for task, because in shown.items():
+                must = "must be built:" if task in about else "must run:"
+                print(f"{task} {must if because else 'is up to date'}")
+                for sentence in [*because, *about.get(task, ())]:
+                    print(f"  {sentence}")
         self.dep_manager.close()
         return 0
+
+
+def _models_of_environments(words: Sequence[str]) -> list[Model]:
+    """Return the models whose environments a person named; `env` alone means all."""
+    kinds = [word.partition(":") for word in words]
+    names = [name for kind, _, name in kinds if kind == "env"]
+    return list(_models([] if "" in names else names)) if names else []
 
 
 def _steps(words: Sequence[str]) -> list[Step]:
