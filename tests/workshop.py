@@ -62,8 +62,14 @@ class Workshop:
         """Forget what was seen of files, as another run of doit does."""
         self.state.files.forget(list(self.state.files.known))
 
-    def wheel(self, name: str, version: str, *requires: str, python: str = "") -> None:
-        """Put a wheel into the folder `wheels`: one module that tells its version."""
+    def wheel(
+        self, name: str, version: str, *requires: str, python: str = "", only: str = ""
+    ) -> None:
+        """Put a wheel into the folder `wheels`: one module that tells its version.
+
+        `python` are the Pythons that it says it is for, `only` the one (`3.9`) that it is made for.
+        """
+        tag = f"cp{only.replace('.', '')}-none-any" if only else "py3-none-any"
         info = f"{name}-{version}.dist-info"
         metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}"]
         metadata += [f"Requires-Python: {python}"] if python else []
@@ -71,14 +77,14 @@ class Workshop:
         files = {
             f"{name}.py": f"VERSION = {version!r}\n",
             f"{info}/METADATA": "\n".join(metadata) + "\n",
-            f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
         }
         files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
         data = io.BytesIO()
         with zipfile.ZipFile(data, "w") as archive:
             for path, text in files.items():
                 archive.writestr(zipfile.ZipInfo(path), text)
-        target = self.repository.path / f"wheels/{name}-{version}-py3-none-any.whl"
+        target = self.repository.path / f"wheels/{name}-{version}-{tag}.whl"
         target.write_bytes(data.getvalue())
 
     def package(self, name: str, *requires: str, value: int = 1, more: str = "") -> str:

@@ -40,7 +40,7 @@ FOLDER_ELSEWHERE = "build/locks"
 
 _HEADER = re.compile(r"# (format|requirements|python): (.*)")
 _AS_OF = re.compile(r"# as of: (\d{4}-\d\d-\d\d)\b.*")
-_NOTE = re.compile(r"# ((?:as of|not on|corrected)\b.*)")
+_NOTE = re.compile(r"# ((?:as of|not on|only for|corrected)\b.*)")
 _LIBRARY = re.compile(r"# ([A-Z]\w* package): (.*)")
 _PYTHON = re.compile(r"(\d+\.\d+) \((.+)\)")
 _PIN = re.compile(r"^[A-Za-z0-9][\w.-]*==[^\\\n]+", re.MULTILINE)
@@ -232,7 +232,7 @@ def _notes(answer: Answer, as_of: str) -> list[str]:
     return [
         *([f"# as of: {as_of}, by --as-of"] if as_of else []),
         *(f"# not on {', '.join(minors)}: {why}" for why, minors in answer.refused.items()),
-        *(f"# corrected: {sentence}" for sentence in answer.corrected),
+        *(f"# {note}" for note in answer.notes),
     ]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import re
 import sys
 import tempfile
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
@@ -40,9 +41,10 @@ _ONLY_BINARY = ("--only-binary", ":all:")
 _OLDER_BACKEND = ["setuptools>=40.8.0"]  # what PEP 517 says for a package that names none
 _WITHOUT_SETUPTOOLS = Version("3.12")
 _WITHOUT_WHEEL = re.compile(r"Wheels are required for `([^`]+)`")
+_INVALID = "has invalid metadata"
+_ELSEWHERE = re.compile("resolution failed for (other Python versions|an environment that is not)")
 _PIN = re.compile(r"^([\w.-]+)==([^\s;\\]+)", re.MULTILINE)
-_LEADING = re.compile(r"^((error|cause):\s*)?((And because|Because)\s+)?")
-_POINTER = re.compile(r"[\^~ ]+")
+_CAUSE = re.compile(r"\bcause:\s*(?:Because\s+)?(.*)")
 _PLACE = re.compile(r"(?:[\w.-]+(?:\[[^]]*\])? @ )?(file:\S+|[./]\S*)")
 
 
@@ -50,15 +52,16 @@ _PLACE = re.compile(r"(?:[\w.-]+(?:\[[^]]*\])? @ )?(file:\S+|[./]\S*)")
 class Answer:
     """Pins with hashes, those of what packages are built with, and the Python that they are for.
 
-    `refused` has the Pythons that were tried before, by what speaks against them; `corrected` has
-    a sentence for each correction that was needed.
+    `notes` tell how it came about, `refused` has the better Pythons by what speaks against them.
+    `everywhere` is whether the pins are for other platforms and later Pythons too.
     """
 
     interpreter: Interpreter
     bound: str
     pins: str
     build_pins: str
-    corrected: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    everywhere: bool = True
     refused: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
@@ -133,39 +136,39 @@ def _attempts(python: str, candidates: Sequence[Interpreter]) -> list[_Attempt]:
 def _told(
     answer: Answer, refusals: Mapping[str, str], candidates: Sequence[Interpreter], as_of: str
 ) -> Answer:
-    """Return the answer with what speaks against the other Pythons, and not for those above it."""
+    """Return the answer with what speaks against better Pythons, and not for those above it."""
+    minors = list(dict.fromkeys(one.minor for one in candidates))
+    better = minors[: minors.index(answer.interpreter.minor)]
+    refused: dict[str, list[str]] = {}
+    for minor in better:
+        refused.setdefault(_reason(refusals[minor]), []).append(minor)
     chosen = Version(answer.interpreter.minor)
-    against = {one.minor: refusals[one.minor] for one in candidates if one.minor in refusals}
-    above = [minor for minor in map(Version, against) if minor > chosen]
-    if as_of:  # what came after it had no packages on that day
+    above = [minor for minor in map(Version, better) if minor > chosen]
+    if as_of or not answer.everywhere:  # what came after it had no packages on that day
         above.append(Version(f"{chosen.major}.{chosen.minor + 1}"))
     bound = f"{answer.bound},<{min(above)}" if above else answer.bound
-    return replace(answer, bound=bound, refused=_by_reason(against))
-
-
-def _by_reason(refusals: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the Pythons by what speaks against them, in one line."""
-    found: dict[str, list[str]] = {}
-    for minor, explanation in refusals.items():
-        found.setdefault(_reason(explanation), []).append(minor)
-    return found
+    return replace(answer, bound=bound, refused=refused)
 
 
 def _reason(explanation: str) -> str:
-    """Return the line of an explanation that says what is in the way."""
-    lines = [line.strip() for line in explanation.partition("\n\nhint:")[0].splitlines()]
-    lines = [line for line in lines if line and not _POINTER.fullmatch(line)] or [""]
-    line = _LEADING.sub("", lines[-1])
-    return line.removesuffix(", we can conclude that your requirements are unsatisfiable.")
+    """Return the first line of an explanation that says what is in the way."""
+    found = _CAUSE.search(explanation)
+    line = found[1] if found else explanation.strip().splitlines()[-1].strip()
+    return line.partition(", we can conclude that ")[0]
 
 
 def _unresolved(model: Model, requirements: Requirements, refusals: Mapping[str, str]) -> UserError:
     """Return the error with what speaks against each Python, and the last explanation in full."""
-    against = _by_reason(refusals)
+    reasons = [(minor, _reason(refusal)) for minor, refusal in refusals.items()]
+    before = [None, *(reason for _, reason in reasons)]
+    table = [
+        (f"Python {minor}", "the same" if reason == above else reason)
+        for (minor, reason), above in zip(reasons, before, strict=False)
+    ]
     return UserError(
         f"The requirements of model `{model.name}` cannot be locked",
         ("file", requirements.path),
-        *((f"Python {', '.join(minors)}", reason) for reason, minors in against.items()),
+        *table,
         ("uv says", list(refusals.values())[-1]),
         hint="change the requirement that is named, or `python` in model.json",
     )
@@ -179,7 +182,7 @@ def _answer(model: Model, requirements: Requirements, attempt: _Attempt, kept: s
         compiler = _Compiler(model, requirements, attempt, Path(scratch), kept)
         packages = requirements.packages
         backends = sorted({line for package in packages for line in _backends(package)})
-        build_pins = compiler.compile("build.txt", backends, []) if backends else ""
+        build_pins = compiler.compile("build.txt", backends, []).pins if backends else ""
         lines = [*requirements.lines, *(package.requirement() for package in packages)]
         limits = Path(scratch, "limits.txt")
         limits.write_text("\n".join(BUILT_WITH), encoding="utf-8")
@@ -193,15 +196,20 @@ def _answer(model: Model, requirements: Requirements, attempt: _Attempt, kept: s
             options += ["--constraints", str(constraints)]
         if requirements.as_of:
             options += ["--exclude-newer", requirements.as_of]
-        pins = compiler.compile("requirements.txt", lines, options)
-        more = _of_its_time(model, attempt, pins)
+        found = compiler.compile("requirements.txt", lines, options)
+        more = _of_its_time(model, attempt, found.pins)
         if more:
             with contextlib.suppress(_NoAnswer):
-                pins, lines = compiler.compile("more.txt", [*lines, *more], options), more
-    pins = _without_packages(pins, requirements)
-    corrected = [f"{was} stands for {now}" for was, now in requirements.renamed]
-    corrected += applied(dict(_PIN.findall(pins)), lines)
-    return Answer(attempt.interpreter, f">={attempt.minor}", pins, build_pins, tuple(corrected))
+                found, lines = compiler.compile("more.txt", [*lines, *more], options), more
+    pins = _without_packages(found.pins, requirements)
+    notes = [f"corrected: {was} stands for {now}" for was, now in requirements.renamed]
+    notes += [f"corrected: {one}" for one in applied(dict(_PIN.findall(pins)), lines)]
+    if not found.everywhere:
+        where = f"Python {attempt.minor} on {platform.system()} {platform.machine()}"
+        notes.append(f"only for {where}: there are no packages that serve others as well")
+    return Answer(
+        attempt.interpreter, f">={attempt.minor}", pins, build_pins, tuple(notes), found.everywhere
+    )
 
 
 def _of_its_time(model: Model, attempt: _Attempt, pins: str) -> list[str]:
@@ -214,6 +222,13 @@ def _of_its_time(model: Model, attempt: _Attempt, pins: str) -> list[str]:
     return [SETUPTOOLS] if old and pins and not there else []
 
 
+class _Compiled(NamedTuple):
+    """Pins, and whether they are for other platforms and later Pythons too."""
+
+    pins: str
+    everywhere: bool
+
+
 @dataclass(frozen=True)
 class _Compiler:
     """What two calls of `uv pip compile` have in common."""
@@ -224,20 +239,28 @@ class _Compiler:
     scratch: Path
     kept: str
 
-    def compile(self, name: str, lines: Sequence[str], options: Sequence[str]) -> str:
-        """Return pins for the lines.  Raises _NoAnswer, or UserError for want of an index."""
+    def compile(self, name: str, lines: Sequence[str], options: Sequence[str]) -> _Compiled:
+        """Return pins for the lines, for every platform and later Pythons too if there are such.
+
+        Raises _NoAnswer, or UserError for want of an index.
+        """
         source, target = self.scratch / name, self.scratch / f"locked-{name}"
         source.write_text("\n".join([*self.requirements.for_uv(), *lines, ""]), encoding="utf-8")
         target.write_text(self.kept, encoding="utf-8")
-        command = (
-            "pip", "compile", "--quiet", "--universal", "--generate-hashes",
+        command = [
+            "pip", "compile", "--quiet", "--generate-hashes",
             "--no-header", "--no-annotate", "--no-emit-index-url",
             "--python", self.attempt.interpreter.path, "--python-version", self.attempt.minor,
             *options, "--output-file", str(target), str(source),
-        )  # fmt: skip
-        answer = uv.run(*command)
-        if not answer.ok and "has invalid metadata" in answer.explanation:
-            answer = uv.run(*command, folder=self._corrected())
+        ]  # fmt: skip
+        answer = uv.run(*command, "--universal")
+        if not answer.ok and _INVALID in answer.explanation:
+            self._correct()
+            answer = uv.run(*command, "--universal", folder=str(self.scratch))
+        everywhere = answer.ok or not _ELSEWHERE.search(answer.explanation)
+        if not everywhere:
+            folder = str(self.scratch) if Path(self.scratch, "uv.toml").exists() else None
+            answer = uv.run(*command, folder=folder)
         explanation = answer.explanation.replace(f"{self.scratch}/", "")
         if answer.unreachable:
             raise UserError(
@@ -248,13 +271,12 @@ class _Compiler:
             )
         if not answer.ok:
             raise _NoAnswer(explanation)
-        return target.read_text(encoding="utf-8").strip()
+        return _Compiled(target.read_text(encoding="utf-8").strip(), everywhere)
 
-    def _corrected(self) -> str:
-        """Return a folder in which uv knows better, and as much as in the repository's own."""
+    def _correct(self) -> None:
+        """Have uv know better in the scratch folder, and as much as in the repository."""
         own = Path("uv.toml").read_text(encoding="utf-8") if Path("uv.toml").exists() else ""
         Path(self.scratch, "uv.toml").write_text(f"{own}\n{configuration()}", encoding="utf-8")
-        return str(self.scratch)
 
 
 def _backends(package: Package) -> list[str]:
