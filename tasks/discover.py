@@ -54,7 +54,7 @@ _OF_EDITORS = re.compile(r"\.#.*|#.*#|.*~|\..*\.sw[a-z]")
 def discover(files: Files) -> list[Model]:
     """Return every model below `model_definitions/`, sorted by name, each with its faults."""
     models = [read_model(folder, files) for folder in model_folders()]
-    return _with_shared_ids(models)
+    return with_shared_ids(models)
 
 
 def read_again(model: Model, files: Files) -> Model:
@@ -279,7 +279,7 @@ def _rules(files: Files) -> str:
     return "".join(files.digest(str(path))[:8] for path in rules)
 
 
-def _with_shared_ids(models: list[Model]) -> list[Model]:
+def with_shared_ids(models: list[Model]) -> list[Model]:
     """Warn of two models with one id: they are told apart by their folders."""
     by_id = defaultdict(list)
     for model in models:

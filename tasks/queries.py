@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from dataclasses import asdict
@@ -13,21 +12,22 @@ from doit.cmd_base import DoitCmdBase
 from doit.cmd_list import List as DoitList
 from doit.exceptions import InvalidCommand
 
-from tasks import generators, plan, records, sources
+from tasks import generators, listing, plan, sources
+from tasks.environments import reasons
+from tasks.errors import Fault, UserError
 from tasks.environments import reasons
 from tasks.errors import Fault, UserError
 from tasks.explain import explain
 from tasks.model import STEPS
 from tasks.naming import KINDS, FriendlyCommand, named, option
 from tasks.state import open_state
-from tasks.wording import main_metrics
+from tasks.wording import main_metrics, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tasks.model import Model
     from tasks.plan import Step
-    from tasks.state import State
 
 ROOM = 60  # characters for the metrics of a model in the list
 JSON_OPTION = option("json", bool, "print JSON, for programs")
@@ -67,7 +67,10 @@ class ListModels(FriendlyCommand, DoitList):
                 )
             )
         state = open_state()
-        rows = [_row(model, state) for model in _models(pos_args)]
+        if pos_args:
+            rows = [listing.row(model, state) for model in _models(pos_args)]
+        else:
+            rows = listing.rows(state)
         if self._json:
             json.dump(rows, self.outstream, indent=2)
             self.outstream.write("\n")
@@ -88,43 +91,22 @@ def _models(words: Sequence[str]) -> Sequence[Model]:
         raise InvalidCommand(str(error)) from error
 
 
-def _row(model: Model, state: State) -> dict[str, Any]:
-    """Return what `doit list` says of a model."""
-    train, evaluate, _ = plan.steps_of(model)[:3]
-    because = {step.task: explain(step, state) for step in (train, evaluate)}
-    stale = [step for step in (train, evaluate) if because[step.task]]
-    if model.broken:
-        word = "broken"
-    elif any(os.path.exists(step.failed_folder) for step in stale):
-        word = "failed"
-    elif train in stale and not os.path.exists(train.folder):
-        word = "new"
-    else:
-        word = "changed" if stale else "up to date"
-    return {
-        "name": model.name,
-        "id": model.id,
-        "title": model.title,
-        "framework": model.framework or "unknown",
-        "state": word,
-        "reasons": next((because[step.task] for step in stale), []),
-        "datasets": list(model.dataset_names),
-        "metrics": records.metrics(evaluate.folder, state.files),
-        "faults": [asdict(fault) for fault in model.faults],
-    }
-
-
 def _table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the rows as aligned text; the last column is as long as it is."""
-    heads = ("MODEL", "FRAMEWORK", "STATE", "METRICS")
+    """Return the rows as aligned text; the last column is as long as it is.
+
+    Where a folder is named by its model's id, people know the model by its display name.
+    """
+    titled = any(row["name"] == row["id"] != row["title"] for row in rows)
+    heads = ("MODEL", *(["NAME"] if titled else []), "FRAMEWORK", "STATE", "METRICS")
     cells = [heads]
     for row in rows:
+        title = [one_line(row["title"])] if titled else []
         metrics = main_metrics(row["metrics"], "", ROOM)
-        cells.append((row["name"], row["framework"], row["state"], metrics))
-    widths = [max(len(line[column]) for line in cells) for column in range(3)]
+        cells.append((row["name"], *title, row["framework"], row["state"], metrics))
+    widths = [max(len(line[column]) for line in cells) for column in range(len(heads) - 1)]
     lines = [
         "  ".join(
-            [*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[3]]
+            [*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[-1]]
         )
         for line in cells
     ]
