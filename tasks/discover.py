@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 from tasks import frameworks, validate
 from tasks.datasets import locate
 from tasks.errors import Fault, UserError
+from tasks.folders import SKIPPED, is_folder, links_out, walk
 from tasks.model import DEFAULT_DATASET, STEPS, Dataset, Model
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tasks.fingerprint import Files
 
 MODELS = "model_definitions"
@@ -45,10 +44,8 @@ _OLDER_DATASETS: dict[str, tuple[str, ...]] = {
 }
 # They were scored on what they are evaluated on.
 _OLDER_DATASETS["score"] = (".cli/datasets/score.json", *_OLDER_DATASETS["evaluate"])
-_SKIPPED = {"__pycache__", ".ipynb_checkpoints", ".git", ".DS_Store"}
 _NO_TASK_NAME = re.compile(r"[=@*:\x00-\x1f\x7f\ud800-\udfff]|^-")
 _UNREADABLE = re.compile("[\ud800-\udfff]")
-_OF_EDITORS = re.compile(r"\.#.*|#.*#|.*~|\..*\.sw[a-z]")
 
 
 def discover(files: Files) -> list[Model]:
@@ -75,7 +72,7 @@ def model_folders(top: str = MODELS) -> list[str]:
     except FileNotFoundError:
         return []
     for entry in entries:
-        if entry.name in _SKIPPED or not _is_folder(entry):
+        if entry.name in SKIPPED or not is_folder(entry):
             continue
         if os.path.exists(f"{entry.path}/model.json"):
             found.append(entry.path)
@@ -112,6 +109,9 @@ def read_model(folder: str, files: Files) -> Model:
     if not sources:
         faults.append(_without_modules(folder, files))
     datasets, found = _datasets(folder, files)
+    read = [f"{folder}/model.json", config_path, f"{folder}/datasets", f"{root}/{PACKAGE}"]
+    read += [*(one.path for one in datasets.values()), *(f"{root}/{PACKAGE}/{n}" for n in names)]
+    found += links_out(root, read)
     return replace(
         model,
         root=root,
@@ -176,33 +176,6 @@ def _without_modules(folder: str, files: Files) -> Fault:
     found = f"; {' and '.join(f'`{name}`' for name in inner)} in it have one" if inner else ""
     hint = f"keep one of them, or a {PACKAGE} beside model.json" if inner else ""
     return Fault(f"{folder}/{PACKAGE}", 0, "", f"the folder is missing or empty{found}", hint)
-
-
-def walk(top: str, files: Files, below: str = "") -> Iterator[str]:
-    """Yield the files of a folder, relative to `top`, with forward slashes."""
-    for entry in files.scan(f"{top}/{below}" if below else top):
-        path = f"{below}/{entry.name}" if below else entry.name
-        if entry.name in _SKIPPED or _OF_EDITORS.fullmatch(entry.name):
-            continue
-        if not _is_folder(entry):
-            yield path
-        elif not (entry.is_symlink() and _leads_back(top, path)):
-            yield from walk(top, files, path)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself: it is told when it is read
-        return False
-
-
-def _leads_back(top: str, link: str) -> bool:
-    """Return whether a link in a folder leads to one of the folders on the way to it."""
-    around = [top]
-    for name in link.split("/")[:-1]:
-        around.append(f"{around[-1]}/{name}")
-    return os.path.realpath(f"{top}/{link}") in map(os.path.realpath, around)
 
 
 def _datasets(folder: str, files: Files) -> tuple[dict[tuple[str, str], Dataset], list[Fault]]:
