@@ -6,6 +6,7 @@ The packages that were really there in those years come from the package index.
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +19,7 @@ from tasks.environments import corrections, interpreters, locks, reasons
 from tasks.environments.days import of_the_time
 from tasks.environments.interpreters import Interpreter
 from tasks.errors import UserError
+from tests.conftest import GALLERY
 
 if TYPE_CHECKING:
     from tests.conftest import Repository
@@ -72,6 +74,27 @@ def test_the_newest_python_that_the_pins_allow(shop: Workshop) -> None:
 def test_every_correction_is_of_a_release_that_needs_it(version: str) -> None:
     """The configuration is one that uv reads, with each release once."""
     assert 1 == corrections.configuration().count(f'version = "{version}"\n')
+
+
+def test_a_model_of_2019_beside_one_of_today(repository: Repository) -> None:
+    """One `doit` trains and evaluates both, each on its own Python, with the code as it is."""
+    shutil.copytree(GALLERY / "pins-of-2019", repository.path, dirs_exist_ok=True)
+
+    done = repository.doit()
+
+    assert 0 == done.returncode, done.stdout
+    old, today = (
+        repository.json(f"build/models/{name}/evaluate/metrics.json")["metrics"]
+        for name in ("000005a1-0000-4000-8000-0000000005a1", "python-today")
+    )
+    assert (old["python_3"] in (6, 7), today["python_3"] >= 11) == (True, True)
+    assert (0.8, 0.9) == (old["accuracy"], today["accuracy"])
+    run = repository.json("build/models/000005a1-0000-4000-8000-0000000005a1/train/run.json")
+    pins = {"numpy": "1.16.1", "pandas": "0.24.2", "xgboost": "0.90", "scikit-learn": "0.21.3"}
+    assert pins.items() <= run["environment"]["packages"].items()
+    assert ["build", "data", "model_definitions"] == sorted(
+        p.name for p in repository.path.iterdir()
+    )
 
 
 def test_packages_that_serve_no_later_python(shop: Workshop) -> None:
