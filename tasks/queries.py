@@ -15,8 +15,6 @@ from doit.exceptions import InvalidCommand
 from tasks import generators, listing, plan, sources
 from tasks.environments import reasons
 from tasks.errors import Fault, UserError
-from tasks.environments import reasons
-from tasks.errors import Fault, UserError
 from tasks.explain import explain
 from tasks.model import STEPS
 from tasks.naming import KINDS, FriendlyCommand, named, option
