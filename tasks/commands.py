@@ -45,6 +45,7 @@ class Run(FriendlyCommand, DoitRun):
         *DoitRun.cmd_options,
         option("dataset", str, "the dataset to use: datasets/NAME.json in the model's folder"),
         option("twice", bool, "run each named step twice and compare what it made, byte by byte"),
+        option("as-of", str, "lock with the packages of a day, or of the model's last `commit`"),
     )
 
     def execute(self, params: Any, args: list[str]) -> int:
@@ -61,6 +62,9 @@ class Run(FriendlyCommand, DoitRun):
         plain = set(words) <= set(KINDS) and not (params["always"] or params["twice"])
         generators.Options.only_stale = plain and params["reporter"] not in TELLING_ALL
         generators.Options.counted_by = words[0] if words else "evaluate"
+        generators.Options.as_of = params["as-of"]
+        if params["as-of"] and {word.partition(":")[0] for word in words} != {"lock"}:
+            raise InvalidCommand("`--as-of` is for locks: `doit lock:MODEL --as-of commit`")
         self._ours = {"dataset": params["dataset"], "twice": params["twice"]}
         return int(super().execute(params, words))
 

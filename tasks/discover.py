@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING, Any
 from tasks import frameworks, validate
 from tasks.datasets import locate
 from tasks.errors import Fault, UserError
-from tasks.folders import MODELS, SKIPPED, is_folder, model_folders
+from tasks.folders import MODELS, links_out, model_folders, walk
 from tasks.model import DEFAULT_DATASET, STEPS, Dataset, Model
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tasks.fingerprint import Files
 
 # Where the datasets of older repositories are, by step, newest first.
-_OLDER_DATASETS = {
+_OLDER_DATASETS: dict[str, tuple[str, ...]] = {
     "train": (
         ".cli/datasets/train.json",
         ".cli/datasets/train_data_conf.json",
@@ -42,15 +40,16 @@ _OLDER_DATASETS = {
         "examples/dataset.json",
     ),
 }
+# They were scored on what they are evaluated on.
+_OLDER_DATASETS["score"] = (".cli/datasets/score.json", *_OLDER_DATASETS["evaluate"])
 _NO_TASK_NAME = re.compile(r"[=@*:\x00-\x1f\x7f\ud800-\udfff]|^-")
 _UNREADABLE = re.compile("[\ud800-\udfff]")
-_OF_EDITORS = re.compile(r"\.#.*|#.*#|.*~|\..*\.sw[a-z]")
 
 
 def discover(files: Files) -> list[Model]:
     """Return every model below `model_definitions/`, sorted by name, each with its faults."""
     models = [read_model(folder, files) for folder in model_folders()]
-    return _with_shared_ids(models)
+    return with_shared_ids(models)
 
 
 def read_again(model: Model, files: Files) -> Model:
@@ -91,6 +90,9 @@ def read_model(folder: str, files: Files) -> Model:
     if not sources:
         faults.append(_without_modules(folder, files))
     datasets, found = _datasets(folder, files)
+    read = [f"{folder}/model.json", config_path, f"{folder}/datasets", f"{root}/{PACKAGE}"]
+    read += [*(one.path for one in datasets.values()), *(f"{root}/{PACKAGE}/{n}" for n in names)]
+    found += links_out(root, read)
     return replace(
         model,
         root=root,
@@ -155,26 +157,6 @@ def _without_modules(folder: str, files: Files) -> Fault:
     found = f"; {' and '.join(f'`{name}`' for name in inner)} in it have one" if inner else ""
     hint = f"keep one of them, or a {PACKAGE} beside model.json" if inner else ""
     return Fault(f"{folder}/{PACKAGE}", 0, "", f"the folder is missing or empty{found}", hint)
-
-
-def walk(top: str, files: Files, below: str = "") -> Iterator[str]:
-    """Yield the files of a folder, relative to `top`, with forward slashes."""
-    for entry in files.scan(f"{top}/{below}" if below else top):
-        path = f"{below}/{entry.name}" if below else entry.name
-        if entry.name in SKIPPED or _OF_EDITORS.fullmatch(entry.name):
-            continue
-        if not is_folder(entry):
-            yield path
-        elif not (entry.is_symlink() and _leads_back(top, path)):
-            yield from walk(top, files, path)
-
-
-def _leads_back(top: str, link: str) -> bool:
-    """Return whether a link in a folder leads to one of the folders on the way to it."""
-    around = [top]
-    for name in link.split("/")[:-1]:
-        around.append(f"{around[-1]}/{name}")
-    return os.path.realpath(f"{top}/{link}") in map(os.path.realpath, around)
 
 
 def _datasets(folder: str, files: Files) -> tuple[dict[tuple[str, str], Dataset], list[Fault]]:
@@ -265,7 +247,7 @@ def _rules(files: Files) -> str:
     return "".join(files.digest(str(path))[:8] for path in rules)
 
 
-def _with_shared_ids(models: list[Model]) -> list[Model]:
+def with_shared_ids(models: list[Model]) -> list[Model]:
     """Warn of two models with one id: they are told apart by their folders."""
     by_id = defaultdict(list)
     for model in models:

@@ -6,15 +6,13 @@ import os
 from typing import TYPE_CHECKING
 
 from tasks import plan, records
-from tasks.environments import build, locks
-from tasks.environments.requirements import read
+from tasks.environments import build, reasons
 from tasks.errors import UserError
 from tasks.sources import PACKAGE, read_by_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tasks.model import Model
     from tasks.plan import Step
     from tasks.state import State
 
@@ -30,22 +28,11 @@ def why(step: Step, state: State) -> list[str]:
         return [error.headline]
     except OSError as error:
         return [f"`{error.filename}` cannot be read: {error.strerror}"]
-    reasons = records.reasons(records.read(step.folder, state.files), inputs, state.files)
-    if environment is None and len(reasons) > 1:
-        others = [reason for reason in reasons if not reason.startswith("environment ")]
-        return [*others, unlocked(step.model, state)]
-    return reasons
-
-
-def unlocked(model: Model, state: State) -> str:
-    """Return why there is no environment to compare with."""
-    requirements = read(model, state)
-    lock = locks.read_lock(model, state.files)
-    if lock is None and not requirements.empty:
-        return f"{requirements.path} has no whole lock yet"
-    if not requirements.empty and not locks.fitting(model, requirements, state):
-        return f"what {requirements.path} and `python` ask for changed since it was locked"
-    return f"no Python that it can run on is installed ({requirements.python})"
+    found = records.reasons(records.read(step.folder, state.files), inputs, state.files)
+    if environment is None and len(found) > 1:
+        others = [reason for reason in found if not reason.startswith("environment ")]
+        return [*others, reasons.unlocked(step.model, state)]
+    return found
 
 
 def explain(step: Step, state: State) -> list[str]:

@@ -1,16 +1,25 @@
-"""Which folders are models: those below `model_definitions/` that hold a `model.json`."""
+"""The folders of a repository: where models are, their files, the links that lead out of it."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tasks.errors import UserError
+from tasks.errors import Fault, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tasks.fingerprint import Files
 
 MODELS = "model_definitions"
 
 SKIPPED = {"__pycache__", ".ipynb_checkpoints", ".git", ".DS_Store"}
 """Names that are no part of a model."""
+
+_OF_EDITORS = re.compile(r"\.#.*|#.*#|.*~|\..*\.sw[a-z]")
 
 
 def model_folders(top: str = MODELS) -> list[str]:
@@ -30,12 +39,57 @@ def model_folders(top: str = MODELS) -> list[str]:
     return found
 
 
+def walk(top: str, files: Files, below: str = "") -> Iterator[str]:
+    """Yield the files of a folder, relative to `top`, with forward slashes.
+
+    A link that leads out of the repository is yielded as it is, not entered.
+    """
+    for entry in files.scan(f"{top}/{below}" if below else top):
+        path = f"{below}/{entry.name}" if below else entry.name
+        if entry.name in SKIPPED or _OF_EDITORS.fullmatch(entry.name):
+            continue
+        if not is_folder(entry) or (entry.is_symlink() and _target_outside(entry.path)):
+            yield path
+        elif not (entry.is_symlink() and _leads_back(top, path)):
+            yield from walk(top, files, path)
+
+
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry is a folder, or a link to one."""
+    """Return whether an entry is a folder, followed through links."""
     try:
         return entry.is_dir()
     except OSError:  # a link to itself: it is told when it is read
         return False
+
+
+def _leads_back(top: str, link: str) -> bool:
+    """Return whether a link in a folder leads to one of the folders on the way to it."""
+    around = [top]
+    for name in link.split("/")[:-1]:
+        around.append(f"{around[-1]}/{name}")
+    return os.path.realpath(f"{top}/{link}") in map(os.path.realpath, around)
+
+
+def links_out(root: str, paths: Iterable[str]) -> list[Fault]:
+    """Return a fault for each link among a model's files that leads out of the repository.
+
+    Whoever clones the repository would have another model.
+    """
+    links = [path for path in paths if path and os.path.islink(path)]
+    return [
+        Fault(
+            path, 0, "", f"a link that leads out of the repository, to `{target}`",
+            hint="put a copy in its place; only data may be outside, where a dataset names it",
+        )
+        for path in [root, *links]
+        if (target := _target_outside(path))
+    ]  # fmt: skip
+
+
+def _target_outside(path: str) -> str:
+    """Return where a path really leads if that is not in the repository, else nothing."""
+    real, here = os.path.realpath(path), os.path.realpath(".")
+    return "" if os.path.commonpath([real, here]) == here else real
 
 
 def repository_of(folder: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from doit.exceptions import TaskFailed
 
 from tasks import discover, folders, plan, records
-from tasks.environments import build, locks
+from tasks.environments import build, days, locks
 from tasks.errors import InvalidModel, UserError
 from tasks.execute import run_step
 from tasks.explain import why
@@ -48,7 +48,7 @@ class Options:
     `kinds` are the kinds of tasks that can come up, None: all.  With `only_stale`, doit is given
     tasks for those models alone that have something to do: a doit task costs more than the look
     that finds it current; the task group `counted_by` says how many steps those are.  `force` and
-    `twice` go to the steps.
+    `twice` go to the steps, `as_of` to the locks.
     """
 
     kinds: frozenset[str] | None = None
@@ -56,6 +56,7 @@ class Options:
     counted_by = ""
     force = False
     twice: frozenset[str] = frozenset()
+    as_of = ""
 
 
 @functools.cache
@@ -242,7 +243,8 @@ def _environment(model: Model, activity: Activity) -> dict[str, Any]:
 def _lock(model: Model, activity: Activity) -> dict[str, Any]:
     _refuse_broken(model)
     activity.say("lock")
-    if not locks.make_lock(model, open_state(), say=activity.tell, upgrade=True):
+    day = days.day_of(model, Options.as_of) if Options.as_of else ""
+    if not locks.make_lock(model, open_state(), say=activity.tell, upgrade=True, as_of=day):
         return {"state": "ran", "message": "no requirements to lock"}
     return {"state": "ran", "folder": locks.lock_path(model)}
 

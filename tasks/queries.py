@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from dataclasses import asdict
@@ -13,20 +12,20 @@ from doit.cmd_base import DoitCmdBase
 from doit.cmd_list import List as DoitList
 from doit.exceptions import InvalidCommand
 
-from tasks import generators, plan, records, sources
+from tasks import generators, listing, plan, sources
+from tasks.environments import reasons
 from tasks.errors import Fault, UserError
 from tasks.explain import explain
 from tasks.model import STEPS
 from tasks.naming import KINDS, FriendlyCommand, named, option
 from tasks.state import open_state
-from tasks.wording import main_metrics
+from tasks.wording import main_metrics, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tasks.model import Model
     from tasks.plan import Step
-    from tasks.state import State
 
 ROOM = 60  # characters for the metrics of a model in the list
 JSON_OPTION = option("json", bool, "print JSON, for programs")
@@ -66,7 +65,10 @@ class ListModels(FriendlyCommand, DoitList):
                 )
             )
         state = open_state()
-        rows = [_row(model, state) for model in _models(pos_args)]
+        if pos_args:
+            rows = [listing.row(model, state) for model in _models(pos_args)]
+        else:
+            rows = listing.rows(state)
         if self._json:
             json.dump(rows, self.outstream, indent=2)
             self.outstream.write("\n")
@@ -87,43 +89,22 @@ def _models(words: Sequence[str]) -> Sequence[Model]:
         raise InvalidCommand(str(error)) from error
 
 
-def _row(model: Model, state: State) -> dict[str, Any]:
-    """Return what `doit list` says of a model."""
-    train, evaluate, _ = plan.steps_of(model)[:3]
-    reasons = {step.task: explain(step, state) for step in (train, evaluate)}
-    stale = [step for step in (train, evaluate) if reasons[step.task]]
-    if model.broken:
-        word = "broken"
-    elif any(os.path.exists(step.failed_folder) for step in stale):
-        word = "failed"
-    elif train in stale and not os.path.exists(train.folder):
-        word = "new"
-    else:
-        word = "changed" if stale else "up to date"
-    return {
-        "name": model.name,
-        "id": model.id,
-        "title": model.title,
-        "framework": model.framework or "unknown",
-        "state": word,
-        "reasons": next((reasons[step.task] for step in stale), []),
-        "datasets": list(model.dataset_names),
-        "metrics": records.metrics(evaluate.folder, state.files),
-        "faults": [asdict(fault) for fault in model.faults],
-    }
-
-
 def _table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the rows as aligned text; the last column is as long as it is."""
-    heads = ("MODEL", "FRAMEWORK", "STATE", "METRICS")
+    """Return the rows as aligned text; the last column is as long as it is.
+
+    Where a folder is named by its model's id, people know the model by its display name.
+    """
+    titled = any(row["name"] == row["id"] != row["title"] for row in rows)
+    heads = ("MODEL", *(["NAME"] if titled else []), "FRAMEWORK", "STATE", "METRICS")
     cells = [heads]
     for row in rows:
+        title = [one_line(row["title"])] if titled else []
         metrics = main_metrics(row["metrics"], "", ROOM)
-        cells.append((row["name"], row["framework"], row["state"], metrics))
-    widths = [max(len(line[column]) for line in cells) for column in range(3)]
+        cells.append((row["name"], *title, row["framework"], row["state"], metrics))
+    widths = [max(len(line[column]) for line in cells) for column in range(len(heads) - 1)]
     lines = [
         "  ".join(
-            [*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[3]]
+            [*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[-1]]
         )
         for line in cells
     ]
@@ -145,11 +126,11 @@ class _ModelCommand(FriendlyCommand, DoitCmdBase):
 
 
 class Why(_ModelCommand):
-    """`doit why STEP:MODEL`: why a step would run."""
+    """`doit why STEP:MODEL`: why a step would run, or an environment be built."""
 
     name = "why"
-    doc_purpose = "tell why a step would run"
-    doc_usage = "[STEP:MODEL ... | MODEL ...]"
+    doc_purpose = "tell why a step would run, or why an environment is as it is"
+    doc_usage = "[STEP:MODEL ... | env:MODEL ... | MODEL ...]"
     doc_description = (
         "Without a name, all that `doit` would run.\nExit status 0: told; 3: there is no such step."
     )
@@ -157,19 +138,31 @@ class Why(_ModelCommand):
     def _execute(self, json: bool, pos_args: list[str]) -> int:
         """Tell each reason in one sentence; where none is named, of the steps that would run."""
         state = open_state()
-        told = {step.task: explain(step, state) for step in _steps(pos_args or STEPS[:2])}
+        models = _models_of_environments(pos_args)
+        steps = [word for word in pos_args or STEPS[:2] if word.partition(":")[0] != "env"]
+        told = {f"env:{model.name}": reasons.why_built(model, state) for model in models}
+        told |= {step.task: explain(step, state) for step in _steps(steps)}
+        about = {f"env:{model.name}": reasons.choice(model, state) for model in models}
         if json:
             _print_json(told)
         else:
             shown = told if pos_args else {task: why for task, why in told.items() if why}
             if not shown:
                 print(f"nothing to do: {_count(len(told), 'step')} are up to date")
-            for task, reasons in shown.items():
-                print(f"{task} {'must run:' if reasons else 'is up to date'}")
-                for reason in reasons:
-                    print(f"  {reason}")
+            for task, because in shown.items():
+                must = "must be built:" if task in about else "must run:"
+                print(f"{task} {must if because else 'is up to date'}")
+                for sentence in [*because, *about.get(task, ())]:
+                    print(f"  {sentence}")
         self.dep_manager.close()
         return 0
+
+
+def _models_of_environments(words: Sequence[str]) -> list[Model]:
+    """Return the models whose environments a person named; `env` alone means all."""
+    kinds = [word.partition(":") for word in words]
+    names = [name for kind, _, name in kinds if kind == "env"]
+    return list(_models([] if "" in names else names)) if names else []
 
 
 def _steps(words: Sequence[str]) -> list[Step]:

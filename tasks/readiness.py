@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from tasks import datasets
 from tasks.diagnosis import MISSING, OK, WARNING, Check, Finding, finding_of, unfetched
 from tasks.environments import build, locks, requirements
+from tasks.environments.reasons import unlocked
 from tasks.errors import UserError
-from tasks.explain import unlocked
 from tasks.languages import pyspark, r_cran, r_home, r_packages, spark
 from tasks.model import DEFAULT_DATASET, STEPS
 

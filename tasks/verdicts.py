@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks import fingerprint, frameworks
 from tasks.datasets import cache_folder
+from tasks.environments import locks
 from tasks.environments.interpreters import installed
 from tasks.fingerprint import canonical
 
@@ -36,17 +37,17 @@ def token(state: State, kinds: Sequence[str]) -> str:
             "code": [[str(path), fingerprint.look(str(path))] for path in code],
             "interpreters": [str(one) for one in installed(state)],
             "cache": cache_folder(),
-            "envs": os.path.isdir("envs"),
+            "locks": os.path.isdir(locks.FOLDER),
             "variables": {name: os.environ.get(name) for name in frameworks.VARIABLES},
         },
     )
 
 
 class Verdicts:
-    """The models of which it was concluded that they have nothing to do."""
+    """What was concluded of models: that they have nothing to do, or how they are listed."""
 
     def __init__(self, state: State, kinds: Sequence[str]) -> None:
-        """Recall what was concluded of these kinds of steps."""
+        """Recall what was concluded of these kinds of steps, or whatever else `kinds` names."""
         self._state = state
         self._token = token(state, kinds)
         self._known = state.recall_verdicts(self._token)
@@ -54,22 +55,24 @@ class Verdicts:
 
     def holds(self, subject: str) -> bool:
         """Return whether the conclusion was reached before and all it rests on is as it was."""
+        return self.recall(subject) is not None
+
+    def recall(self, subject: str) -> Any:  # noqa: ANN401 - any JSON value
+        """Return what was concluded, None where all it rests on is not as it was."""
         text = self._known.get(subject)
         if text is None:
-            return False
-        return all(self._look(path) == found for path, found in _looks(text))
+            return None
+        conclusion, looks = json.loads(text)
+        same = all(self._look(path) == (tuple(found) or None) for path, *found in looks)
+        return conclusion if same else None
 
-    def keep(self, subject: str, trace: Trace) -> None:
+    def keep(self, subject: str, trace: Trace, conclusion: object = True) -> None:  # noqa: FBT002
         """Remember the conclusion, unless something was written while it was reached."""
         if trace.settled(self._state.files.began_ns):
             looks = [[path, *(found or ())] for path, found in trace.looks.items()]
-            self._state.verdicts[subject] = (self._token, json.dumps(looks))
+            self._state.verdicts[subject] = (self._token, json.dumps([conclusion, looks]))
 
     def _look(self, path: str) -> Look:
         if path not in self._looked:
             self._looked[path] = fingerprint.look(path)
         return self._looked[path]
-
-
-def _looks(text: str) -> list[tuple[str, Look]]:
-    return [(path, tuple(found) or None) for path, *found in json.loads(text)]

@@ -186,8 +186,8 @@ def test_why_of_what_is_lost(varied: Repository) -> None:
     [
         (["curent"], "ERROR: There is no model `curent`\n\nhint: did you mean `current`?\n"),
         (
-            ["env:current"],
-            "ERROR: `env:current` is not a step\n\nhint: for instance `train:MODEL`\n",
+            ["lock:current"],
+            "ERROR: `lock:current` is not a step\n\nhint: for instance `train:MODEL`\n",
         ),
     ],
 )

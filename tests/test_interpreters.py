@@ -34,6 +34,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     (tmp_path / "bin").mkdir()
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr(interpreters, "USUAL_FOLDERS", ())
     monkeypatch.setattr(interpreters, "_ask", ask)
     return State(str(tmp_path / "state.db"))
 
@@ -105,6 +107,7 @@ def test_a_shim_is_none_and_what_lies_behind_it_is_found(state: State, tmp_path:
         ("UV_PYTHON_INSTALL_DIR", "cpython-3.9.1-linux/bin"),
         ("ASDF_DATA_DIR", "installs/python/3.9.1/bin"),
         ("MISE_DATA_DIR", "installs/python/3.9.1/bin"),
+        ("XDG_DATA_HOME", "uv/python/cpython-3.9.1-linux/bin"),
         ("UV_PYTHON_SEARCH_PATH", ""),
     ],
 )
@@ -114,6 +117,16 @@ def test_interpreters_of_version_managers(
     """They are found where the variables of their managers say."""
     monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))
     program = pretend(tmp_path / "elsewhere" / place / "python3.9")
+
+    assert [OWN, str(program)] == found(state)
+
+
+def test_those_of_the_system_are_found_whatever_path_says(
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service or a cron job may have a short PATH; deadsnakes' Pythons are in `/usr/bin`."""
+    program = pretend(tmp_path / "usr/bin/python3.9")
+    monkeypatch.setattr(interpreters, "USUAL_FOLDERS", (str(program.parent),))
 
     assert [OWN, str(program)] == found(state)
 

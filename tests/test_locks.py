@@ -164,11 +164,11 @@ def test_the_resolver_explains_what_cannot_be_satisfied(shop: Workshop) -> None:
 
     said = """\
 The requirements of model `tiny` cannot be locked
-  file       model_definitions/tiny/model_modules/requirements.txt
-  on Python  3.11
-  uv says    error: No solution found when resolving dependencies
-               cause: Because """
-    assert message.startswith(said.replace("3.11", OWN))
+  file         model_definitions/tiny/model_modules/requirements.txt
+  Python 3.11  all versions of two depend on one<2 and you require one>=2
+  uv says      error: No solution found when resolving dependencies
+                 cause: Because """
+    assert said.replace("3.11", OWN) == message[: len(said)]
     assert "two" in message.splitlines()[4]
     assert message.endswith(
         "\n\nhint: change the requirement that is named, or `python` in model.json"
@@ -227,7 +227,7 @@ def test_a_lock_that_no_installed_python_fits_is_left_alone(
     with pytest.raises(UserError) as caught:
         shop.ensure(model)
 
-    assert ("needs", ">=3.8, and >=3.99 by its lock") == caught.value.facts[0]
+    assert ("needs", ">=3.6, and >=3.99 by its lock") == caught.value.facts[0]
     assert caught.value.hint.endswith("`doit lock:tiny` locks it for what is installed")
     assert text == shop.lock_text(model)
 

@@ -46,7 +46,7 @@ def test_a_model_without_requirements_asks_for_nothing(shop: Workshop) -> None:
     requirements = asked(shop, None)
 
     assert requirements.empty
-    assert Requirements("", ">=3.8", files=requirements.files) == requirements
+    assert Requirements("", ">=3.6", files=requirements.files) == requirements
     assert ["python.toml"] == [os.path.basename(path) for path in requirements.files]
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
+import http.server
 import io
 import json
+import platform
 import subprocess
 import textwrap
+import threading
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +21,8 @@ from tasks.model import Model
 from tasks.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pytest
 
     from tasks.environments.build import Environment
@@ -62,8 +69,15 @@ class Workshop:
         """Forget what was seen of files, as another run of doit does."""
         self.state.files.forget(list(self.state.files.known))
 
-    def wheel(self, name: str, version: str, *requires: str, python: str = "") -> None:
-        """Put a wheel into the folder `wheels`: one module that tells its version."""
+    def wheel(
+        self, name: str, version: str, *requires: str, python: str = "", only: str = ""
+    ) -> None:
+        """Put a wheel into the folder `wheels`: one module that tells its version.
+
+        `python` are the Pythons that it says it is for, `only` the one (`3.9`) that it is made for.
+        """
+        cpython = f"cp{only.replace('.', '')}"
+        tag = f"{cpython}-{cpython}-linux_{platform.machine()}" if only else "py3-none-any"
         info = f"{name}-{version}.dist-info"
         metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}"]
         metadata += [f"Requires-Python: {python}"] if python else []
@@ -71,15 +85,34 @@ class Workshop:
         files = {
             f"{name}.py": f"VERSION = {version!r}\n",
             f"{info}/METADATA": "\n".join(metadata) + "\n",
-            f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
         }
         files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
         data = io.BytesIO()
         with zipfile.ZipFile(data, "w") as archive:
             for path, text in files.items():
                 archive.writestr(zipfile.ZipInfo(path), text)
-        target = self.repository.path / f"wheels/{name}-{version}-py3-none-any.whl"
+        target = self.repository.path / f"wheels/{name}-{version}-{tag}.whl"
         target.write_bytes(data.getvalue())
+
+    @contextlib.contextmanager
+    def index(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """Have uv ask an index first that has what is in `wheels`: there it looks at tags."""
+        links: dict[str, str] = {}
+        for path in sorted((self.repository.path / "wheels").iterdir()):
+            name, digest = path.name.partition("-")[0], hashlib.sha256(path.read_bytes())
+            link = f'<a href="/wheels/{path.name}#sha256={digest.hexdigest()}">{path.name}</a>'
+            links[name] = links.get(name, "") + link
+        for name, text in links.items():
+            self.repository.write(f"simple/{name}/index.html", text)
+        handler = functools.partial(_Quiet, directory=str(self.repository.path))
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever).start()
+            monkeypatch.setenv("UV_INDEX", f"http://127.0.0.1:{server.server_port}/simple/")
+            try:
+                yield
+            finally:
+                server.shutdown()
 
     def package(self, name: str, *requires: str, value: int = 1, more: str = "") -> str:
         """Write a package that uv builds by itself, and return its folder."""
@@ -144,6 +177,13 @@ def count_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 
     monkeypatch.setattr(uv, "run", counted)
     return calls
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files and says nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 def _quiet(message: str) -> None:

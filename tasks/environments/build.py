@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from tasks import frameworks
 from tasks.datasets import cache_folder
 from tasks.environments import locks, uv
+from tasks.environments.corrections import BUILT_WITH
 from tasks.environments.requirements import package_digest, package_files, read
 from tasks.errors import UserError
 from tasks.fingerprint import Files, canonical
@@ -250,9 +251,11 @@ def _install_pins(
     commits = [entry for entry in entries if re.search(r"\bgit\+\S+@[0-9a-f]{40}", entry)]
     hashed = [entry for entry in entries if entry not in commits]
     say(f"installing {len(entries)} packages")
+    limits = os.path.join(folder, "build.txt")
+    Path(limits).write_text("\n".join(BUILT_WITH), encoding="utf-8")
     for chosen, options in ((hashed, ["--require-hashes"]), (commits, [])):
         if chosen:
-            _pip_install(environment, folder, chosen, *options)
+            _pip_install(environment, folder, chosen, *options, "--build-constraints", limits)
 
 
 def _install_package(environment: Environment, package: Package, folder: str) -> None:

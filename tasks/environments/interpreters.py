@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MINORS = range(6, 21)
 
+USUAL_FOLDERS = ("/usr/local/bin", "/usr/bin")
+"""Where a system has its Pythons, whatever PATH says."""
+
 _PROBE = (
     "import json, platform, sys; print(json.dumps([platform.python_version(),"
     " platform.python_implementation() + getattr(sys, 'abiflags', '').replace('m', ''),"
@@ -84,7 +87,7 @@ def _candidates(path: str) -> Iterator[str]:
     searched = os.environ.get("UV_PYTHON_SEARCH_PATH", "")
     folders = f"{path}{os.pathsep}{searched}".split(os.pathsep)
     folders += [str(folder / "bin") for top in _version_managers() for folder in _below(top)]
-    folders.append(os.path.dirname(os.path.realpath(sys.executable)))
+    folders += [os.path.dirname(os.path.realpath(sys.executable)), *USUAL_FOLDERS]
     seen = set()
     for folder in dict.fromkeys(filter(None, folders)):
         for name in names:
@@ -99,9 +102,10 @@ def _candidates(path: str) -> Iterator[str]:
 def _version_managers() -> list[Path]:
     """Return the folders that hold a folder for each version."""
     home, named = Path.home(), os.environ.get
+    data = Path(named("XDG_DATA_HOME") or home / ".local/share")
     return [
         Path(named("PYENV_ROOT") or home / ".pyenv") / "versions",
-        Path(named("UV_PYTHON_INSTALL_DIR") or home / ".local/share/uv/python"),
+        Path(named("UV_PYTHON_INSTALL_DIR") or data / "uv/python"),
         Path(named("ASDF_DATA_DIR") or home / ".asdf") / "installs/python",
         Path(named("MISE_DATA_DIR") or home / ".local/share/mise") / "installs/python",
     ]

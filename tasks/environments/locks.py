@@ -13,12 +13,13 @@ import json
 import os
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import frameworks
 from tasks.datasets import cache_folder
+from tasks.environments.days import of_the_time
 from tasks.environments.interpreters import Interpreter, allowed, installed
 from tasks.environments.requirements import Requirements, read, wanted
 from tasks.errors import UserError
@@ -38,6 +39,8 @@ FOLDER = "envs/locks"
 FOLDER_ELSEWHERE = "build/locks"
 
 _HEADER = re.compile(r"# (format|requirements|python): (.*)")
+_AS_OF = re.compile(r"# as of: (\d{4}-\d\d-\d\d)\b.*")
+_NOTE = re.compile(r"# ((?:as of|not on|only for|corrected)\b.*)")
 _LIBRARY = re.compile(r"# ([A-Z]\w* package): (.*)")
 _PYTHON = re.compile(r"(\d+\.\d+) \((.+)\)")
 _PIN = re.compile(r"^[A-Za-z0-9][\w.-]*==[^\\\n]+", re.MULTILINE)
@@ -50,7 +53,8 @@ _END = "# end"
 class Lock:
     """A lock as read: the digest of its pins, and the Python it was made with and for.
 
-    `library` has the lines about packages that uv knows nothing of.
+    `library` has the lines about packages that uv knows nothing of, `as_of` the day that it was
+    asked for with, `notes` what is told of how it came about.
     """
 
     path: str
@@ -59,6 +63,8 @@ class Lock:
     bound: str
     digest: str
     library: tuple[str, ...] = ()
+    as_of: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def pins(self) -> str:
@@ -93,7 +99,7 @@ def read_lock(model: Model, files: Files) -> Lock | None:
     """
     path = lock_path(model)
     try:
-        found = json.loads(files.note(path, "lock 2", _read))
+        found = json.loads(files.note(path, "lock 3", _read))
     except (OSError, UnicodeDecodeError):
         return None
     if found is None:
@@ -103,7 +109,8 @@ def read_lock(model: Model, files: Files) -> Lock | None:
             f"`{path}` was written by another version of the runner",
             hint=f"bring this clone up to date, or lock anew: `doit lock:{model.name}`",
         )
-    return Lock(path, **{**found, "library": tuple(found["library"])})
+    several = {name: tuple(found[name]) for name in ("library", "notes")}
+    return Lock(path, **{**found, **several})
 
 
 def _read(data: bytes) -> str:
@@ -116,8 +123,10 @@ def _read(data: bytes) -> str:
         return "null"
     digest = canonical("lock", _parts(lines))
     library = [found[2] for line in lines if (found := _LIBRARY.fullmatch(line))]
-    said = {"minor": python[1], "bound": python[2], "digest": digest, "library": library}
-    return json.dumps({**header, **said})
+    notes = [found[1] for line in lines if (found := _NOTE.fullmatch(line))]
+    days = [found[1] for line in lines if (found := _AS_OF.fullmatch(line))]
+    said = {"minor": python[1], "bound": python[2], "digest": digest, "as_of": "".join(days[:1])}
+    return json.dumps({**header, **said, "library": library, "notes": notes})
 
 
 def _parts(lines: list[str]) -> tuple[str, str]:
@@ -133,9 +142,10 @@ def _parts(lines: list[str]) -> tuple[str, str]:
 def lock_path(model: Model) -> str:
     """Return where a model's lock is: tracked beside the frameworks, or among what is generated.
 
-    A repository without `envs/` is somebody else's, and only `build/` is written into it.
+    A repository without a folder `envs/locks` has not asked for them: only `build/` is written
+    into it.
     """
-    folder = FOLDER if os.path.isdir("envs") else FOLDER_ELSEWHERE
+    folder = FOLDER if os.path.isdir(FOLDER) else FOLDER_ELSEWHERE
     return f"{folder}/{file_name(model.name)}.txt"
 
 
@@ -178,12 +188,20 @@ def _held(path: str) -> Iterator[None]:
         yield
 
 
-def make_lock(model: Model, state: State, *, say: Callable[[str], None], upgrade: bool) -> bool:
+def make_lock(
+    model: Model,
+    state: State,
+    *,
+    say: Callable[[str], None],
+    upgrade: bool,
+    as_of: str = "",
+) -> bool:
     """Resolve a model's requirements and write its lock, on the best Python that has an answer.
 
-    Pins of an older lock are kept where they still fit, unless `upgrade` is set; without it a lock
-    that somebody else has made meanwhile will do.  Returned is whether there was anything to lock.
-    Raises UserError with the resolver's own explanation where no installed Python has an answer.
+    Pins of an older lock are kept where they still fit, and so is the day `as_of` that it was asked
+    for with, unless `upgrade` is set; without it a lock that somebody else has made meanwhile will
+    do.  Returned is whether there was anything to lock.  Raises UserError with the resolver's own
+    explanation where no installed Python has an answer.
     """
     path = lock_path(model)
     with _held(path):
@@ -194,17 +212,34 @@ def make_lock(model: Model, state: State, *, say: Callable[[str], None], upgrade
             return False
         if not upgrade and fitting(model, requirements, state):
             return True
-        candidates = allowed(requirements.python, installed(state))
+        as_of = as_of or ("" if upgrade else _as_of(model, state.files))
+        asked = replace(requirements, as_of=as_of or requirements.as_of)
+        candidates = of_the_time(allowed(asked.python, installed(state)), asked.as_of)
         if not candidates:
             raise no_python(model, None, requirements, state)
         from tasks.environments import resolve  # noqa: PLC0415 - slow to import, seldom needed
 
         lines = _lock_library(model, state, say=say, upgrade=upgrade)
         answer = resolve.resolve(
-            model, requirements, candidates, kept="" if upgrade else _pins_of(path), say=say
+            model, asked, candidates, kept="" if upgrade else _pins_of(path), say=say
         )
-        _write(model, requirements, answer, lines, state.files)
+        _write(model, requirements, answer, [*_notes(answer, as_of), *lines], state.files)
     return True
+
+
+def _notes(answer: Answer, as_of: str) -> list[str]:
+    """Return the lines of a lock that tell how it came about."""
+    return [
+        *([f"# as of: {as_of}, by --as-of"] if as_of else []),
+        *(f"# not on {', '.join(minors)}: {why}" for why, minors in answer.refused.items()),
+        *(f"# {note}" for note in answer.notes),
+    ]
+
+
+def _as_of(model: Model, files: Files) -> str:
+    """Return the day that a model's lock was asked for with."""
+    lock = read_lock(model, files)
+    return lock.as_of if lock else ""
 
 
 def _lock_library(
@@ -244,9 +279,9 @@ def no_python(
 
 
 def _write(
-    model: Model, requirements: Requirements, answer: Answer, library: list[str], files: Files
+    model: Model, requirements: Requirements, answer: Answer, more: list[str], files: Files
 ) -> None:
-    """Write a lock, all of it or nothing."""
+    """Write a lock, all of it or nothing; `more` are lines for its head."""
     path = lock_path(model)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     lines = [
@@ -255,7 +290,7 @@ def _write(
         f"# requirements: {wanted(requirements, files)}",
         f"# python: {answer.interpreter.minor} ({answer.bound})",
         *(f"# package: {package.path}{package.extras}" for package in requirements.packages),
-        *library,
+        *more,
         *filter(None, [answer.pins]),
         *([_BUILD, answer.build_pins] if answer.build_pins else []),
         _END,

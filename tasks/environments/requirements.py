@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from tasks import frameworks
+from tasks.environments.corrections import renamed
 from tasks.environments.interpreters import specifier
 from tasks.errors import UserError
 from tasks.fingerprint import canonical
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from tasks.model import Model
     from tasks.state import State
 
-ANY_PYTHON = ">=3.8"
+ANY_PYTHON = ">=3.6"
 DESCRIPTIONS = ("pyproject.toml", "setup.py", "setup.cfg")
 
 _NEVER_SOURCE = {"__pycache__", ".git", ".venv", ".nox", ".tox"}
@@ -60,7 +61,7 @@ class Requirements:
 
     `lines` are for the index, `constraints` and `options` (such as `--extra-index-url`) say how;
     `packages` are of this repository; `python` and `as_of` come from `model.json`; `files` is what
-    was read.
+    was read; `renamed` has the lines with a dead name, and what stands in their place.
     """
 
     path: str
@@ -71,6 +72,7 @@ class Requirements:
     options: tuple[str, ...] = ()
     packages: tuple[Package, ...] = ()
     files: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
 
     def for_uv(self) -> list[str]:
         """Return the options with absolute paths: uv reads them from a file elsewhere."""
@@ -110,13 +112,16 @@ def read(model: Model, state: State) -> Requirements:
             framework.path if lines else "", python, as_of, lines, files=(framework.path,)
         )
     found: dict[str, set[str]] = {"line": set(), "constraint": set(), "option": set()}
-    packages, seen = set(), list[str]()
+    packages, seen, dead = set(), list[str](), set()
     for kind, line, source in _entries(path, "line", files, seen):
         package = _package(line, source) if kind == "line" else None
+        living = renamed(line) if kind == "line" else line
+        if living != line:
+            dead.add((line, living))
         if package:
             packages.add(package)
         else:
-            found[kind].add(line)
+            found[kind].add(living)
     named = frozenset(_name(line) for line in found["line"])
     found["line"] |= _more(model, framework, named, state)
     seen.append(framework.path)
@@ -124,8 +129,9 @@ def read(model: Model, state: State) -> Requirements:
     if packages or options:
         files.untraced()  # folders are looked through for these
     return Requirements(
-        path, python, as_of, lines, constraints, options, tuple(sorted(packages)), tuple(seen)
-    )
+        path, python, as_of, lines, constraints, options, tuple(sorted(packages)), tuple(seen),
+        tuple(sorted(dead)),
+    )  # fmt: skip
 
 
 def _more(model: Model, framework: Framework, named: frozenset[str], state: State) -> set[str]:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import platform
 import re
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import Version
 
 from tasks.environments import uv
+from tasks.environments.corrections import (
+    BUILT_WITH,
+    SETUPTOOLS,
+    applied,
+    cannot_run,
+    configuration,
+)
 from tasks.errors import UserError
 
 if sys.version_info >= (3, 11):
@@ -21,7 +31,7 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tasks.environments.interpreters import Interpreter
     from tasks.environments.requirements import Package, Requirements
@@ -29,23 +39,44 @@ if TYPE_CHECKING:
 
 _ONLY_BINARY = ("--only-binary", ":all:")
 _OLDER_BACKEND = ["setuptools>=40.8.0"]  # what PEP 517 says for a package that names none
+_WITHOUT_SETUPTOOLS = Version("3.12")
+_WITHOUT_WHEEL = re.compile(r"Wheels are required for `([^`]+)`")
+_INVALID = "has invalid metadata"
+_ELSEWHERE = re.compile("resolution failed for (other Python versions|an environment that is not)")
+_PIN = re.compile(r"^([\w.-]+)==([^\s;\\]+)", re.MULTILINE)
+_CAUSE = re.compile(r"\bcause:\s*(?:Because\s+)?(.*)")
 _PLACE = re.compile(r"(?:[\w.-]+(?:\[[^]]*\])? @ )?(file:\S+|[./]\S*)")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Pins with hashes, those of what packages are built with, and the Python that they are for."""
+    """Pins with hashes, those of what packages are built with, and the Python that they are for.
+
+    `notes` tell how it came about, `refused` has the better Pythons by what speaks against them.
+    `everywhere` is whether the pins are for other platforms and later Pythons too.
+    """
 
     interpreter: Interpreter
     bound: str
     pins: str
     build_pins: str
+    notes: tuple[str, ...] = ()
+    everywhere: bool = True
+    refused: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-class _Attempt(NamedTuple):
+@dataclass(frozen=True)
+class _Attempt:
+    """An interpreter to resolve on, the versions to resolve for, and the packages to be built."""
+
     interpreter: Interpreter
-    bound: str
-    options: tuple[str, ...]
+    minor: str
+    built: frozenset[str] = frozenset()
+
+    @property
+    def options(self) -> list[str]:
+        """Return uv's options: wheels alone, but for the packages that have none."""
+        return [*_ONLY_BINARY, *(f"--no-binary={name}" for name in sorted(self.built))]
 
 
 class _NoAnswer(Exception):
@@ -62,61 +93,100 @@ def resolve(
 ) -> Answer:
     """Return pins for the first of the interpreters that has any, preferring those in `kept`.
 
-    A build from source is the last resort.  Raises UserError with uv's explanation where there is
-    no answer, or where the index cannot be reached.
+    Builds from source are the last resort: an interpreter that needs fewer goes before one that
+    needs more.  Raises UserError with uv's explanation where there is no answer, or where the
+    index cannot be reached.
     """
-    explanations: dict[str, list[str]] = {}
-    for options in (_ONLY_BINARY, ()):
-        for interpreter, bound in _pythons(str(model.document.get("python") or ""), candidates):
-            say(f"resolving for Python {bound}")
-            attempt = _Attempt(interpreter, bound, options)
+    refusals: dict[str, str] = {}
+    waiting = _attempts(str(model.document.get("python") or ""), candidates)
+    while waiting:
+        again = []
+        for attempt in waiting:
+            say(f"resolving for Python >={attempt.minor}")
             try:
-                return _answer(model, requirements, attempt, kept)
+                return _told(
+                    _answer(model, requirements, attempt, kept),
+                    refusals,
+                    candidates,
+                    requirements.as_of,
+                )
             except _NoAnswer as none:
-                explanations.setdefault(str(none), []).append(bound)
-        if not any(re.search("wheel|source dist", text) for text in explanations):
-            break
-    raise _unresolved(model, requirements, explanations)
+                refusals[attempt.minor] = str(none)
+                needed = attempt.built.union(_WITHOUT_WHEEL.findall(str(none)))
+                if needed != attempt.built:
+                    again.append(replace(attempt, built=needed))
+        waiting = again
+    raise _unresolved(model, requirements, refusals)
 
 
-def _pythons(python: str, candidates: Sequence[Interpreter]) -> list[tuple[Interpreter, str]]:
+def _attempts(python: str, candidates: Sequence[Interpreter]) -> list[_Attempt]:
     """Return what to resolve for: all that the model allows if it says so, else each by itself.
 
     `python` is what the model itself says.
     """
     lower = re.findall(r">=\s*(\d+\.\d+)", python)
-    pairs = [(candidates[0], f">={bound}") for bound in lower[:1]]
-    pairs += [(one, f">={one.minor}") for one in candidates]
-    first: dict[str, tuple[Interpreter, str]] = {}
-    for interpreter, bound in pairs:
-        first.setdefault(bound, (interpreter, bound))
+    attempts = [_Attempt(candidates[0], minor) for minor in lower[:1]]
+    attempts += [_Attempt(one, one.minor) for one in candidates]
+    first: dict[str, _Attempt] = {}
+    for attempt in attempts:
+        first.setdefault(attempt.minor, attempt)
     return list(first.values())
 
 
-def _unresolved(
-    model: Model, requirements: Requirements, explanations: dict[str, list[str]]
-) -> UserError:
-    """Return the error with each explanation and the Pythons that it is for, the first in full."""
-    facts = []
-    for number, (text, bounds) in enumerate(explanations.items()):
-        facts.append(("on Python", ", ".join(dict.fromkeys(b.removeprefix(">=") for b in bounds))))
-        facts.append(("uv says", text if number == 0 else text.splitlines()[-1].strip()))
+def _told(
+    answer: Answer, refusals: Mapping[str, str], candidates: Sequence[Interpreter], as_of: str
+) -> Answer:
+    """Return the answer with what speaks against better Pythons, and not for those above it."""
+    minors = list(dict.fromkeys(one.minor for one in candidates))
+    better = minors[: minors.index(answer.interpreter.minor)]
+    refused: dict[str, list[str]] = {}
+    for minor in better:
+        refused.setdefault(_reason(refusals[minor]), []).append(minor)
+    chosen = Version(answer.interpreter.minor)
+    above = [minor for minor in map(Version, better) if minor > chosen]
+    if as_of or not answer.everywhere:  # what came after it had no packages on that day
+        above.append(Version(f"{chosen.major}.{chosen.minor + 1}"))
+    bound = f"{answer.bound},<{min(above)}" if above else answer.bound
+    return replace(answer, bound=bound, refused=refused)
+
+
+def _reason(explanation: str) -> str:
+    """Return the first line of an explanation that says what is in the way."""
+    found = _CAUSE.search(explanation)
+    line = found[1] if found else explanation.strip().splitlines()[-1].strip()
+    return line.partition(", we can conclude that ")[0]
+
+
+def _unresolved(model: Model, requirements: Requirements, refusals: Mapping[str, str]) -> UserError:
+    """Return the error with what speaks against each Python, and the last explanation in full."""
+    reasons = [(minor, _reason(refusal)) for minor, refusal in refusals.items()]
+    before = [None, *(reason for _, reason in reasons)]
+    table = [
+        (f"Python {minor}", "the same" if reason == above else reason)
+        for (minor, reason), above in zip(reasons, before, strict=False)
+    ]
     return UserError(
         f"The requirements of model `{model.name}` cannot be locked",
         ("file", requirements.path),
-        *facts,
+        *table,
+        ("uv says", list(refusals.values())[-1]),
         hint="change the requirement that is named, or `python` in model.json",
     )
 
 
 def _answer(model: Model, requirements: Requirements, attempt: _Attempt, kept: str) -> Answer:
+    wrong = cannot_run(requirements.lines, attempt.interpreter.version)
+    if wrong:
+        raise _NoAnswer(wrong)
     with tempfile.TemporaryDirectory() as scratch:
         compiler = _Compiler(model, requirements, attempt, Path(scratch), kept)
         packages = requirements.packages
         backends = sorted({line for package in packages for line in _backends(package)})
-        build_pins = compiler.compile("build.txt", backends, []) if backends else ""
+        build_pins = compiler.compile("build.txt", backends, []).pins if backends else ""
         lines = [*requirements.lines, *(package.requirement() for package in packages)]
-        options = list(attempt.options)
+        limits = Path(scratch, "limits.txt")
+        limits.write_text("\n".join(BUILT_WITH), encoding="utf-8")
+        options = [*attempt.options, "--build-constraints", str(limits)]
         if build_pins:
             Path(scratch, "pins.txt").write_text(build_pins, encoding="utf-8")
             options += ["--build-constraints", str(Path(scratch, "pins.txt"))]
@@ -126,9 +196,37 @@ def _answer(model: Model, requirements: Requirements, attempt: _Attempt, kept: s
             options += ["--constraints", str(constraints)]
         if requirements.as_of:
             options += ["--exclude-newer", requirements.as_of]
-        pins = compiler.compile("requirements.txt", lines, options)
-    pins = _without_packages(pins, requirements)
-    return Answer(attempt.interpreter, attempt.bound, pins, build_pins)
+        found = compiler.compile("requirements.txt", lines, options)
+        more = _of_its_time(model, attempt, found.pins)
+        if more:
+            with contextlib.suppress(_NoAnswer):
+                found, lines = compiler.compile("more.txt", [*lines, *more], options), more
+    pins = _without_packages(found.pins, requirements)
+    notes = [f"corrected: {was} stands for {now}" for was, now in requirements.renamed]
+    notes += [f"corrected: {one}" for one in applied(dict(_PIN.findall(pins)), lines)]
+    if not found.everywhere:
+        where = f"Python {attempt.minor} on {platform.system()} {platform.machine()}"
+        notes.append(f"only for {where}: there are no packages that serve others as well")
+    return Answer(
+        attempt.interpreter, f">={attempt.minor}", pins, build_pins, tuple(notes), found.everywhere
+    )
+
+
+def _of_its_time(model: Model, attempt: _Attempt, pins: str) -> list[str]:
+    """Return what a model may need that was written for environments which had it anyway.
+
+    One that says on which Python it runs was written for this runner.
+    """
+    old = Version(attempt.interpreter.minor) < _WITHOUT_SETUPTOOLS
+    there = model.document.get("python") or dict(_PIN.findall(pins)).get("setuptools")
+    return [SETUPTOOLS] if old and pins and not there else []
+
+
+class _Compiled(NamedTuple):
+    """Pins, and whether they are for other platforms and later Pythons too."""
+
+    pins: str
+    everywhere: bool
 
 
 @dataclass(frozen=True)
@@ -141,18 +239,28 @@ class _Compiler:
     scratch: Path
     kept: str
 
-    def compile(self, name: str, lines: Sequence[str], options: Sequence[str]) -> str:
-        """Return pins for the lines.  Raises _NoAnswer, or UserError for want of an index."""
+    def compile(self, name: str, lines: Sequence[str], options: Sequence[str]) -> _Compiled:
+        """Return pins for the lines, for every platform and later Pythons too if there are such.
+
+        Raises _NoAnswer, or UserError for want of an index.
+        """
         source, target = self.scratch / name, self.scratch / f"locked-{name}"
         source.write_text("\n".join([*self.requirements.for_uv(), *lines, ""]), encoding="utf-8")
         target.write_text(self.kept, encoding="utf-8")
-        answer = uv.run(
-            "pip", "compile", "--quiet", "--universal", "--generate-hashes",
+        command = [
+            "pip", "compile", "--quiet", "--generate-hashes",
             "--no-header", "--no-annotate", "--no-emit-index-url",
-            "--python", self.attempt.interpreter.path,
-            "--python-version", self.attempt.bound.removeprefix(">="),
+            "--python", self.attempt.interpreter.path, "--python-version", self.attempt.minor,
             *options, "--output-file", str(target), str(source),
-        )  # fmt: skip
+        ]  # fmt: skip
+        answer = uv.run(*command, "--universal")
+        if not answer.ok and _INVALID in answer.explanation:
+            self._correct()
+            answer = uv.run(*command, "--universal", folder=str(self.scratch))
+        everywhere = answer.ok or not _ELSEWHERE.search(answer.explanation)
+        if not everywhere:
+            folder = str(self.scratch) if Path(self.scratch, "uv.toml").exists() else None
+            answer = uv.run(*command, folder=folder)
         explanation = answer.explanation.replace(f"{self.scratch}/", "")
         if answer.unreachable:
             raise UserError(
@@ -163,7 +271,12 @@ class _Compiler:
             )
         if not answer.ok:
             raise _NoAnswer(explanation)
-        return target.read_text(encoding="utf-8").strip()
+        return _Compiled(target.read_text(encoding="utf-8").strip(), everywhere)
+
+    def _correct(self) -> None:
+        """Have uv know better in the scratch folder, and as much as in the repository."""
+        own = Path("uv.toml").read_text(encoding="utf-8") if Path("uv.toml").exists() else ""
+        Path(self.scratch, "uv.toml").write_text(f"{own}\n{configuration()}", encoding="utf-8")
 
 
 def _backends(package: Package) -> list[str]:

@@ -45,11 +45,11 @@ class Answer(NamedTuple):
         )
 
 
-def run(*arguments: str) -> Answer:
-    """Run uv to its end."""
+def run(*arguments: str, folder: str | None = None) -> Answer:
+    """Run uv to its end, in a folder whose `uv.toml` it reads beside that of the user."""
     done = subprocess.run(
         [path(), "--quiet", "--color=never", *arguments], stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, check=False, env=variables(),
+        capture_output=True, text=True, check=False, env=variables(), cwd=folder,
     )  # fmt: skip
     return Answer(done.returncode == 0, done.stderr.strip())
 

@@ -1,0 +1,63 @@
+"""What is listed of each model: its state and what it last measured.
+
+How a model is listed is remembered with all that was looked at for it, as verdicts are: of most of
+a thousand models nothing has changed since they were last listed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tasks import discover, folders, plan, records
+from tasks.explain import explain
+from tasks.model import Model
+from tasks.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from tasks.state import State
+
+
+def rows(state: State) -> list[dict[str, Any]]:
+    """Return what is listed of every model of the repository."""
+    verdicts = Verdicts(state, ["list"])
+    found = []
+    for folder in folders.model_folders():
+        listed = verdicts.recall(f"list {folder}")
+        if listed is None:
+            with state.files.tracing() as trace:
+                listed = row(discover.read_model(folder, state.files), state)
+            verdicts.keep(f"list {folder}", trace, listed)
+        found.append((folder, listed))
+    shared = [Model(one["name"], folder, folder, {"id": one["id"]}) for folder, one in found]
+    for model, (_, one) in zip(discover.with_shared_ids(shared), found, strict=True):
+        one["faults"] += [asdict(fault) for fault in model.faults]
+    return [one for _, one in found]
+
+
+def row(model: Model, state: State) -> dict[str, Any]:
+    """Return what is listed of a model; of datasets the default ones count."""
+    train, evaluate, _ = plan.steps_of(model)[:3]
+    reasons = {step.task: explain(step, state) for step in (train, evaluate)}
+    stale = [step for step in (train, evaluate) if reasons[step.task]]
+    failed = [step for step in (train, evaluate) if state.files.exists(step.failed_folder)]
+    trained = state.files.exists(train.folder)
+    if model.broken:
+        word = "broken"
+    elif any(step in stale for step in failed):
+        word = "failed"
+    elif train in stale and not trained:
+        word = "new"
+    else:
+        word = "changed" if stale else "up to date"
+    return {
+        "name": model.name,
+        "id": model.id,
+        "title": model.title,
+        "framework": model.framework or "unknown",
+        "state": word,
+        "reasons": next((reasons[step.task] for step in stale), []),
+        "datasets": list(model.dataset_names),
+        "metrics": records.metrics(evaluate.folder, state.files),
+        "faults": [asdict(fault) for fault in model.faults],
+    }

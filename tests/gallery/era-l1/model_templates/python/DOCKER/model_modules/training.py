@@ -1,0 +1,2 @@
+def train(data_conf, model_conf, **kwargs):
+    pass

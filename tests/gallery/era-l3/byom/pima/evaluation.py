@@ -1,0 +1,2 @@
+def evaluate(data_conf, model_conf, model_version, **kwargs):
+    pass

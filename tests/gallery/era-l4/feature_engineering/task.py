@@ -1,0 +1,2 @@
+def run_task(context, **kwargs):
+    pass

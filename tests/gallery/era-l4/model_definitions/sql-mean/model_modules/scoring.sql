@@ -1,0 +1,1 @@
+CREATE TABLE {{ data_conf.predictions_table }} AS SELECT x, mean FROM {{ data_conf.table }}, {{ model_table }};

@@ -1,0 +1,2 @@
+def power(value):
+    return value ** 2
