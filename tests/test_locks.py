@@ -70,6 +70,26 @@ def test_the_same_requirements_have_the_same_lock_in_another_folder(
     assert str(repository.path) not in text
 
 
+def test_a_new_model_takes_over_the_lock_of_one_that_asks_for_the_same(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is resolved for it; it has a lock of its own, which can be refreshed."""
+    shop.wheel("tiny", "1.0")
+    first = shop.lock(shop.model(f"{OFFLINE}tiny\n", "first"))
+    shop.wheel("tiny", "2.0")
+    calls = count_calls(monkeypatch)
+    second = shop.model(f"{OFFLINE}tiny\n", "second")
+
+    assert first.replace("first", "second") == shop.lock(second)
+    assert [] == calls
+    assert "second" in shop.lock(second, upgrade=True)
+    assert ["tiny==2.0"] == shop.pins(second)
+    assert first == shop.lock_text(shop.model(f"{OFFLINE}tiny\n", "first"))
+    other = shop.model(f"{OFFLINE}tiny<3\n", "third")
+    assert "third" in shop.lock(other)
+    assert ["tiny==2.0"] == shop.pins(other)
+
+
 def test_a_changed_requirement_keeps_the_other_pins(shop: Workshop) -> None:
     """Until `doit lock:tiny` refreshes them all."""
     model = shop.model(f"{OFFLINE}one<2\n", python=OWN)

@@ -97,7 +97,10 @@ def read_lock(model: Model, files: Files) -> Lock | None:
 
     Raises UserError for a lock that a later version of the runner wrote.
     """
-    path = lock_path(model)
+    return _read_lock(lock_path(model), model.name, files)
+
+
+def _read_lock(path: str, name: str, files: Files) -> Lock | None:
     try:
         found = json.loads(files.note(path, "lock 3", _read))
     except (OSError, UnicodeDecodeError):
@@ -107,7 +110,7 @@ def read_lock(model: Model, files: Files) -> Lock | None:
     if found.pop("format") != str(FORMAT):
         raise UserError(
             f"`{path}` was written by another version of the runner",
-            hint=f"bring this clone up to date, or lock anew: `doit lock:{model.name}`",
+            hint=f"bring this clone up to date, or lock anew: `doit lock:{name}`",
         )
     several = {name: tuple(found[name]) for name in ("library", "notes")}
     return Lock(path, **{**found, **several})
@@ -212,6 +215,8 @@ def make_lock(
             return False
         if not upgrade and fitting(model, requirements, state):
             return True
+        if not (upgrade or as_of) and _taken_over(model, requirements, state):
+            return True
         as_of = as_of or ("" if upgrade else _as_of(model, state.files))
         asked = replace(requirements, as_of=as_of or requirements.as_of)
         candidates = of_the_time(allowed(asked.python, installed(state)), asked.as_of)
@@ -225,6 +230,27 @@ def make_lock(
         )
         _write(model, requirements, answer, [*_notes(answer, as_of), *lines], state.files)
     return True
+
+
+def _taken_over(model: Model, requirements: Requirements, state: State) -> bool:
+    """Give a model that has no lock that of another one which asks for the same.
+
+    Models that ask for the same run on the same, and resolving takes its time.  Returned is whether
+    there was such a lock, for a Python that is installed.
+    """
+    path = lock_path(model)
+    if os.path.exists(path) or frameworks.language(model).library:
+        return False
+    asked = wanted(requirements, state.files)
+    for other in sorted(Path(path).parent.glob("*.txt")):
+        with contextlib.suppress(UserError, OSError):
+            lock = _read_lock(str(other), other.stem, state.files)
+            if lock and lock.requirements == asked and not lock.as_of:
+                lines = other.read_text(encoding="utf-8-sig").splitlines()
+                if choose(lock, requirements, state):
+                    _put(path, [_title(model), *lines[1:], ""], state.files)
+                    return True
+    return False
 
 
 def _notes(answer: Answer, as_of: str) -> list[str]:
@@ -281,11 +307,9 @@ def no_python(
 def _write(
     model: Model, requirements: Requirements, answer: Answer, more: list[str], files: Files
 ) -> None:
-    """Write a lock, all of it or nothing; `more` are lines for its head."""
-    path = lock_path(model)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    """Write a model's lock; `more` are lines for its head."""
     lines = [
-        f"# What model {model.name} runs on. `doit lock:{model.name}` refreshes it.",
+        _title(model),
         f"# format: {FORMAT}",
         f"# requirements: {wanted(requirements, files)}",
         f"# python: {answer.interpreter.minor} ({answer.bound})",
@@ -296,6 +320,16 @@ def _write(
         _END,
         "",
     ]
+    _put(lock_path(model), lines, files)
+
+
+def _title(model: Model) -> str:
+    return f"# What model {model.name} runs on. `doit lock:{model.name}` refreshes it."
+
+
+def _put(path: str, lines: list[str], files: Files) -> None:
+    """Write a lock, all of it or nothing."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".lock-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
