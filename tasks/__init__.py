@@ -2,7 +2,7 @@
 
 A module imports only from those before it in this list (tests/test_ladder.py holds it to that):
 
-errors, folders, model, readme, positions, fingerprint, processes, state, languages (python,
+errors, fingerprint, folders, model, readme, positions, processes, state, languages (python,
 r_source, r_home, r_packages, r_cran, r_library, r, spark, pyspark, sql), frameworks, validate,
 sources, datasets, discover, plan, records, environments (interpreters, days, corrections,
 requirements, uv, resolve, locks, build, reasons), explain, verdicts, listing, metrics, publish,
