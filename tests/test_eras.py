@@ -28,7 +28,11 @@ MEASURED = {
     },
     "era-l2-sched": {"2c1": {"mean_absolute_error": 2.0, "bias": -0.5}},
     "era-l3": {"3a1": {"MAE": 0.35}, "3a2": {"MAE": 0.35}},
-    "era-l4": {"python-nearest-mean": {"Accuracy": 0.75}, "sql-mean": {"mae": 2.0}},
+    "era-l4": {
+        "python-context": {"value": 1.0, "features": 1},
+        "python-nearest-mean": {"Accuracy": 0.75},
+        "sql-mean": {"mae": 2.0},
+    },
     "era-l4b": {
         "STO": {"num_partitions": 2.0, "depth": 2},
         "iforest": {"value": 300},
@@ -43,7 +47,7 @@ SCORED = {
     "era-l1b": {"1c1": "0\n0\n1\n0\n"},  # by one that may be
     "era-l2": {"2a1": "0\n0\n0\n1\n1\n1\n0\n0\n1\n0\n"},  # the first of four that are returned
     "era-l3": {"3a1": "2.1\n4.2\n6.3\n8.4\n", "3a2": "y\n2.1\n4.2\n6.3\n8.4\n"},
-    "era-l4": {"sql-mean": "x,mean\n1,3.0\n2,3.0\n6,3.0\n"},
+    "era-l4": {"python-context": "d.p,1.0\n", "sql-mean": "x,mean\n1,3.0\n2,3.0\n6,3.0\n"},
 }
 """The predictions, where the repository has what scores a whole dataset."""
 

@@ -151,6 +151,7 @@ def test_what_the_copy_built_is_kept(there: Repository) -> None:
     """Results and locks of the copy stand; what is gone from the repository is gone there too."""
     list_versions(there)
     there.write("model_definitions/own/gone", "")
+    (there.path / "envs/locks").mkdir()
     (one,) = of_own()
     lay_out(one, state(there))
     there.write(f"{one.folder}/build/result", "kept")
