@@ -120,7 +120,7 @@ class Publisher:
         self._changed = threading.Condition()
         self._number = self._failures = 0
         self._trouble = ""
-        self._told = self._flushing = self._closing = False
+        self._told = self._flushing = self._closing = self._answers = False
         self._thread = threading.Thread(target=self._work, name="publish", daemon=True)
         self._thread.start()
         atexit.register(self.close)
@@ -136,12 +136,16 @@ class Publisher:
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Wait a moment until all is sent, or could not be; what then still waits is dropped."""
+        """Wait a moment until all is sent, or could not be; what then still waits is dropped.
+
+        A broker that has answered is given longer than one that has not.
+        """
         with self._changed:
             self._flushing, before = True, self._failures
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: not self._waiting or self._failures > before, FLUSH_SECONDS
+                lambda: not self._waiting or self._failures > before,
+                ANSWER_SECONDS if self._answers else FLUSH_SECONDS,
             )
             if self._waiting:
                 self._trouble = self._trouble or "it does not answer in time"
@@ -195,6 +199,7 @@ class Publisher:
     def _sent(self, key: tuple[str, int], message: Mapping[str, Any]) -> None:
         """Take off what was sent, unless a newer message has taken its place meanwhile."""
         with self._changed:
+            self._answers = True
             if self._waiting.get(key) is message:
                 del self._waiting[key]
                 self._changed.notify_all()
@@ -203,6 +208,7 @@ class Publisher:
         """Keep the first reason, and wait before the next attempt unless somebody is in a hurry."""
         with self._changed:
             self._failures += 1
+            self._answers = False
             self._trouble = self._trouble or reason
             if self._closing:
                 self._waiting.clear()

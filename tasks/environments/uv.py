@@ -86,4 +86,5 @@ def variables() -> dict[str, str]:
     """Return the variables for uv: the user's own, less what would change the result."""
     kept = {key: value for key, value in os.environ.items() if key not in _DROPPED}
     # A folder of this repository has no hash; for all else hashes are asked for in the command.
-    return {**kept, **_BUILDING, "UV_REQUIRE_HASHES": "0", "GIT_TERMINAL_PROMPT": "0"}
+    fixed = {"UV_REQUIRE_HASHES": "0", "UV_NO_WRAP": "1", "GIT_TERMINAL_PROMPT": "0"}
+    return {**kept, **_BUILDING, **fixed}
