@@ -182,14 +182,14 @@ def test_the_resolver_explains_what_cannot_be_satisfied(shop: Workshop) -> None:
 
     message = refused(shop, f"{OFFLINE}one>=2\ntwo\n", python=OWN)
 
-    said = """\
-The requirements of model `tiny` cannot be locked
-  file         model_definitions/tiny/model_modules/requirements.txt
-  Python 3.11  all versions of two depend on one<2 and you require one>=2
-  uv says      error: No solution found when resolving dependencies
-                 cause: Because """
-    assert said.replace("3.11", OWN) == message[: len(said)]
-    assert "two" in message.splitlines()[4]
+    lines = message.splitlines()
+    assert [
+        "The requirements of model `tiny` cannot be locked",
+        "  file         model_definitions/tiny/model_modules/requirements.txt",
+    ] == lines[:2]
+    assert re.fullmatch(rf"  Python {OWN}  (?!.*conclude)[\w ]*\b(one|two)\b.*[^,]", lines[2])
+    assert "  uv says      error: No solution found when resolving dependencies" == lines[3]
+    assert re.fullmatch(r" +cause: Because .*\btwo\b.*", lines[4])
     assert message.endswith(
         "\n\nhint: change the requirement that is named, or `python` in model.json"
     )

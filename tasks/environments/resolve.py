@@ -154,7 +154,7 @@ def _reason(explanation: str) -> str:
     """Return the first line of an explanation that says what is in the way."""
     found = _CAUSE.search(explanation)
     line = found[1] if found else explanation.strip().splitlines()[-1].strip()
-    return line.partition(", we can conclude that ")[0]
+    return line.partition(", we can conclude that ")[0].removesuffix(",")
 
 
 def _unresolved(model: Model, requirements: Requirements, refusals: Mapping[str, str]) -> UserError:
