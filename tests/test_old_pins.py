@@ -63,8 +63,8 @@ def test_the_newest_python_that_the_pins_allow(shop: Workshop) -> None:
     first, *against, pandas, setuptools = told
     found = [_AGAINST.fullmatch(line) for line in against]  # uv names one of the two
     assert f"# python: 3.7 (>=3.7,<{min(newer, key=lambda minor: int(minor[2:]))})" == first
-    assert newer == {minor for one in found if one for minor in one[1].split(", ")}
     assert all(found), against
+    assert newer == {minor for one in found if one for minor in one[1].split(", ")}
     assert [
         "# corrected: pandas 0.24.2 asks for pytz>=2011k, which is no version: pytz>=2011 is meant",
         "# corrected: setuptools is added: every environment had it before Python 3.12",

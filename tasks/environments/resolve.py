@@ -10,18 +10,17 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
 
-from tasks.environments import uv
+from tasks.environments.compiler import Attempt, Compiler, NoAnswer
 from tasks.environments.corrections import (
     BUILT_WITH,
     SETUPTOOLS,
     applied,
     cannot_run,
-    configuration,
 )
 from tasks.errors import UserError
 
@@ -37,12 +36,9 @@ if TYPE_CHECKING:
     from tasks.environments.requirements import Package, Requirements
     from tasks.model import Model
 
-_ONLY_BINARY = ("--only-binary", ":all:")
 _OLDER_BACKEND = ["setuptools>=40.8.0"]  # what PEP 517 says for a package that names none
 _WITHOUT_SETUPTOOLS = Version("3.12")
 _WITHOUT_WHEEL = re.compile(r"Wheels are required for `([^`]+)`")
-_INVALID = "has invalid metadata"
-_ELSEWHERE = re.compile("resolution failed for (other Python versions|an environment that is not)")
 _PIN = re.compile(r"^([\w.-]+)==([^\s;\\]+)", re.MULTILINE)
 _CAUSE = re.compile(r"\bcause:\s*(?:Because\s+)?(.*)")
 _PLACE = re.compile(r"(?:[\w.-]+(?:\[[^]]*\])? @ )?(file:\S+|[./]\S*)")
@@ -63,24 +59,6 @@ class Answer:
     notes: tuple[str, ...] = ()
     everywhere: bool = True
     refused: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Attempt:
-    """An interpreter to resolve on, the versions to resolve for, and the packages to be built."""
-
-    interpreter: Interpreter
-    minor: str
-    built: frozenset[str] = frozenset()
-
-    @property
-    def options(self) -> list[str]:
-        """Return uv's options: wheels alone, but for the packages that have none."""
-        return [*_ONLY_BINARY, *(f"--no-binary={name}" for name in sorted(self.built))]
-
-
-class _NoAnswer(Exception):
-    """Carries what uv explained."""
 
 
 def resolve(
@@ -110,7 +88,7 @@ def resolve(
                     candidates,
                     requirements.as_of,
                 )
-            except _NoAnswer as none:
+            except NoAnswer as none:
                 refusals[attempt.minor] = str(none)
                 needed = attempt.built.union(_WITHOUT_WHEEL.findall(str(none)))
                 if needed != attempt.built:
@@ -119,15 +97,15 @@ def resolve(
     raise _unresolved(model, requirements, refusals)
 
 
-def _attempts(python: str, candidates: Sequence[Interpreter]) -> list[_Attempt]:
+def _attempts(python: str, candidates: Sequence[Interpreter]) -> list[Attempt]:
     """Return what to resolve for: all that the model allows if it says so, else each by itself.
 
     `python` is what the model itself says.
     """
     lower = re.findall(r">=\s*(\d+\.\d+)", python)
-    attempts = [_Attempt(candidates[0], minor) for minor in lower[:1]]
-    attempts += [_Attempt(one, one.minor) for one in candidates]
-    first: dict[str, _Attempt] = {}
+    attempts = [Attempt(candidates[0], minor) for minor in lower[:1]]
+    attempts += [Attempt(one, one.minor) for one in candidates]
+    first: dict[str, Attempt] = {}
     for attempt in attempts:
         first.setdefault(attempt.minor, attempt)
     return list(first.values())
@@ -154,7 +132,7 @@ def _reason(explanation: str) -> str:
     """Return the first line of an explanation that says what is in the way."""
     found = _CAUSE.search(explanation)
     line = found[1] if found else explanation.strip().splitlines()[-1].strip()
-    return line.partition(", we can conclude that ")[0].removesuffix(",")
+    return line.partition(", we can conclude that ")[0]
 
 
 def _unresolved(model: Model, requirements: Requirements, refusals: Mapping[str, str]) -> UserError:
@@ -174,12 +152,12 @@ def _unresolved(model: Model, requirements: Requirements, refusals: Mapping[str,
     )
 
 
-def _answer(model: Model, requirements: Requirements, attempt: _Attempt, kept: str) -> Answer:
+def _answer(model: Model, requirements: Requirements, attempt: Attempt, kept: str) -> Answer:
     wrong = cannot_run(requirements.lines, attempt.interpreter.version)
     if wrong:
-        raise _NoAnswer(wrong)
+        raise NoAnswer(wrong)
     with tempfile.TemporaryDirectory() as scratch:
-        compiler = _Compiler(model, requirements, attempt, Path(scratch), kept)
+        compiler = Compiler(model, requirements, attempt, Path(scratch), kept)
         packages = requirements.packages
         backends = sorted({line for package in packages for line in _backends(package)})
         build_pins = compiler.compile("build.txt", backends, []).pins if backends else ""
@@ -199,7 +177,7 @@ def _answer(model: Model, requirements: Requirements, attempt: _Attempt, kept: s
         found = compiler.compile("requirements.txt", lines, options)
         more = _of_its_time(model, attempt, found.pins)
         if more:
-            with contextlib.suppress(_NoAnswer):
+            with contextlib.suppress(NoAnswer):
                 found, lines = compiler.compile("more.txt", [*lines, *more], options), more
     pins = _without_packages(found.pins, requirements)
     notes = [f"corrected: {was} stands for {now}" for was, now in requirements.renamed]
@@ -212,7 +190,7 @@ def _answer(model: Model, requirements: Requirements, attempt: _Attempt, kept: s
     )
 
 
-def _of_its_time(model: Model, attempt: _Attempt, pins: str) -> list[str]:
+def _of_its_time(model: Model, attempt: Attempt, pins: str) -> list[str]:
     """Return what a model may need that was written for environments which had it anyway.
 
     One that says on which Python it runs was written for this runner.
@@ -220,63 +198,6 @@ def _of_its_time(model: Model, attempt: _Attempt, pins: str) -> list[str]:
     old = Version(attempt.interpreter.minor) < _WITHOUT_SETUPTOOLS
     there = model.document.get("python") or dict(_PIN.findall(pins)).get("setuptools")
     return [SETUPTOOLS] if old and pins and not there else []
-
-
-class _Compiled(NamedTuple):
-    """Pins, and whether they are for other platforms and later Pythons too."""
-
-    pins: str
-    everywhere: bool
-
-
-@dataclass(frozen=True)
-class _Compiler:
-    """What two calls of `uv pip compile` have in common."""
-
-    model: Model
-    requirements: Requirements
-    attempt: _Attempt
-    scratch: Path
-    kept: str
-
-    def compile(self, name: str, lines: Sequence[str], options: Sequence[str]) -> _Compiled:
-        """Return pins for the lines, for every platform and later Pythons too if there are such.
-
-        Raises _NoAnswer, or UserError for want of an index.
-        """
-        source, target = self.scratch / name, self.scratch / f"locked-{name}"
-        source.write_text("\n".join([*self.requirements.for_uv(), *lines, ""]), encoding="utf-8")
-        target.write_text(self.kept, encoding="utf-8")
-        command = [
-            "pip", "compile", "--quiet", "--generate-hashes",
-            "--no-header", "--no-annotate", "--no-emit-index-url",
-            "--python", self.attempt.interpreter.path, "--python-version", self.attempt.minor,
-            *options, "--output-file", str(target), str(source),
-        ]  # fmt: skip
-        answer = uv.run(*command, "--universal")
-        if not answer.ok and _INVALID in answer.explanation:
-            self._correct()
-            answer = uv.run(*command, "--universal", folder=str(self.scratch))
-        everywhere = answer.ok or not _ELSEWHERE.search(answer.explanation)
-        if not everywhere:
-            folder = str(self.scratch) if Path(self.scratch, "uv.toml").exists() else None
-            answer = uv.run(*command, folder=folder)
-        explanation = answer.explanation.replace(f"{self.scratch}/", "")
-        if answer.unreachable:
-            raise UserError(
-                f"The requirements of model `{self.model.name}` cannot be fetched",
-                ("file", self.requirements.path),
-                ("uv says", explanation),
-                hint=uv.UNREACHABLE_HINT,
-            )
-        if not answer.ok:
-            raise _NoAnswer(explanation)
-        return _Compiled(target.read_text(encoding="utf-8").strip(), everywhere)
-
-    def _correct(self) -> None:
-        """Have uv know better in the scratch folder, and as much as in the repository."""
-        own = Path("uv.toml").read_text(encoding="utf-8") if Path("uv.toml").exists() else ""
-        Path(self.scratch, "uv.toml").write_text(f"{own}\n{configuration()}", encoding="utf-8")
 
 
 def _backends(package: Package) -> list[str]:
