@@ -27,7 +27,7 @@ _START = re.compile(r"<!-- models\b.*-->")
 _HINT = "`doit readme` writes it"
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
     """The lines of README.md, and where the table is in them: behind one marker, at the other."""
 
     lines: list[str]
@@ -52,7 +52,7 @@ def update() -> bool:
 
     All else in the file stays as it is, line ends too.  Raises UserError where a marker is missing.
     """
-    found = _read()
+    found = find()
     if not found:
         return False
     lines = [*found.lines[: found.first], *_table(found), *found.lines[found.last :]]
@@ -64,7 +64,7 @@ def update() -> bool:
 def fault() -> Fault | None:
     """Return what is wrong with the table in README.md, with its first line that is."""
     try:
-        found = _read()
+        found = find()
     except UserError as error:
         return Fault(README, 0, "", error.headline, error.hint)
     if not found:
@@ -79,7 +79,11 @@ def fault() -> Fault | None:
     return Fault(README, line, "", f"the table is not that of the models in {MODELS}/", _HINT)
 
 
-def _read() -> _Found | None:
+def find() -> Found | None:
+    """Return where the table is, None where there are no markers.
+
+    Raises UserError where one of the two is missing.
+    """
     try:
         with open(README, encoding="utf-8", newline="") as file:
             lines = file.read().splitlines(keepends=True)
@@ -94,10 +98,10 @@ def _read() -> _Found | None:
             f"`{README}` has {len(starts)} lines `<!-- models -->` and {len(ends)} lines `{END}`",
             hint="the table of models needs one of each, in this order",
         )
-    return _Found(lines, starts[0] + 1, ends[0])
+    return Found(lines, starts[0] + 1, ends[0])
 
 
-def _table(found: _Found) -> list[str]:
+def _table(found: Found) -> list[str]:
     """Return the lines of the table, ended as the marker's line is."""
     marker = found.lines[found.first - 1]
     end = marker[len(marker.rstrip("\r\n")) :]

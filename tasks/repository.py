@@ -36,9 +36,10 @@ def main(words: Sequence[str]) -> int:
         signal.signal(number, _terminated)
     try:
         asked = parser().parse_args(words)
-        if asked.init:
+        if asked.init is not None:
             _begin(asked)
         else:
+            asked.template = of.from_here(asked.template)
             os.chdir(repository_of(os.getcwd()))
             _act(asked)
         sys.stdout.flush()
@@ -91,7 +92,9 @@ def parser() -> argparse.ArgumentParser:
 def _act(asked: argparse.Namespace) -> None:
     if asked.list:
         _list(as_json=asked.json)
-    elif asked.add:
+        return
+    readme.find()  # before anything is changed
+    if asked.add:
         _add(asked)
     else:
         _change(asked)
@@ -175,7 +178,8 @@ def _language(asked: argparse.Namespace, known: Sequence[Template]) -> str:
 
 
 def _say_made(folder: str, template: Template) -> None:
-    source = template.name if template.id else f"{template.language}/{template.name}"
+    name = os.path.basename(template.folder)
+    source = name if template.id else f"{template.language}/{template.name}"
     print(f"made {folder} from {source}")
     if template.id and os.path.exists(f"{folder}/README.md"):
         print("its README.md is that of the model it was copied from")
@@ -239,7 +243,8 @@ def _change(asked: argparse.Namespace) -> None:
         return
     model = upkeep.find(asked.remove)
     count = upkeep.unsaved(model)
-    lost = f", and {count} files of it that Git does not have as they are" if count else ""
+    files = f"{count} file{'' if count == 1 else 's'} of it"
+    lost = f", and {files} that Git does not have unchanged" if count else ""
     if not asked.yes:
         question = f"Remove {model.folder} with its lock and results{lost}?"
         if not prompts.confirmed(question, "--yes"):

@@ -49,6 +49,8 @@ _ABOUT = {
     "evaluate": "measure the trained model",
     "score": "predict with the trained model",
 }
+LAID_OUT = {"failed", "held", "models", "results", "runs"}
+"""What is in a scratch folder."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,21 @@ def _chosen(asked: Asked, state: State) -> Step:
         raise UserError(f"There is no file `{name}`")
     elif name:
         plan.find_task(f"{mode}:{model.name}", name, models, STEPS)
-    return plan.Step(model, mode, name, asked.output or tempfile.mkdtemp(prefix=PREFIX), given)
+    place = _checked(asked.output) if asked.output else tempfile.mkdtemp(prefix=PREFIX)
+    return plan.Step(model, mode, name, place, given)
+
+
+def _checked(folder: str) -> str:
+    """Return a scratch folder that a person names.  Raises UserError where it is something else."""
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise UserError(f"`{folder}` is no folder", hint="`-o DIR` names a new folder")
+    there = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+    if there - LAID_OUT or os.path.realpath(folder) == os.path.realpath(plan.BUILD):
+        raise UserError(
+            f"`{folder}` holds other things",
+            hint="`-o DIR` names a new or an empty folder, or one that an earlier run has made",
+        )
+    return folder
 
 
 def _ask_dataset(model: Model, mode: str) -> str:

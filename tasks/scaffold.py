@@ -85,6 +85,8 @@ def free_place(place: str) -> tuple[str, str]:
 
     Raises UserError where there is something already.
     """
+    if not place.strip():
+        raise UserError("A new repository needs a folder", hint="`--init DIR`")
     if os.path.lexists(place) and not (os.path.isdir(place) and not os.listdir(place)):
         raise UserError(f"`{place}` exists", hint="a new repository needs a new or an empty folder")
     home, own_name = os.path.split(os.path.abspath(place))

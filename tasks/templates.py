@@ -33,6 +33,8 @@ LEFT_OUT = SKIPPED | {
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+|[^/@\s-][^/@\s]*@[^/:\s]+:.+")
 
+_USER = re.compile(r"://[^/@\s]+@")
+
 
 @dataclass(frozen=True)
 class Template:
@@ -135,6 +137,16 @@ def opened(word: str, among: Sequence[Template]) -> Iterator[Template]:
         )  # fmt: skip
 
 
+def from_here(word: str) -> str:
+    """Return what a person says of a template; a path from the working directory is made whole."""
+    place, model = _split(word)
+    if os.sep not in place and place not in (os.curdir, os.pardir):
+        return word  # the name of a template
+    if _ADDRESS.fullmatch(place):
+        return word
+    return os.path.abspath(place) + (f"#{model}" if model else "")
+
+
 def _is_elsewhere(word: str) -> bool:
     place, _ = _split(word)
     return bool(_ADDRESS.fullmatch(place)) or os.sep in place or os.path.isdir(place)
@@ -175,7 +187,9 @@ def _clone(address: str, folder: str) -> None:
     except FileNotFoundError as error:
         raise UserError(f"Git is needed for `{address}`, and it is not installed") from error
     if done.returncode:
-        raise UserError(f"`{address}` cannot be cloned", ("git says", done.stderr.strip()))
+        # A password in the address is nobody's to read.
+        shown, said = (_USER.sub("://***@", text) for text in (address, done.stderr.strip()))
+        raise UserError(f"`{shown}` cannot be cloned", ("git says", said))
 
 
 def _models_in(root: str) -> list[Template]:

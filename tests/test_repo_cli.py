@@ -200,14 +200,14 @@ class TestAdd:
         assert ["model_definitions"] == files(repository.path)
 
     def test_readme_that_cannot_be_written(self, repository: Repository) -> None:
-        """A README with half of its markers is told; the model is there all the same."""
+        """A README with half of its markers is told before anything is made."""
         repository.write("README.md", "<!-- models -->\n")
 
         done = repo_cli(repository.path, "-a", "--yes")
 
-        assert 1 == done.returncode
-        assert "made model_definitions/new-model from python/empty\n" == done.stdout
+        assert (1, "") == (done.returncode, done.stdout)
         assert "1 lines `<!-- models -->` and 0 lines" in done.stderr
+        assert ["README.md", "model_definitions"] == files(repository.path)
 
     def test_outside_of_a_repository(self, tmp_path: Path) -> None:
         """Where there are no models, the way to begin is told."""
@@ -339,6 +339,25 @@ class TestAnotherModel:
         assert set() == {"link", "link-to-a-folder", ".git", "build"} & set(os.listdir(model))
         assert "shared/data.csv" in files(model)
         assert 0 == repository.doit("train:mine").returncode
+
+    def test_by_a_path_from_here(self, repository: Repository, source: Path) -> None:
+        """A path is seen from the folder where it is typed, and `.` has the model's name."""
+        below = repository.path / "model_definitions"
+        place = os.path.relpath(source / "model_definitions/other", below)
+
+        done = repo_cli(below, "-a", "--yes", "--template", place)
+
+        assert (0, "") == (done.returncode, done.stderr)
+        assert "made model_definitions/new-model from other\n" in done.stdout
+
+    def test_a_password_in_an_address(self, repository: Repository) -> None:
+        """It is not shown where the address cannot be cloned."""
+        address = "http://me:hunter2@127.0.0.1:9/models.git"
+
+        done = repo_cli(repository.path, "-a", "--yes", "--template", address)
+
+        assert (1, "`http://***@127.0.0.1:9/models.git` cannot be cloned") == told(done)[:2]
+        assert "hunter2" not in done.stderr
 
     def test_by_git(self, repository: Repository, source: Path) -> None:
         """An address is cloned, and the clone is gone afterwards."""
@@ -533,10 +552,12 @@ class TestRemove:
         repository.write(
             "model_definitions/old/model.json", {"id": "o", "name": "O", "language": "python"}
         )
+        repository.write(".gitignore", "*.csv\n")
+        repository.write("model_definitions/old/data.csv", "1\n")
 
         done = repo_cli(repository.path, "--remove", "old", stdin="y\n")
 
-        assert "and 1 files of it that Git does not have as they are" in done.stderr
+        assert "and 2 files of it that Git does not have unchanged" in done.stderr
         assert [] == os.listdir(repository.path / "model_definitions")
 
     def test_a_link_to_a_model(self, repository: Repository, tmp_path: Path) -> None:
@@ -615,9 +636,11 @@ class TestInit:
 
         full = repo_cli(tmp_path, "--init", "full", "--yes")
         missing = repo_cli(tmp_path, "--init", "no/where", "--yes")
+        nothing = repo_cli(tmp_path, "--init", "", "--yes")
 
         assert (1, "`full` exists") == told(full)[:2]
         assert (1, f"There is no folder `{tmp_path}/no` to make `where` in") == told(missing)[:2]
+        assert (1, "A new repository needs a folder") == told(nothing)[:2]
         assert ["empty", "full", "full/mine"] == files(tmp_path)
         assert 0 == repo_cli(tmp_path, "--init", "empty", "--yes").returncode
         assert (tmp_path / "empty/dodo.py").exists()

@@ -245,6 +245,24 @@ def test_a_file_is_for_the_one_step(repository: Repository, scratch: Path) -> No
     )
 
 
+def test_a_scratch_folder_that_is_something_else(repository: Repository) -> None:
+    """A file, the build and a folder with other things are refused, and stay as they are."""
+    name = repository.add("good-python")
+    repository.write("file", "mine")
+
+    done = [
+        run_model(repository, name, "train", "-o", str(repository.path / place))
+        for place in ("file", ".", "build")
+    ]
+
+    assert [2, 2, 2] == [one.returncode for one in done]
+    assert f"`{repository.path}/file` is no folder\n" in done[0].stderr
+    assert f"`{repository.path}` holds other things\n" in done[1].stderr
+    assert f"`{repository.path}/build` holds other things\n" in done[2].stderr
+    assert {} == build_of(repository)
+    assert {"build", "file", "model_definitions"} == set(os.listdir(repository.path))
+
+
 def test_a_failure(repository: Repository, scratch: Path) -> None:
     """The log is shown as it comes, once; what was left is kept in the scratch folder alone."""
     name = repository.add("crashes-in-train")
