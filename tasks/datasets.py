@@ -12,7 +12,7 @@ import urllib.parse
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from tasks.errors import UserError
+from tasks.errors import UserError, without_password
 from tasks.model import DataFile
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def not_to_be_had(data_file: DataFile, where: str, error: Exception) -> UserErro
     name = os.path.basename(data_file.path)
     return UserError(
         f"`{where}` names a data file that cannot be fetched",
-        ("url", data_file.url),
+        ("url", without_password(data_file.url)),
         ("reason", getattr(error, "reason", error)),
         hint=f"put `{name}` into a folder and name the folder in `DATASET_MIRROR`",
     )

@@ -135,6 +135,8 @@ def _engine_faults(model: Model) -> list[Fault]:
 def _unnameable(name: str) -> Model:
     """Return a model that has nothing but the fault of its folder's name."""
     plain = _NO_TASK_NAME.sub("_", name)
+    while os.path.lexists(f"{MODELS}/{plain}"):  # another model has that name
+        plain += "_"
     fault = Fault(
         f"{MODELS}/{plain}", 0, "",
         f"the folder's name is {name!a}, which a task cannot have",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `did you mean ...?` for the nearest known words, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
     return f"did you mean {' or '.join(f'`{name}`' for name in near)}?" if near else ""
+
+
+def without_password(text: str) -> str:
+    """Return a text in which addresses name nobody who logs in, and no password."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "***@", text)
 
 
 def telling_line(message: str) -> str:

@@ -228,7 +228,8 @@ def _print_table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Non
     widths = [max(len(row[at]) for row in [heads, *rows]) for at in range(len(heads))]
     for row in [heads, *rows]:
         cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
+        shown = "  ".join(cells).rstrip()
+        print("".join(letter if letter.isprintable() else "\ufffd" for letter in shown))
 
 
 def _change(asked: argparse.Namespace) -> None:

@@ -151,7 +151,8 @@ def _checked(folder: str) -> str:
     if os.path.lexists(folder) and not os.path.isdir(folder):
         raise UserError(f"`{folder}` is no folder", hint="`-o DIR` names a new folder")
     there = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-    if there - LAID_OUT or os.path.realpath(folder) == os.path.realpath(plan.BUILD):
+    foreign = there - LAID_OUT or (there and "held" not in there)
+    if foreign or os.path.realpath(folder) == os.path.realpath(plan.BUILD):
         raise UserError(
             f"`{folder}` holds other things",
             hint="`-o DIR` names a new or an empty folder, or one that an earlier run has made",
@@ -221,7 +222,8 @@ def _show(step: Step, outcome: Outcome) -> None:
     if len(artefacts) > LISTED:
         print(f"                and {len(artefacts) - LISTED} more")
     print("log          ", f"{step.folder}/{records.LOG}")
-    print("in the build ", _doit(step), flush=True)
+    if not step.given or os.path.isdir(f"{step.model.folder}/datasets"):
+        print("in the build ", _doit(step), flush=True)
 
 
 def _show_metrics(metrics: Mapping[str, float]) -> None:
@@ -240,5 +242,10 @@ def _doit(step: Step) -> str:
     if not step.given:
         return shlex.join(words)
     name = Path(step.given.path).stem
-    copy = ["cp", step.given.path, f"{step.model.folder}/datasets/{name}.json"]
-    return f"{shlex.join(copy)} && {shlex.join([*words, '--dataset', name])}"
+    folder = f"{step.model.folder}/datasets/{name}"  # for this step alone
+    commands = [
+        ["mkdir", "-p", folder],
+        ["cp", step.given.path, f"{folder}/{step.name}.json"],
+        [*words, "--dataset", name],
+    ]
+    return " && ".join(map(shlex.join, commands))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.errors import UserError, did_you_mean
+from tasks.errors import UserError, did_you_mean, without_password
 from tasks.folders import MODELS, SKIPPED
 
 if TYPE_CHECKING:
@@ -32,9 +32,6 @@ LEFT_OUT = SKIPPED | {
 """What is not copied from a template: histories, caches and what is generated."""
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+|[^/@\s-][^/@\s]*@[^/:\s]+:.+")
-
-_USER = re.compile(r"://[^/@\s]+@")
-
 
 @dataclass(frozen=True)
 class Template:
@@ -187,9 +184,8 @@ def _clone(address: str, folder: str) -> None:
     except FileNotFoundError as error:
         raise UserError(f"Git is needed for `{address}`, and it is not installed") from error
     if done.returncode:
-        # A password in the address is nobody's to read.
-        shown, said = (_USER.sub("://***@", text) for text in (address, done.stderr.strip()))
-        raise UserError(f"`{shown}` cannot be cloned", ("git says", said))
+        said = without_password(done.stderr.strip())
+        raise UserError(f"`{without_password(address)}` cannot be cloned", ("git says", said))
 
 
 def _models_in(root: str) -> list[Template]:

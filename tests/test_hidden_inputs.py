@@ -140,6 +140,17 @@ def test_data_that_is_gone_is_noticed_though_its_checksum_is_known(repository: R
     assert 1 == repository.doit().returncode
 
 
+def test_a_folder_whose_name_would_be_that_of_another(repository: Repository) -> None:
+    """The model that cannot be named does not stand in the way of the one that can."""
+    repository.add("good-python", "a_b")
+    repository.add("good-python", "a=b")
+
+    done = repository.doit()
+
+    assert 1 == done.returncode
+    assert "evaluate:a_b ok" in done.stdout
+
+
 @pytest.mark.parametrize("name", ["a=b", "x@pima", "a*b", os.fsdecode(b"caf\xe9"), "a\nb"])
 def test_a_folder_whose_name_no_task_can_have(repository: Repository, name: str) -> None:
     """It is told as a fault of that model, and the others run."""

@@ -227,7 +227,8 @@ def test_datasets(repository: Repository, scratch: Path) -> None:
     assert "14.0" == (scratch / f"models/{name}@big/train/models/model.txt").read_text()
     assert "14.0" == (scratch / f"models/{name}/train/models/model.txt").read_text()
     assert named.stdout.splitlines()[-1].endswith(f" train:{name}@big")
-    copied = f"cp '{inner.path}/my own.json' '{folder}/datasets/my own.json' && doit"
+    place = f"{folder}/datasets/my own"
+    copied = f"mkdir -p '{place}' && cp '{inner.path}/my own.json' '{place}/train.json' && doit"
     assert own.stdout.splitlines()[-1].startswith(f"in the build  {copied}")
 
 
