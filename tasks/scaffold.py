@@ -173,7 +173,7 @@ def _copy(source: str, target: str, facts: Mapping[str, str], *, rendered: bool)
             if name in LEFT_OUT or os.path.islink(path) or not os.path.isfile(path):
                 continue
             os.makedirs(here, exist_ok=True)
-            if rendered and name.endswith(_RENDERED):
+            if rendered and name.endswith(_RENDERED) and name != _RENDERED:
                 environment = environment or _environment()
                 text = _rendered(path, environment, facts)
                 Path(here, name.removesuffix(_RENDERED)).write_text(text, encoding="utf-8")
@@ -197,7 +197,14 @@ def _rendered(path: str, environment: SandboxedEnvironment, facts: Mapping[str, 
         return environment.from_string(source).render(facts)
     except TemplateSyntaxError as error:
         raise UserError(f"{path}:{error.lineno}: {error.message}") from error
-    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except (
+        TemplateError,
+        ArithmeticError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == "<template>"]
         place = f"{path}:{lines[-1]}" if lines else path

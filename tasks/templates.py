@@ -31,7 +31,11 @@ LEFT_OUT = SKIPPED | {
 }  # fmt: skip
 """What is not copied from a template: histories, caches and what is generated."""
 
+PATIENCE_SECONDS = 30
+"""How long a server may be silent while a template is cloned."""
+
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+|[^/@\s-][^/@\s]*@[^/:\s]+:.+")
+
 
 @dataclass(frozen=True)
 class Template:
@@ -63,14 +67,21 @@ def templates() -> list[Template]:
     for top in dict.fromkeys([f"{RUNNER}/{FOLDER}", os.path.abspath(FOLDER)]):
         for language in _folders(top):
             for name in _folders(f"{top}/{language}"):
-                folder = f"{top}/{language}/{name}"
-                # Those of older repositories have the modules alone.
-                if os.path.exists(f"{folder}/model.json"):
-                    found[language, name] = Template(language, name, folder, document(folder))
-                elif os.path.isdir(f"{folder}/model_modules"):
-                    said = {"language": language}
-                    found[language, name] = Template(language, name, folder, said)
+                template = _template(language, name, f"{top}/{language}/{name}")
+                if template:
+                    found[language, name] = template
     return sorted(found.values(), key=lambda one: (one.language.lower(), one.name))
+
+
+def _template(language: str, name: str, folder: str) -> Template | None:
+    if os.path.exists(f"{folder}/model.json"):
+        try:
+            return Template(language, name, folder, document(folder))
+        except UserError as error:  # it keeps no other from being used
+            sys.stderr.write(f"warning: {error.headline}\n")
+    elif os.path.isdir(f"{folder}/model_modules"):  # those of older repositories have no more
+        return Template(language, name, folder, {"language": language})
+    return None
 
 
 def document(folder: str) -> dict[str, Any]:
@@ -176,7 +187,9 @@ def _fetched(word: str) -> Iterator[tuple[str, str]]:
 
 def _clone(address: str, folder: str) -> None:
     settings = {} if sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}
-    command = ["git", "clone", "--quiet", "--depth", "1", "--no-tags", "--", address, folder]
+    patience = ["-c", "http.lowSpeedLimit=1", "-c", f"http.lowSpeedTime={PATIENCE_SECONDS}"]
+    command = ["git", *patience, "clone", "--quiet", "--depth", "1", "--no-tags"]
+    command += ["--", address, folder]
     try:
         done = subprocess.run(
             command, env={**os.environ, **settings}, stderr=subprocess.PIPE, text=True, check=False

@@ -262,6 +262,7 @@ class TestOfTheRepository:
             ("\n{{ 1 / 0 }}", ":2: division by zero"),
             ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "unsafe"),
             ("one\n{% if %}", ":2: "),
+            ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "recursion"),
         ],
     )
     def test_cannot_be_rendered(self, repository: Repository, text: str, reason: str) -> None:
@@ -275,6 +276,16 @@ class TestOfTheRepository:
         assert "model_templates/python/own/a.txt.jinja" in done.stderr
         assert reason in done.stderr
         assert before == files(repository.path)
+
+    def test_a_broken_one(self, repository: Repository) -> None:
+        """One that cannot be read is told, and the others can be used."""
+        repository.write("model_templates/python/broken/model.json", "{")
+
+        done = repo_cli(repository.path, "-a", "--yes")
+
+        assert 0 == done.returncode
+        assert "warning: `" in done.stderr
+        assert "model_templates/python/broken/model.json` cannot be read\n" in done.stderr
 
     def test_goes_before_ours(self, repository: Repository) -> None:
         """A template of the same name is the repository's."""
