@@ -150,8 +150,8 @@ def from_here(word: str) -> str:
     place, model = _split(word)
     if os.sep not in place and place not in (os.curdir, os.pardir):
         return word  # the name of a template
-    if _ADDRESS.fullmatch(place):
-        return word
+    if not os.path.isdir(place):
+        return word  # an address, or nothing
     return os.path.abspath(place) + (f"#{model}" if model else "")
 
 

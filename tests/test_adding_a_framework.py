@@ -45,11 +45,9 @@ def follow(folder: Path) -> None:
             target.write_text(text, encoding="utf-8")
             continue
         line, row = text.split("\n\n")
-        name = line.rpartition(" ")[2]
         table = target.read_text(encoding="utf-8")
-        table = replaced(
-            table, "from tasks.languages import ", f"from tasks.languages import {name}, "
-        )
+        imports = "from tasks.languages import ("
+        table = replaced(table, imports, f"{line}\n{imports}")
         head = "LANGUAGES: Mapping[str, Language] = {\n"
         target.write_text(replaced(table, head, head + row), encoding="utf-8")
     order = folder / "tasks/__init__.py"
@@ -103,6 +101,7 @@ def test_nox_builds_the_model_and_runs_its_test(followed: Repository) -> None:
 def test_it_is_one_of_the_frameworks(followed: Repository) -> None:
     """It is listed, checked and offered like all others, as is the library for Python."""
     rows = json.loads(run(followed, "doit", "list", "--json").stdout)
+    assert 0 == run(followed, "doit", "readme").returncode
     checked = run(followed, "doit", "check")
     listed = json.loads(run(followed, "nox", "-t", "lightgbm", "--list", "--json").stdout)
 

@@ -105,8 +105,11 @@ def test_it_leaves_no_trace(repository: Repository) -> None:
     assert before == trees(repository.path, repository.cache)
 
 
-def test_only_what_concerns_the_repository(repository: Repository) -> None:
+def test_only_what_concerns_the_repository(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where no model is in R, in Spark, or in a database, nothing is said of these."""
+    monkeypatch.delenv("DATASET_MIRROR", raising=False)
     repository.add("good-python")
     always = ["uv", "package index", "git", "disk", "build/", "state file"]
 

@@ -216,7 +216,7 @@ class TestAdd:
         assert (1, f"There is no `model_definitions/` in `{tmp_path}` or above it") == (
             status, headline,
         )  # fmt: skip
-        assert "`--init DIR`" in hint
+        assert "`cli/repo-cli.py --init DIR`" in hint
 
     def test_in_a_fresh_clone(self, repository: Repository) -> None:
         """With another Python's packages, the checkout's own environment is taken."""

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from tasks.model import Model
 
 _INVALID = "has invalid metadata"
-_ELSEWHERE = re.compile("resolution failed for (other Python versions|an environment that is not)")
+_ELSEWHERE = re.compile(
+    "resolution failed for (other Python versions|an environment that is not)"
+    # `3.7` stands for 3.7.0, which some packages leave out.
+    r"|does not satisfy Python>=\d+\.\d+\.[1-9]"
+)
 _ONLY_BINARY = ("--only-binary", ":all:")
 
 
@@ -66,20 +70,22 @@ class Compiler:
         source, target = self.scratch / name, self.scratch / f"locked-{name}"
         source.write_text("\n".join([*self.requirements.for_uv(), *lines, ""]), encoding="utf-8")
         target.write_text(self.kept, encoding="utf-8")
+        own, minor = self.attempt.interpreter, self.attempt.minor
         command = [
             "pip", "compile", "--quiet", "--generate-hashes",
             "--no-header", "--no-annotate", "--no-emit-index-url",
-            "--python", self.attempt.interpreter.path, "--python-version", self.attempt.minor,
-            *options, "--output-file", str(target), str(source),
+            "--python", own.path, *options, "--output-file", str(target), str(source),
         ]  # fmt: skip
-        answer = uv.run(*command, "--universal")
+        for_all = ["--universal", "--python-version", minor]
+        answer = uv.run(*command, *for_all)
         if not answer.ok and _INVALID in answer.explanation:
             self._correct()
-            answer = uv.run(*command, "--universal", folder=str(self.scratch))
+            answer = uv.run(*command, *for_all, folder=str(self.scratch))
         everywhere = answer.ok or not _ELSEWHERE.search(answer.explanation)
         if not everywhere:
             folder = str(self.scratch) if Path(self.scratch, "uv.toml").exists() else None
-            answer = uv.run(*command, folder=folder)
+            version = own.version if own.minor == minor else minor
+            answer = uv.run(*command, "--python-version", version, folder=folder)
         explanation = answer.explanation.replace(f"{self.scratch}/", "")
         if answer.unreachable:
             raise UserError(

@@ -40,7 +40,9 @@ _OLDER_BACKEND = ["setuptools>=40.8.0"]  # what PEP 517 says for a package that 
 _WITHOUT_SETUPTOOLS = Version("3.12")
 _WITHOUT_WHEEL = re.compile(r"Wheels are required for `([^`]+)`")
 _PIN = re.compile(r"^([\w.-]+)==([^\s;\\]+)", re.MULTILINE)
-_CAUSE = re.compile(r"\bcause:\s*(?:Because\s+)?(.*)")
+_CAUSE = re.compile(r"\bcause: (?:Because )?(.*?)(?:, we can conclude that |$)")
+_ASKED = re.compile(r"\bbecause (you require [^,]*?), we can conclude that your requirements")
+LONGEST_REASON = 160  # characters
 _PLACE = re.compile(r"(?:[\w.-]+(?:\[[^]]*\])? @ )?(file:\S+|[./]\S*)")
 
 
@@ -129,10 +131,13 @@ def _told(
 
 
 def _reason(explanation: str) -> str:
-    """Return the first line of an explanation that says what is in the way."""
-    found = _CAUSE.search(explanation)
-    line = found[1] if found else explanation.strip().splitlines()[-1].strip()
-    return line.partition(", we can conclude that ")[0]
+    """Return in one line what is in the way: what was asked for, and the first thing against it."""
+    text = " ".join(explanation.split())
+    found, asked = _CAUSE.search(text), _ASKED.search(text)
+    if not found:
+        return explanation.strip().splitlines()[-1].strip()
+    first = found[1] if len(found[1]) <= LONGEST_REASON else f"{found[1][:LONGEST_REASON]}…"
+    return f"{asked[1]}, and {first}" if asked and "you require" not in found[1] else first
 
 
 def _unresolved(model: Model, requirements: Requirements, refusals: Mapping[str, str]) -> UserError:
