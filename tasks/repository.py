@@ -241,6 +241,8 @@ def _change(asked: argparse.Namespace) -> None:
         model = upkeep.find(word)
         renamed = upkeep.rename(model, new)
         print(f"renamed {model.folder} to {renamed.folder}; its id, lock and results stay")
+        if os.path.exists(f"{renamed.folder}/README.md"):
+            print("its README.md is as it was, with the old name where that stands in it")
         return
     model = upkeep.find(asked.remove)
     count = upkeep.unsaved(model)

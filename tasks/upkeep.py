@@ -111,13 +111,14 @@ def _move_result(old: str, new: str, run: str, moved_run: str) -> None:
 
 
 def unsaved(model: Model) -> int:
-    """Return how many files of a model Git does not have as they are; 0 where there is no Git."""
+    """Return how many files of a model Git does not have as they are: all, outside of Git."""
     command = ["git", "status", "--porcelain", "--untracked-files=all", "--ignored=matching"]
     command += ["--", model.folder]
     with contextlib.suppress(FileNotFoundError):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return len(done.stdout.splitlines())
-    return 0
+        if done.returncode == 0:
+            return len(done.stdout.splitlines())
+    return sum(path.is_file() for path in Path(model.folder).rglob("*"))
 
 
 def remove(model: Model, say: Callable[[str], None]) -> None:

@@ -555,6 +555,7 @@ class TestRemove:
         done = repo_cli(repository.path, "--remove", "old", stdin=answer)
 
         assert "nothing is removed\n" == done.stdout
+        assert "files of it that Git does not have unchanged?" in done.stderr
         assert (repository.path / "model_definitions/old/model.json").exists()
 
     def test_what_git_does_not_have_is_told(self, repository: Repository) -> None:

@@ -363,7 +363,7 @@ def test_statistics_of_numbers(sql_python: str, place: Path) -> None:
 def test_statistics_of_few_numbers(sql_python: str, place: Path) -> None:
     """What so few values do not have is null, and nothing is NaN."""
     statements = "from model_runtime.data_stats import continuous as of\nimport pandas as pd"
-    columns = "[[], [None], [2.0], [2, 4], [1, 2, 4], [3, 3, 3, 3], [-1, 1]]"
+    columns = "[[], [None], [2.0], [2, 4], [1, 2, 4], [3, 3, 3, 3], [-1, 1], [2, 1e999]]"
     stats = found(
         sql_python, place, f"[of(pd.Series(c, dtype=float)) for c in {columns}]", statements
     )
@@ -371,7 +371,8 @@ def test_statistics_of_few_numbers(sql_python: str, place: Path) -> None:
 
     assert [{"cnt": 0, "nulls": 0}, {"cnt": 0, "nulls": 1}] == stats[:2]
     assert ["cv", "kurt", "skew", "std", "ste", "var"] == missing[2]
-    assert [["kurt", "skew"], ["kurt"], ["kurt", "skew"], ["cv", "kurt", "skew"]] == missing[3:]
+    assert [["kurt", "skew"], ["kurt"], ["kurt", "skew"], ["cv", "kurt", "skew"]] == missing[3:7]
+    assert {**stats[2], "nulls": 1} == stats[7]
 
 
 RECORDS = """

@@ -167,9 +167,13 @@ def categorical(column: Any) -> Dict[str, Any]:
 
 
 def continuous(column: Any) -> Dict[str, Any]:
-    """Return the statistics of a column of numbers; None for those that so few values have not."""
+    """Return the statistics of a column of numbers; None for those that so few values have not.
+
+    A value that is infinite counts as missing.
+    """
     numpy = importlib.import_module("numpy")
     values = numpy.asarray(column.dropna(), dtype=float)
+    values = values[numpy.isfinite(values)]
     count = len(values)
     if not count:
         return {"cnt": 0, "nulls": len(column)}
