@@ -84,6 +84,9 @@ def read_model(folder: str, files: Files) -> Model:
     for name in names:
         if _UNREADABLE.search(name):
             faults.append(Fault(f"{root}/{PACKAGE}", 0, "", f"the file name {name!a} is not UTF-8"))
+        elif not os.access(f"{root}/{PACKAGE}/{name}", os.R_OK):
+            hint = "remove it, or see that it can be read and, where it is a link, leads somewhere"
+            faults.append(Fault(f"{root}/{PACKAGE}/{name}", 0, "", "cannot be read", hint))
     if not any(fault.key == "language" for fault in faults):
         described = replace(model, document=document)
         faults += [*_framework_faults(described, files), *_engine_faults(described)]

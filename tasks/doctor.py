@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 import textwrap
@@ -19,7 +18,7 @@ from tasks import machine, plan, processes, readiness
 from tasks.diagnosis import MISSING, OK, WARNING, carry_out
 from tasks.discover import discover
 from tasks.environments.interpreters import installed
-from tasks.errors import UserError
+from tasks.errors import UserError, without_password
 from tasks.naming import FriendlyCommand
 from tasks.queries import JSON_OPTION, end_with_the_reader
 
@@ -35,7 +34,6 @@ ROOM, LITTLE_ROOM = 60, 30  # columns for a text with lines beneath it, for one 
 HINT = 6  # columns before what stands beneath a row
 WHOLE_WORDS: Any = {"break_long_words": False, "break_on_hyphens": False}
 COLOURS = {OK: "32", WARNING: "33", MISSING: "1;31"}
-_LOGIN = re.compile(r"://[^/@\s]+@")
 
 
 class Doctor(FriendlyCommand, DoitCmdBase):
@@ -78,7 +76,7 @@ class Doctor(FriendlyCommand, DoitCmdBase):
 def _safe(finding: Finding) -> Finding:
     """Return a finding without what logs in somewhere."""
     found, hint = (
-        _LOGIN.sub("://***@", processes.redact(text, os.environ))
+        without_password(processes.redact(text, os.environ))
         for text in (finding.found, finding.hint)
     )
     return replace(finding, found=found, hint=hint)

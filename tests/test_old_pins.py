@@ -5,6 +5,7 @@ The packages that were really there in those years come from the package index.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -43,8 +44,10 @@ def minors(shop: Workshop) -> set[str]:
 
 
 def need(shop: Workshop, *some: str) -> None:
-    """Fail in plain words where none of these Pythons is installed."""
-    assert minors(shop).intersection(some), f"this test needs Python {' or '.join(some)}"
+    """Leave a test out where none of these Pythons is installed; in CI they must be there."""
+    if not minors(shop).intersection(some):
+        wanting = f"this test needs Python {' or '.join(some)}, which is not installed"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(wanting)
 
 
 def head(shop: Workshop, *lines: str) -> list[str]:
