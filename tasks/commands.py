@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 from typing import TYPE_CHECKING, Any
 
 from doit.cmd_base import DoitCmdBase, subtasks_iter, tasks_and_deps_iter
@@ -20,13 +18,9 @@ from tasks.naming import KINDS, FriendlyCommand, named, option, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
-ENDING = (signal.SIGTERM, signal.SIGHUP)
 TELLING_ALL = ("json", "evaluation")
 """The reporters that speak of steps with nothing to do as well."""
-SIGNALLED = 128
-"""What a shell adds to the number of the signal that ended a command, as its exit status."""
 
 
 def _kinds(words: Sequence[str]) -> frozenset[str] | None:
@@ -84,7 +78,9 @@ class Run(FriendlyCommand, DoitRun):
         except UserError as error:
             raise InvalidCommand(str(error)) from error
         generators.Options.twice = frozenset(self.sel_tasks) if twice else frozenset()
-        before = {number: signal.signal(number, _terminated) for number in ENDING}
+        before = {
+            number: signal.signal(number, processes.terminated) for number in processes.ENDING
+        }
         try:
             results.sweep()
             status = int(
@@ -97,20 +93,13 @@ class Run(FriendlyCommand, DoitRun):
             return min(status, 1)
         except KeyboardInterrupt as interrupt:
             processes.stop_all()
-            number = interrupt.args[0] if interrupt.args else signal.SIGINT
-            return SIGNALLED + int(number)
+            return processes.status_after(interrupt)
         except BrokenPipeError:  # nobody reads on, as in `doit | head`
             processes.stop_all()
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return SIGNALLED + signal.SIGPIPE
+            return processes.status_unread()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _terminated(number: int, frame: FrameType | None) -> None:
-    del frame
-    raise KeyboardInterrupt(number)
 
 
 class Clean(FriendlyCommand, DoitClean):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 import time
 import urllib.error
@@ -123,15 +122,6 @@ def _findings(check: Check) -> Iterator[Finding]:
         yield finding_of(check.thing, error)
     except OSError as error:
         yield Finding(check.thing, MISSING, f"cannot be looked at: {error}")
-
-
-def unreached(host: str, port: int) -> str:
-    """Return why nothing answers at a port, empty where something does."""
-    try:
-        socket.create_connection((host, port), CONNECT_SECONDS).close()
-    except OSError as error:
-        return error.strerror or str(error)
-    return ""
 
 
 def unfetched(address: str) -> Exception | None:

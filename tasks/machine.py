@@ -20,12 +20,11 @@ from tasks.diagnosis import (
     Check,
     Finding,
     finding_of,
-    unreached,
 )
 from tasks.environments import uv
 from tasks.environments.interpreters import installed
 from tasks.execute import git_commit
-from tasks.languages import r_home
+from tasks.languages import r_home, spark
 from tasks.plan import BUILD
 from tasks.state import STATE_FILE, State, copied, unusable
 
@@ -154,7 +153,7 @@ def _login(*, required: bool) -> Iterator[Finding]:
 
 def _database(host: str, *, required: bool) -> Iterator[Finding]:
     thing = f"database {host}"
-    reason = unreached(host, TERADATA_PORT)
+    reason = spark.unreached(host, TERADATA_PORT)
     if not reason:
         yield Finding(thing, OK, f"port {TERADATA_PORT} answers")
         return

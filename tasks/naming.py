@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from doit.cmdparse import CmdParseError
 from doit.exceptions import InvalidCommand
 
-from tasks import generators, plan
+from tasks import generators, plan, processes
 from tasks.errors import UserError, did_you_mean
 from tasks.model import STEPS
 
@@ -45,13 +45,16 @@ class FriendlyCommand:
     """What our commands have in common: help where it is asked for, and short errors."""
 
     def parse_execute(self: Any, in_args: list[str]) -> int:
-        """Parse and execute, as doit calls it."""
+        """Parse and execute, as doit calls it; Ctrl-C needs no traceback."""
         if "--help" in in_args:
             print(self.help())
             return 0
         params, args = parsed(self, in_args)
         params.update(self.opt_vals)
-        return int(self.execute(params, args) or 0)
+        try:
+            return int(self.execute(params, args) or 0)
+        except KeyboardInterrupt as interrupt:
+            return processes.status_after(interrupt)
 
 
 def named(words: Sequence[str], dataset: str = "", tasks: Sequence[Any] = ()) -> list[str]:

@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -16,6 +17,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from types import FrameType
 
 HEAD_BYTES = 8_000_000
 TAIL_BYTES = 2_000_000
@@ -23,6 +25,12 @@ STOP_SECONDS = 5.0
 LOOK_SECONDS = 0.2
 SHORTEST_SECRET = 4  # bytes; a shorter one would be found by chance in everything
 HIDDEN = b"***"
+
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""The signals besides Ctrl-C that end a command of ours as Ctrl-C does."""
+
+SIGNALLED = 128
+"""What a shell adds to the number of the signal that ended a command, as its exit status."""
 
 _SECRET_NAME = re.compile("(?:PASSWORD|PASSWD|SECRET|TOKEN)(?![A-Z])")
 
@@ -176,7 +184,10 @@ def redact(text: str, variables: Mapping[str, str]) -> str:
 
 
 def redact_files(folder: str, variables: Mapping[str, str]) -> None:
-    """Take the values of secret variables out of all files of a folder, whatever wrote them."""
+    """Take the values of secret variables out of all files of a folder, whatever wrote them.
+
+    Not out of what is compressed or encoded.
+    """
     hidden = _forms(variables)
     paths = [f"{top}/{name}" for top, _, names in os.walk(folder) for name in names if hidden]
     for path in paths:
@@ -247,3 +258,23 @@ def tail(path: str, lines: int = 20) -> str:
         text = file.read().decode("utf-8", "replace")
         return "\n".join(text.splitlines()[-lines:])
     return ""
+
+
+def terminated(number: int, frame: FrameType | None) -> None:
+    """Handle one of the signals of `ENDING`: raise KeyboardInterrupt with its number."""
+    del frame
+    raise KeyboardInterrupt(number)
+
+
+def status_after(interrupt: KeyboardInterrupt) -> int:
+    """Return the exit status of a command that Ctrl-C or another signal has ended."""
+    return SIGNALLED + int(interrupt.args[0] if interrupt.args else signal.SIGINT)
+
+
+def status_unread() -> int:
+    """Let what is still printed go nowhere, and return the status of who was not read to the end.
+
+    That is the end of `doit | head`.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return SIGNALLED + signal.SIGPIPE

@@ -10,19 +10,15 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from tasks import prompts, readme, scaffold
+from tasks import processes, prompts, readme, scaffold
 from tasks import templates as of
 from tasks.errors import UserError
 from tasks.folders import MODELS, repository_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import FrameType
 
     from tasks.templates import Template
-
-SIGNALLED = 128
-"""What a shell adds to the number of the signal that ended a command, as its exit status."""
 
 DEFAULT_NAME = "New model"
 DEFAULT_LANGUAGE = "python"
@@ -32,8 +28,8 @@ ANOTHER = "another model"
 
 def main(words: Sequence[str]) -> int:
     """Run the command and return its exit status."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminated)
+    for number in processes.ENDING:
+        signal.signal(number, processes.terminated)
     try:
         asked = parser().parse_args(words)
         if asked.init is not None:
@@ -48,16 +44,10 @@ def main(words: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt as interrupt:
         sys.stderr.write("\n")
-        return SIGNALLED + int(interrupt.args[0] if interrupt.args else signal.SIGINT)
+        return processes.status_after(interrupt)
     except BrokenPipeError:  # nobody reads on, as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return SIGNALLED + signal.SIGPIPE
+        return processes.status_unread()
     return 0
-
-
-def _terminated(number: int, frame: FrameType | None) -> None:
-    del frame
-    raise KeyboardInterrupt(number)
 
 
 def parser() -> argparse.ArgumentParser:

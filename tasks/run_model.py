@@ -29,7 +29,6 @@ from tasks.wording import number_text, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from types import FrameType
 
     from tasks.execute import Outcome
     from tasks.model import Model
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
     from tasks.state import State
 
 RUNNER = Path(__file__).parent.parent
-SIGNALLED = 128
-"""What a shell adds to the number of the signal that ended a command, as its exit status."""
-
 NOT_UNDERSTOOD = 2
 PREFIX = "run-model-"
 LISTED = 20  # so many artefacts are named, the rest is counted
@@ -66,8 +62,8 @@ class Asked:
 
 def main(words: Sequence[str]) -> int:
     """Run the command and return its exit status."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminated)
+    for number in processes.ENDING:
+        signal.signal(number, processes.terminated)
     status = NOT_UNDERSTOOD
     try:
         asked = _parsed(words)
@@ -84,15 +80,9 @@ def main(words: Sequence[str]) -> int:
     except KeyboardInterrupt as interrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         processes.stop_all()
-        return SIGNALLED + int(interrupt.args[0] if interrupt.args else signal.SIGINT)
+        return processes.status_after(interrupt)
     except BrokenPipeError:  # nobody reads the result
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return SIGNALLED + signal.SIGPIPE
-
-
-def _terminated(number: int, frame: FrameType | None) -> None:
-    del frame
-    raise KeyboardInterrupt(number)
+        return processes.status_unread()
 
 
 def _parsed(words: Sequence[str]) -> Asked:

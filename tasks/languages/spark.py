@@ -217,7 +217,7 @@ def _check_hadoop(variables: Mapping[str, str]) -> None:
 
 
 def _check_standalone(master: str) -> None:
-    reasons = {address: _unreached(*address) for address in _addresses(master)}
+    reasons = {address: unreached(*address) for address in _addresses(master)}
     if "" in reasons.values():
         return
     raise UserError(
@@ -229,8 +229,8 @@ def _check_standalone(master: str) -> None:
     )
 
 
-def _unreached(host: str, port: int) -> str:
-    """Return why nothing answers there, empty where something does."""
+def unreached(host: str, port: int) -> str:
+    """Return why nothing answers at a port, empty where something does."""
     try:
         socket.create_connection((host, port), CONNECT_SECONDS).close()
     except OSError as error:
