@@ -32,7 +32,7 @@ from common import (
 )
 
 from tasks import discover
-from tasks.environments import build, interpreters, locks
+from tasks.environments import build, interpreters, lock_file
 from tasks.errors import UserError
 from tasks.state import State
 
@@ -90,7 +90,7 @@ class Subject:
         progress(f"{name}: making the environment")
         build.ensure(first, state, progress)
         for model in others if requirements else ():
-            shutil.copyfile(locks.lock_path(first), locks.lock_path(model))
+            shutil.copyfile(lock_file.lock_path(first), lock_file.lock_path(model))
         time.sleep(SETTLE_SECONDS)
         _look([first, *others], state)
         state.save({})

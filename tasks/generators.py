@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from doit.exceptions import TaskFailed
 
 from tasks import discover, folders, plan, records
-from tasks.environments import build, days, locks
+from tasks.environments import build, days, lock_file, locks
 from tasks.errors import InvalidModel, UserError
 from tasks.execute import run_step
 from tasks.explain import why
@@ -246,7 +246,7 @@ def _lock(model: Model, activity: Activity) -> dict[str, Any]:
     day = days.day_of(model, Options.as_of) if Options.as_of else ""
     if not locks.make_lock(model, open_state(), say=activity.tell, upgrade=True, as_of=day):
         return {"state": "ran", "message": "no requirements to lock"}
-    return {"state": "ran", "folder": locks.lock_path(model)}
+    return {"state": "ran", "folder": lock_file.lock_path(model)}
 
 
 def _refuse_broken(model: Model) -> None:

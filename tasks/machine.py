@@ -33,10 +33,8 @@ if TYPE_CHECKING:
 
     from tasks.model import Model
 
-LITTLE_BYTES, LEAST_BYTES = (
-    2_000_000_000,
-    100_000_000,
-)  # an environment with TensorFlow takes 1.5 GB
+LITTLE_BYTES = 2_000_000_000  # an environment with TensorFlow takes 1.5 GB
+LEAST_BYTES = 100_000_000
 TERADATA_PORT = 1025
 WITHOUT_PASSWORD = {"krb5", "jwt", "bearer", "code", "browser", "secret"}
 """Ways to log in to Teradata for which TD_PASSWORD is not needed."""

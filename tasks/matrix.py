@@ -22,7 +22,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
 from tasks import discover, frameworks, plan
-from tasks.environments import build, locks
+from tasks.environments import build, lock_file
+from tasks.environments.corrections import normal
 from tasks.environments.interpreters import allowed, installed, specifier
 from tasks.environments.requirements import ANY_PYTHON
 from tasks.errors import UserError
@@ -118,7 +119,7 @@ def lay_out(combination: Combination, state: State) -> list[str]:
     """
     framework = frameworks.read(combination.framework, state.files)
     models = _models(combination, framework, state)
-    _copy(combination.folder, [locks.lock_path(model) for model in models])
+    _copy(combination.folder, [lock_file.lock_path(model) for model in models])
     python = combination.versions.get("python")
     packages = combination.packages
     used: set[str] = set()
@@ -269,5 +270,5 @@ def _requirement(line: str) -> Requirement | None:
 
 def _package(requirement: Requirement, packages: Mapping[str, str]) -> str:
     """Return which of the packages it asks for; `xgboost-cpu` is a build of `xgboost`."""
-    name = locks.normal(requirement.name)
+    name = normal(requirement.name)
     return next((key for key in packages for end in _BUILDS if name == f"{key}{end}"), "")

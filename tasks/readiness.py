@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tasks import datasets
 from tasks.diagnosis import MISSING, OK, WARNING, Check, Finding, finding_of, unfetched
-from tasks.environments import build, locks, requirements
+from tasks.environments import build, lock_file, locks, requirements
 from tasks.environments.reasons import unlocked
 from tasks.errors import UserError
 from tasks.languages import pyspark, r_cran, r_home, r_packages, spark
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tasks.environments.build import Environment
     from tasks.environments.interpreters import Interpreter
-    from tasks.environments.locks import Lock
+    from tasks.environments.lock_file import Lock
     from tasks.model import DataFile, Dataset, Model
     from tasks.state import State
 
@@ -42,7 +42,7 @@ def _runs_on(model: Model, state: State) -> Iterator[Finding]:
     lock = None if wanted.empty else locks.fitting(model, wanted, state)
     found = locks.choose(lock, wanted, state)
     if found is None:
-        read = locks.read_lock(model, state.files)
+        read = lock_file.read_lock(model, state.files)
         yield finding_of("Python", locks.no_python(model, read, wanted, state))
         return
     yield Finding("Python", OK, found.version)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import discover, launch, plan, readme, results
-from tasks.environments import locks
+from tasks.environments import lock_file
 from tasks.errors import UserError
 from tasks.fingerprint import Files
 from tasks.folders import MODELS
@@ -76,8 +76,8 @@ def _write_name(path: str, title: str) -> None:
 def _move_lock(model: Model, renamed: Model) -> None:
     """Move a lock; the name in its first line is for people alone."""
     with contextlib.suppress(FileNotFoundError):
-        os.rename(locks.lock_path(model), locks.lock_path(renamed))
-        lock = Path(locks.lock_path(renamed))
+        os.rename(lock_file.lock_path(model), lock_file.lock_path(renamed))
+        lock = Path(lock_file.lock_path(renamed))
         first, end, rest = lock.read_text(encoding="utf-8").partition("\n")
         first = first.replace(f" {model.name} ", f" {renamed.name} ")
         first = first.replace(f"`doit lock:{model.name}`", f"`doit lock:{renamed.name}`")
@@ -129,7 +129,7 @@ def remove(model: Model, say: Callable[[str], None]) -> None:
         _drop_empty(os.path.dirname(step.folder))
         _drop_empty(os.path.dirname(step.failed_folder))
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(locks.lock_path(model))
+        os.unlink(lock_file.lock_path(model))
     say(f"removing {model.folder}")
     if os.path.islink(model.folder):
         os.unlink(model.folder)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import fingerprint, frameworks
 from tasks.datasets import cache_folder
-from tasks.environments import locks
+from tasks.environments import lock_file
 from tasks.environments.interpreters import installed
 from tasks.fingerprint import canonical
 
@@ -37,7 +37,7 @@ def token(state: State, kinds: Sequence[str]) -> str:
             "code": [[str(path), fingerprint.look(str(path))] for path in code],
             "interpreters": [str(one) for one in installed(state)],
             "cache": cache_folder(),
-            "locks": os.path.isdir(locks.FOLDER),
+            "locks": os.path.isdir(lock_file.FOLDER),
             "variables": {name: os.environ.get(name) for name in frameworks.VARIABLES},
         },
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from workshop import OFFLINE, Workshop, count_calls
 
-from tasks.environments import build, locks, uv
+from tasks.environments import build, lock_file, uv
 from tasks.environments.requirements import read, wanted
 from tasks.errors import UserError
 
@@ -169,7 +169,7 @@ def test_a_wrong_hash_is_refused(shop: Workshop) -> None:
     model = shop.model(f"{OFFLINE}one\n", python=OWN)
     text = shop.lock(model)
     digest = text.partition("sha256:")[2][:64]
-    shop.repository.write(locks.lock_path(model), text.replace(digest, "0" * 64))
+    shop.repository.write(lock_file.lock_path(model), text.replace(digest, "0" * 64))
     shop.again()
 
     with pytest.raises(UserError) as caught:
@@ -194,7 +194,7 @@ def test_an_index_out_of_reach(shop: Workshop, monkeypatch: pytest.MonkeyPatch) 
     digest = wanted(read(online, shop.state), shop.state.files)
     lines = shop.lock_text(model).splitlines()
     lines[2] = f"# requirements: {digest}"
-    shop.repository.write(locks.lock_path(model), "\n".join(lines))
+    shop.repository.write(lock_file.lock_path(model), "\n".join(lines))
     shop.again()
     monkeypatch.setenv("UV_CACHE_DIR", str(shop.repository.path / "empty"))
     monkeypatch.setenv("UV_DEFAULT_INDEX", CLOSED)

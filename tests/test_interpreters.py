@@ -14,7 +14,8 @@ import pytest
 
 from tasks.environments import interpreters
 from tasks.environments.interpreters import Interpreter, allowed, installed, specifier
-from tasks.environments.locks import Lock, choose
+from tasks.environments.lock_file import Lock
+from tasks.environments.locks import choose
 from tasks.environments.requirements import Requirements
 from tasks.errors import UserError
 from tasks.state import State

@@ -9,7 +9,7 @@ import textwrap
 import pytest
 from workshop import OFFLINE, Workshop, count_calls
 
-from tasks.environments import interpreters, locks, resolve, uv
+from tasks.environments import interpreters, lock_file, locks, resolve, uv
 from tasks.environments.requirements import Package, read
 from tasks.errors import UserError
 from tests.conftest import Repository
@@ -111,7 +111,7 @@ def test_a_damaged_lock_is_made_anew_with_the_pins_that_it_has(shop: Workshop, d
     shop.wheel("two", "1.0")
     model = shop.model(f"{OFFLINE}one<2\ntwo\n", python=OWN)
     whole = shop.lock(model)
-    path = shop.repository.path / locks.lock_path(model)
+    path = shop.repository.path / lock_file.lock_path(model)
     texts = {
         "cut": whole[: whole.index("two==")],
         "merge": whole.replace("two==", "<<<<<<< ours\ntwo=="),
@@ -123,7 +123,7 @@ def test_a_damaged_lock_is_made_anew_with_the_pins_that_it_has(shop: Workshop, d
         path.write_bytes(texts.get(damage, "\udcff").encode("utf-8", "surrogateescape"))
     shop.again()
 
-    assert locks.read_lock(model, shop.state.files) is None
+    assert lock_file.read_lock(model, shop.state.files) is None
     assert whole == shop.lock(model)
 
 
@@ -131,7 +131,7 @@ def test_a_lock_of_a_later_runner(shop: Workshop) -> None:
     """It is not overwritten by accident; the message says both ways out."""
     model = shop.model(f"{OFFLINE}one\n", python=OWN)
     text = shop.lock(model)
-    shop.repository.write(locks.lock_path(model), text.replace("format: 1", "format: 2"))
+    shop.repository.write(lock_file.lock_path(model), text.replace("format: 1", "format: 2"))
     shop.again()
 
     with pytest.raises(UserError) as caught:
@@ -149,12 +149,12 @@ def test_a_lock_as_git_writes_it_on_windows_is_the_same(shop: Workshop) -> None:
     """Line ends make no other environment."""
     model = shop.model(f"{OFFLINE}one\n", python=OWN)
     text = shop.lock(model)
-    before = locks.read_lock(model, shop.state.files)
-    path = shop.repository.path / locks.lock_path(model)
+    before = lock_file.read_lock(model, shop.state.files)
+    path = shop.repository.path / lock_file.lock_path(model)
     path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
     shop.again()
 
-    assert before == locks.read_lock(model, shop.state.files)
+    assert before == lock_file.read_lock(model, shop.state.files)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_a_lock_that_no_installed_python_fits_is_left_alone(
     model = shop.model(f"{OFFLINE}one\n")
     text = shop.lock(model).replace(f"(>={OWN})", "(>=3.99)")
     text = re.sub(r"\(>=3\.\d+\)", "(>=3.99)", text)
-    shop.repository.write(locks.lock_path(model), text)
+    shop.repository.write(lock_file.lock_path(model), text)
     shop.again()
 
     with pytest.raises(UserError) as caught:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from workshop import OFFLINE, Workshop
 
-from tasks.environments import build, locks
+from tasks.environments import build, lock_file
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def test_a_build_backend_is_locked(shop: Workshop, indexed: Model) -> None:
     assert ("://" in text, str(shop.repository.path) in text) == (False, False)
 
     build_pins = re.sub("sha256:[0-9a-f]{64}", f"sha256:{'0' * 64}", build_pins)
-    shop.repository.write(locks.lock_path(indexed), f"{pins}# build: {build_pins}")
+    shop.repository.write(lock_file.lock_path(indexed), f"{pins}# build: {build_pins}")
     shop.again()
     with pytest.raises(UserError, match="Hash mismatch for `flit-core=="):
         shop.ensure(indexed)

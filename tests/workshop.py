@@ -16,7 +16,7 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.environments import build, interpreters, locks, uv
+from tasks.environments import build, interpreters, lock_file, locks, uv
 from tasks.model import Model
 from tasks.state import State
 
@@ -139,7 +139,7 @@ class Workshop:
 
     def lock_text(self, model: Model) -> str:
         """Return the text of a model's lock."""
-        return self.repository.read(locks.lock_path(model))
+        return self.repository.read(lock_file.lock_path(model))
 
     def pins(self, model: Model) -> list[str]:
         """Return the pins of a model's lock without hashes."""

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from tasks import frameworks
 from tasks.datasets import cache_folder
-from tasks.environments import locks, uv
-from tasks.environments.corrections import BUILT_WITH
+from tasks.environments import lock_file, locks, uv
+from tasks.environments.corrections import BUILT_WITH, normal
 from tasks.environments.requirements import package_digest, package_files, read
 from tasks.errors import UserError
 from tasks.fingerprint import Files, canonical
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tasks.environments.interpreters import Interpreter
-    from tasks.environments.locks import Lock
+    from tasks.environments.lock_file import Lock
     from tasks.environments.requirements import Package, Requirements
     from tasks.model import Model
     from tasks.state import State
@@ -112,7 +112,7 @@ def ensure(model: Model, state: State, say: Callable[[str], None]) -> Environmen
         locks.make_lock(model, state, say=say, upgrade=False)
     environment = find(model, state)
     if environment is None:
-        lock = locks.read_lock(model, state.files)
+        lock = lock_file.read_lock(model, state.files)
         raise locks.no_python(model, lock, requirements, state)
     if not environment.built:
         _build(environment, state, say)
@@ -166,7 +166,7 @@ def _read_files(model: Model, state: State) -> Iterator[str]:
     """Yield the files that decide a model's environment."""
     requirements = read(model, state)
     yield from requirements.files
-    yield locks.lock_path(model)
+    yield lock_file.lock_path(model)
     for package in requirements.packages:
         for name in package_files(package.path):
             yield f"{package.path}/{name}".rstrip("/")
@@ -305,7 +305,7 @@ def _installed(folder: str) -> dict[str, str]:
     """Return the versions of what is installed, by name."""
     found = glob.glob(f"{glob.escape(folder)}/lib/python3*/site-packages/*.dist-info")
     names = (os.path.basename(path).removesuffix(".dist-info").partition("-") for path in found)
-    return {locks.normal(name): version for name, _, version in sorted(names)}
+    return {normal(name): version for name, _, version in sorted(names)}
 
 
 def _failed(environment: Environment, answer: uv.Answer, package: Package | None) -> UserError:

@@ -38,6 +38,11 @@ _REQUIRES = {
 _NAME = re.compile(r"([\w.-]+)[^;@]*(;.*)?")
 
 
+def normal(name: str) -> str:
+    """Return a package's name as the index spells it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def configuration() -> str:
     """Return a configuration for uv that has the requirements of these releases."""
     return "".join(
@@ -50,7 +55,7 @@ def configuration() -> str:
 def renamed(line: str) -> str:
     """Return a requirement with the living name of its package, itself where that is its own."""
     found = _NAME.fullmatch(line)
-    name = re.sub(r"[-_.]+", "-", found[1]).lower() if found else ""
+    name = normal(found[1]) if found else ""
     return f"{STANDS_FOR[name]}{found[2] or ''}" if found and name in STANDS_FOR else line
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.environments import build, locks
+from tasks.environments import build, lock_file, locks
 from tasks.environments.days import was_out
 from tasks.environments.requirements import read
 from tasks.errors import UserError
@@ -31,7 +31,7 @@ def why_built(model: Model, state: State) -> list[str]:
 def unlocked(model: Model, state: State) -> str:
     """Return why a model has no environment that could be built as it is."""
     requirements = read(model, state)
-    lock = locks.read_lock(model, state.files)
+    lock = lock_file.read_lock(model, state.files)
     if lock is None and not requirements.empty:
         return f"{requirements.path} has no whole lock yet"
     if not requirements.empty and not locks.fitting(model, requirements, state):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from tasks import frameworks
-from tasks.environments.corrections import renamed
+from tasks.environments.corrections import normal, renamed
 from tasks.environments.interpreters import specifier
 from tasks.errors import UserError
 from tasks.fingerprint import canonical
@@ -142,7 +142,7 @@ def _more(model: Model, framework: Framework, named: frozenset[str], state: Stat
 
 def _name(line: str) -> str:
     """Return the name of the package that a line asks for, as the index spells it."""
-    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", line, maxsplit=1)[0]).lower()
+    return normal(re.split(r"[^\w.-]", line, maxsplit=1)[0])
 
 
 def _entries(path: str, kind: str, files: Files, seen: list[str]) -> Iterator[tuple[str, str, str]]:

@@ -180,13 +180,14 @@ def _answer(model: Model, requirements: Requirements, attempt: Attempt, kept: st
         if requirements.as_of:
             options += ["--exclude-newer", requirements.as_of]
         found = compiler.compile("requirements.txt", lines, options)
-        more = _of_its_time(model, attempt, found.pins)
-        if more:
+        added: list[str] = []
+        if more := _of_its_time(model, attempt, found.pins):
             with contextlib.suppress(NoAnswer):
-                found, lines = compiler.compile("more.txt", [*lines, *more], options), more
+                found = compiler.compile("more.txt", [*lines, *more], options)
+                added = more
     pins = _without_packages(found.pins, requirements)
     notes = [f"corrected: {was} stands for {now}" for was, now in requirements.renamed]
-    notes += [f"corrected: {one}" for one in applied(dict(_PIN.findall(pins)), lines)]
+    notes += [f"corrected: {one}" for one in applied(dict(_PIN.findall(pins)), added)]
     if not found.everywhere:
         where = f"Python {attempt.minor} on {platform.system()} {platform.machine()}"
         notes.append(f"only for {where}: there are no packages that serve others as well")
