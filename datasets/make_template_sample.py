@@ -1,7 +1,7 @@
-"""Write `data/train.csv` and `data/test.csv` of every template: synthetic customers.
+"""Write `data/train.csv` and `data/test.csv` that all templates share: synthetic customers.
 
-Nothing in them is real.  A template carries its own data, so that a model made from it trains in
-any repository.  The files are the same, byte for byte, on every machine and Python: only
+Nothing in them is real.  They are copied into a model's folder, so that it trains in any
+repository.  The files are the same, byte for byte, on every machine and Python: only
 `random()`, which Python keeps stable, `fsum`, which rounds exactly, and plain arithmetic are used.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 SEED = 2024
 ROWS = {"train.csv": 400, "test.csv": 200}
-TEMPLATES = Path(__file__).parents[1] / "model_templates"
+DATA = Path(__file__).parents[1] / "model_templates/shared/data"
 HEAD = "customer,age,visits,complaints,spend,renewed\n"
 
 
@@ -50,9 +50,5 @@ def sample() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    TEXTS = sample()
-    for template in TEMPLATES.glob("*/*/model.json"):
-        for name, text in TEXTS.items():
-            target = template.parent / "data" / name
-            target.parent.mkdir(exist_ok=True)
-            target.write_bytes(text.encode("ascii"))
+    for name, text in sample().items():
+        (DATA / name).write_bytes(text.encode("ascii"))

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SKELETON = f"{RUNNER}/{FOLDER}/repository"
 """What a new repository starts from: no template, as it has no `model.json`."""
 
+SHARED = "shared"
+"""The folder beside those of the languages with what every template has, unless it has its own."""
+
 LONGEST_NAME = 60
 """So many characters of a model's name are in the name of its folder."""
 
@@ -151,7 +154,13 @@ def _facts(name: str, description: str, template: Template, folder: str) -> dict
 
 
 def _render(template: Template, made: str, repository: str, facts: Mapping[str, str]) -> None:
-    """Write a model of this repository into a new folder."""
+    """Write a model of this repository into a new folder.
+
+    A template goes before what all templates beside it share.
+    """
+    top = Path(template.folder).parents[1]
+    if not template.id and top.name == FOLDER:
+        _copy(str(top / SHARED), made, facts, rendered=True)
     _copy(template.folder, made, facts, rendered=not template.id)
     document: dict[str, Any] = {key: facts[key] for key in _OWN[:3]}
     if template.id:

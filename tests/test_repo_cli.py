@@ -287,6 +287,17 @@ class TestOfTheRepository:
         assert "warning: `" in done.stderr
         assert "model_templates/python/broken/model.json` cannot be read\n" in done.stderr
 
+    def test_what_they_share(self, repository: Repository) -> None:
+        """What stands beside the templates is in each, rendered, unless it has its own."""
+        self.write(repository, own__txt="own")
+        repository.write("model_templates/shared/own.txt", "shared")
+        repository.write("model_templates/shared/data/about.txt.jinja", "data of {{ name }}")
+
+        model = made(repository.path, "--name", "It", "--template", "own")
+
+        assert "own" == (model / "own.txt").read_text()
+        assert "data of It" == (model / "data/about.txt").read_text()
+
     def test_goes_before_ours(self, repository: Repository) -> None:
         """A template of the same name is the repository's."""
         shutil.move(self.write(repository), repository.path / "model_templates/python/sklearn")
