@@ -130,7 +130,7 @@ def unfetched(address: str) -> Exception | None:
     Asked as for the data, which are not read: some servers refuse to tell of them alone.
     """
     try:
-        urllib.request.urlopen(address, timeout=CONNECT_SECONDS).close()  # noqa: S310
+        urllib.request.urlopen(address, timeout=CONNECT_SECONDS).close()  # noqa: S310 - of a dataset
     except (urllib.error.URLError, OSError, ValueError) as error:
         return error
     return None

@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import shutil
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -87,7 +86,7 @@ def fresh_run(step: Step) -> Iterator[Run]:
     It is held while the run is under way, so that another process can tell it from one that was
     killed.
     """
-    run_id = f"{run_name(step)}-{uuid.uuid4().hex[:12]}"
+    run_id = f"{run_name(step)}-{os.urandom(6).hex()}"
     run = Run(run_id, f"{step.build}/{RUNS}/{run_id}")
     try:
         with contextlib.ExitStack() as stack:

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
     from tasks.model import Model
 
-LITTLE_BYTES = 2_000_000_000  # an environment with TensorFlow takes 1.5 GB
-LEAST_BYTES = 100_000_000
+GB = 1e9
+LITTLE_BYTES = 2 * GB  # an environment with TensorFlow takes 1.5 GB
+LEAST_BYTES = GB / 10
 TERADATA_PORT = 1025
 WITHOUT_PASSWORD = {"krb5", "jwt", "bearer", "code", "browser", "secret"}
 """Ways to log in to Teradata for which TD_PASSWORD is not needed."""
@@ -250,4 +251,4 @@ def short(path: str) -> str:
 
 def _amount(size: int) -> str:
     """Return a number of bytes as people say it."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"  # noqa: PLR2004
+    return f"{size / GB:.1f} GB" if size >= GB else f"{size / 1e6:.0f} MB"

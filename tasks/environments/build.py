@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import subprocess
-import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -200,7 +199,7 @@ def _build_alone(environment: Environment, state: State, say: Callable[[str], No
     folder = environment.folder
     for left in (folder, *glob.glob(f"{glob.escape(folder)}.making-*")):
         shutil.rmtree(left, ignore_errors=True)
-    making = f"{folder}.making-{uuid.uuid4().hex}"
+    making = f"{folder}.making-{os.urandom(16).hex()}"
     try:
         _install(environment, making, state, say)
         _sync(making)

@@ -65,7 +65,7 @@ def cannot_run(lines: Iterable[str], python: str) -> str:
         InvalidRequirement,
         Requirement,
     )
-    from packaging.specifiers import SpecifierSet  # noqa: PLC0415
+    from packaging.specifiers import SpecifierSet  # noqa: PLC0415 - as above
 
     for line in lines:
         try:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
-
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
 
     from tasks.state import State
 
@@ -58,6 +58,8 @@ class Interpreter:
     @property
     def preference(self) -> tuple[bool, bool, Version]:
         """The greater, the better: plain CPython, a final release, the newest."""
+        from packaging.version import Version  # noqa: PLC0415 - slow to import, seldom needed
+
         version = Version(self.version)
         return self.implementation == "CPython", not version.is_prerelease, version
 
@@ -153,6 +155,9 @@ def specifier(text: str) -> SpecifierSet:
 
     Raises UserError where it is neither.
     """
+    from packaging.specifiers import SpecifierSet  # noqa: PLC0415 - slow to import, seldom needed
+    from packaging.version import Version  # noqa: PLC0415 - as above
+
     try:
         if not text[:1].isdigit():
             return SpecifierSet(text)
