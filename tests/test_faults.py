@@ -252,13 +252,15 @@ def test_link_that_leads_nowhere(repository: Repository) -> None:
 
     done = repository.doit()
 
+    where = f"model_definitions/{name}/model_modules/words.txt"
     assert told(repository, done) == (
         f"train:{name} FAILED\n"
-        f"  The train step of model `{name}` cannot be carried out here\n"
-        f"    file    model_definitions/{name}/model_modules/words.txt\n"
-        "    reason  No such file or directory\n\n"
-        "  hint: see that the file is there and can be read"
+        f"  Model `{name}` cannot be used\n"
+        f"      {where}: cannot be read\n"
+        "        hint: remove it, or see that it can be read and, where it is a link,"
+        " leads somewhere\n\n  hint: `doit check` shows the faults of all models"
     )
+    assert f"{where}: cannot be read" in repository.doit("check").stdout
     assert set(results(repository)) == {"framework-folder/train", "framework-folder/evaluate"}
     link.unlink()
     assert_works(repository, name, "20.0")

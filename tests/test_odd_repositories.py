@@ -263,19 +263,3 @@ def test_a_model_that_puts_its_modules_on_the_path(repository: Repository) -> No
     done = repository.doit("evaluate")
 
     assert 0 == done.returncode, done.stdout
-
-
-def test_a_link_to_nowhere_is_a_fault_of_its_model(repository: Repository) -> None:
-    """A source that cannot be read is told, and the other models run."""
-    repository.add("good-python", "good")
-    modules = repository.path / "model_definitions" / repository.add("good-python", "broken")
-    source = modules / "model_modules/evaluation.py"
-    source.unlink()
-    source.symlink_to("nowhere.py")
-
-    done = repository.doit()
-
-    assert 1 == done.returncode
-    assert "evaluate:good ok" in done.stdout
-    assert f"{source.relative_to(repository.path)}: cannot be read" in done.stdout
-    assert "cannot be read" in repository.doit("check").stdout
