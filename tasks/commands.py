@@ -12,9 +12,10 @@ from doit.cmd_info import Info as DoitInfo
 from doit.cmd_run import Run as DoitRun
 from doit.exceptions import InvalidCommand
 
-from tasks import generators, processes, publish, results
+from tasks import generators, objects, processes, publish, results, shared, store
 from tasks.errors import UserError
 from tasks.naming import KINDS, FriendlyCommand, named, option, parsed
+from tasks.state import open_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +76,7 @@ class Run(FriendlyCommand, DoitRun):
         self.sel_tasks: list[str] = named(self.sel_tasks, dataset, self.task_list)
         try:
             publish.publisher()
+            shared.check()
         except UserError as error:
             raise InvalidCommand(str(error)) from error
         generators.Options.twice = frozenset(self.sel_tasks) if twice else frozenset()
@@ -83,6 +85,7 @@ class Run(FriendlyCommand, DoitRun):
         }
         try:
             results.sweep()
+            objects.sweep(store.ROOT)
             status = int(
                 super()._execute(
                     outfile, verbosity, always, continue_, reporter, num_process, par_type,
@@ -150,6 +153,7 @@ class Forget(FriendlyCommand, DoitForget):
         for task in chosen:
             step = (task.meta or {}).get("step")
             if step:
+                store.forget(step, open_state())
                 results.remove(step, print)
 
 

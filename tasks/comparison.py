@@ -12,9 +12,9 @@ from tasks.wording import number_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-GOOD = ("ran", "up to date")
+GOOD = ("ran", "restored", "up to date")
 BROKEN = "not good enough"
-STATES = (BROKEN, "failed", "interrupted", "not run", "ran", "up to date", "ignored")
+STATES = (BROKEN, "failed", "interrupted", "not run", "ran", "restored", "up to date", "ignored")
 
 
 @dataclass(frozen=True)

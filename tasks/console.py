@@ -22,6 +22,7 @@ from tasks.wording import (
     message_of,
     notes_of,
     shorten,
+    values_of,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from tasks.wording import Failure, Step
 
 LIST_ALL = 20  # up to this many steps, the table lists even those to which nothing happened
+LOG_WIDTH = 100  # of what a restored step once printed, each line is shown up to here
 LINE_SECONDS = 30.0  # how often a log shows that a step goes on
 
 
@@ -83,6 +85,8 @@ class ConsoleReporter(Reporter):
             self._live.refresh()  # or the line of what runs would outlive it for a moment
         word = {"ran": "ok", "failed": "FAILED"}.get(step.state, step.state)
         self._print(f"{name} ", (word, STYLES.get(step.state, "")), f" {duration(step.seconds)}")
+        for line in values_of(step.task).get("log", ()) if step.state == "restored" else ():
+            self._print((f"  {clean(line)[:LOG_WIDTH]}", "dim"))
         if failure is not None and failure.report:
             text = "\n".join(filter(None, [message_of(failure), captured_of(step.task)]))
             self._print("\n".join(f"  {line}".rstrip() for line in clean(text).split("\n")))
@@ -110,7 +114,9 @@ class ConsoleReporter(Reporter):
         if self.interrupted:
             self._print(("interrupted", STYLES["interrupted"]), f" after {took}, {steps}: {each}")
         else:
-            self._print(f"{steps}: {each} in {took}")
+            saved = sum(values_of(step.task).get("saved", 0) for step in self.steps.values())
+            less = f" instead of {duration(saved)}" if saved else ""
+            self._print(f"{steps}: {each} in {took}{less}")
 
     def _listed(self) -> list[Step]:
         """Return the steps by kind, and by name within: what ran first is chance."""

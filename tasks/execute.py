@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tasks import datasets, discover, launch, metrics, plan, processes, records, results
+from tasks import datasets, discover, launch, metrics, plan, processes, records, results, store
 from tasks.environments import build
 from tasks.errors import InvalidModel, UserError
 from tasks.fingerprint import look
@@ -25,7 +25,7 @@ from tasks.records import Made
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tasks.environments.build import Environment
     from tasks.fingerprint import Files, Look
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from tasks.records import Record
     from tasks.state import State
 
+
+REPLAYED_LINES = 3
+"""How much is shown of what the model printed when a restored result was made."""
 
 VERSION_DIGITS = 12
 """How much of the key of a training stands for the model that it made."""
@@ -53,11 +56,17 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a step: `state` is `ran` or `current` (its result was there already)."""
+    """What came of a step: `state` is `ran`, `restored` (from the store) or `current`.
+
+    `seconds` is how long that took; `saved` is how long a restored result took to make, and `log`
+    the end of what its model printed then.
+    """
 
     state: str
     folder: str
     seconds: float = 0.0
+    saved: float = 0.0
+    log: Sequence[str] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     message: str = ""
 
@@ -75,26 +84,69 @@ def run_step(
     try:
         activity.say("waiting for another run of this step")
         with launch.hold(f"{step.build}/{launch.HELD}/{plan.file_name(step.task)}"):
+            if not (force or twice) and (found := _found(step, state, activity)):
+                return replace(found, seconds=time.monotonic() - started)
             prepared = prepare(step, state, activity)
-            if not (force or twice) and is_current(prepared, state.files):
-                return Outcome("current", step.folder, metrics=_metrics(step, state.files))
+            inputs = prepared.inputs
+            if not (force or twice) and (found := _known(prepared.step, inputs, state, activity)):
+                return replace(found, seconds=time.monotonic() - started)
             _run(prepared, state, activity)
             message = _run_again(prepared, state, activity) if twice else ""
     except OSError as error:
         raise _unwritable(step, error) from error
     seconds = time.monotonic() - started
-    return Outcome("ran", step.folder, seconds, _metrics(step, state.files), message)
+    measured = _metrics(step, state.files)
+    return Outcome("ran", step.folder, seconds, metrics=measured, message=message)
+
+
+def _found(step: Step, state: State, activity: Activity) -> Outcome | None:
+    """Return what came of a step whose result is there by now or stored, else None.
+
+    Nothing is built or fetched for that.
+    """
+    step = _read_again(step, state)
+    try:
+        environment = build.find(step.model, state)
+    except UserError:  # told when it is to be built
+        return None
+    if environment is None:
+        return None
+    return _known(step, plan.inputs(step, state.files, environment.identity), state, activity)
+
+
+def _known(
+    step: Step, inputs: Mapping[str, str], state: State, activity: Activity
+) -> Outcome | None:
+    """Return what came of a step with these inputs whose result is there or stored, else None."""
+    if not records.reasons(records.read(step.folder, state.files), inputs, state.files):
+        return Outcome("current", step.folder, metrics=_metrics(step, state.files))
+    if not store.serves(step):
+        return None
+    activity.say("store")
+    record = store.restore(step, inputs, state, activity.alerts.append)
+    if record is None:
+        return None
+    log = tuple(processes.tail(f"{step.folder}/{records.LOG}", REPLAYED_LINES).splitlines())
+    metrics = _metrics(step, state.files)
+    return Outcome("restored", step.folder, 0.0, record.run["seconds"], log, metrics)
+
+
+def _read_again(step: Step, state: State) -> Step:
+    """Return a step of the model as its files are now.  Raises InvalidModel where it is broken."""
+    model = discover.read_again(step.model, state.files)
+    if model.broken:
+        raise InvalidModel(model.name, model.faults)
+    step = replace(step, model=model)
+    for made in (step, step.upstream):
+        if made:
+            results.look_again(made, state.files)
+    return step
 
 
 def prepare(step: Step, state: State, activity: Activity) -> Prepared:
     """Read the model's files as they are now, and make ready all that the step needs."""
-    model = discover.read_again(step.model, state.files)
-    step = replace(step, model=model)
-    if model.broken:
-        raise InvalidModel(model.name, model.faults)
-    for made in (step, step.upstream):
-        if made:
-            results.look_again(made, state.files)
+    step = _read_again(step, state)
+    model = step.model
     if step.upstream and records.read(step.upstream.folder, state.files) is None:
         raise UserError(
             f"Model `{model.name}` is not trained", hint=f"`doit {step.upstream.task}` trains it"
@@ -110,12 +162,6 @@ def prepare(step: Step, state: State, activity: Activity) -> Prepared:
     return Prepared(step, environment, inputs, plan.key(step, inputs), looks)
 
 
-def is_current(prepared: Prepared, files: Files) -> bool:
-    """Return whether the published result was made from these inputs and is whole."""
-    record = records.read(prepared.step.folder, files)
-    return not records.reasons(record, prepared.inputs, files)
-
-
 def _run(prepared: Prepared, state: State, activity: Activity) -> None:
     """Run a step in a fresh folder and publish what it made, or keep what it left."""
     step = prepared.step
@@ -127,7 +173,13 @@ def _run(prepared: Prepared, state: State, activity: Activity) -> None:
             circumstances = _circumstances(prepared, began)
             os.replace(run.log, f"{run.work}/{records.LOG}")
             records.write(run.work, made, circumstances)
-            results.publish(run, prepared.step, state.files)
+            results.settle(run.work)
+            if store.serves(step):
+                store.keep(run.work, activity.alerts.append)
+            results.publish(run, step, state.files)
+            if store.serves(step):
+                activity.say("store")
+                store.share(prepared.key, run.scratch, activity.alerts.append)
         except UserError as error:
             _keep_evidence(error, run, prepared.step)
             raise

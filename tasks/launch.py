@@ -23,6 +23,7 @@ from tasks.metrics import GIVEN_NS
 from tasks.plan import file_name
 from tasks.publish import VARIABLE
 from tasks.records import LOG, LOGS, artefacts, write_json
+from tasks.shared import SECRET_VARIABLE
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def variables(environment: Environment, run: Run) -> dict[str, str]:
 
     The programs of the environment's packages are found first.
     """
-    dropped = ("VIRTUAL_ENV", "CONDA_PREFIX", "MAKEFLAGS", VARIABLE)
+    dropped = ("VIRTUAL_ENV", "CONDA_PREFIX", "MAKEFLAGS", VARIABLE, SECRET_VARIABLE)
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -45,6 +45,12 @@ class Record:
         return str(self.run["key"])
 
     @property
+    def task(self) -> str:
+        """The step that it is the result of, as doit calls it."""
+        dataset = self.run["dataset"]["name"]
+        return f"{self.run['step']}:{self.run['model']['name']}{dataset and f'@{dataset}'}"
+
+    @property
     def inputs(self) -> dict[str, str]:
         """What it was made from."""
         return dict(self.run["inputs"])

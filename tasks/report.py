@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # the states that a step can end in, in the order of the last line, each with its style
 STYLES = {
     "ran": "green",
+    "restored": "cyan",
     "up to date": "dim",
     "failed": "bold red",
     "interrupted": "yellow",

@@ -25,10 +25,9 @@ RESULTS = "results"
 
 
 def publish(run: Run, step: Step, files: Files) -> None:
-    """Make a run's folder the result of its step, in one move, once it is all on the disk."""
+    """Make a run's folder the result of its step, in one move, once it is settled."""
     results = f"{step.build}/{RESULTS}"
     os.makedirs(results, exist_ok=True)
-    _sync(run.work)
     result = f"{results}/{run.id}"
     os.rename(run.work, result)
     _sync_folder(results)
@@ -79,7 +78,7 @@ def look_again(step: Step, files: Files) -> None:
     files.forget([f"{step.folder}/{name}" for name in names])
 
 
-def _sync(folder: str) -> None:
+def settle(folder: str) -> None:
     """Make every file and folder below reach the disk."""
     for top, _, names in os.walk(folder, topdown=False):
         for name in names:

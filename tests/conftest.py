@@ -98,7 +98,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: builds a model of this framework")
 
 
-COMMANDS = ("list", "why", "check", "readme", "clean", "doctor", "forget", "info", "run")
+COMMANDS = (
+    *("list", "why", "check", "readme", "clean", "doctor", "forget", "info", "run"),
+    *("store", "gc", "verify"),
+)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,12 +155,20 @@ OUTPUTS = {
 }
 
 
+def identify(repository: Repository, name: str) -> None:
+    """Give a model an id of its own."""
+    path = f"model_definitions/{name}/model.json"
+    own = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+    repository.write(path, {**repository.json(path), "id": own})
+
+
 def test_damaged_output_is_made_anew(repository: Repository) -> None:
-    """An output that is no longer what a step made is noticed, and that step runs again."""
+    """An output that is no longer what a step made is noticed, and is made or restored."""
     paths = {}
     for damage in DAMAGES:
         for output, path in OUTPUTS.items():
             name = repository.add("good-python", f"{output}-{damage}")
+            identify(repository, name)
             paths[name] = repository.path / f"build/models/{name}/{path}"
     assert repository.doit().returncode == 0
     whole = {name: path.read_bytes() for name, path in paths.items()}
@@ -168,7 +177,8 @@ def test_damaged_output_is_made_anew(repository: Repository) -> None:
         DAMAGES[name.partition("-")[2]](path)
 
     done = repository.doit()
-    ran = sorted(line for line in done.stdout.splitlines() if re.search(r" ok [\d.]+ s$", line))
+    ended = re.compile(r" (ok|restored) [\d.]+ s$")
+    ran = sorted(line for line in done.stdout.splitlines() if ended.search(line))
     expected = [f"{OUTPUTS[name.partition('-')[0]].partition('/')[0]}:{name}" for name in paths]
     assert done.returncode == 0
     assert [line.partition(" ")[0] for line in ran] == sorted(expected)

@@ -1,0 +1,216 @@
+"""Files under the digest of what is in them, and results under their key: a store on this disk.
+
+    objects/ab/cdef...   a file, read-only, under its SHA-256
+    results/ab/cdef...   which record belongs to a key, as JSON
+    tmp/, held           files that are not whole yet, and the lock of those who put something in
+
+The record (`run.json`) is an object itself and names all others of its result, so an entry is small
+and nothing that it leads to is believed but by its digest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from tasks.fingerprint import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FORMAT = 1
+OBJECTS, ENTRIES, MAKING, HELD = "objects", "results", "tmp", "held"
+READ_ONLY = 0o444
+_CLONE = 0x40049409  # FICLONE of linux/fs.h: the bytes are shared until one side is written to
+_DIGEST_LENGTH = 64
+
+
+class Unsound(Exception):
+    """What a store holds is not what it says; the message says what."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Which record belongs to a key; `signature` is empty where nobody has signed it."""
+
+    key: str
+    record: str
+    signature: str = ""
+
+    def signed(self, secret: str) -> Entry:
+        """Return it with the HMAC-SHA256 (RFC 2104) of key and record under a secret."""
+        text = canonical("entry", {"key": self.key, "record": self.record})
+        found = hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+        return Entry(self.key, self.record, found)
+
+    def is_signed(self, secret: str) -> bool:
+        """Return whether who wrote it knew the secret."""
+        return hmac.compare_digest(self.signature, self.signed(secret).signature)
+
+    def written(self) -> bytes:
+        """Return it as a file."""
+        return (json.dumps({"format": FORMAT, **asdict(self)}) + "\n").encode()
+
+
+def read_entry(key: str, data: bytes) -> Entry:
+    """Return what an entry's file says.  Raises Unsound where it is not that of this key."""
+    try:
+        found = json.loads(data)
+        entry = Entry(found["key"], found["record"], found["signature"])
+        good = found["format"] == FORMAT and entry.key == key and _is_digest(entry.record)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unsound("its entry cannot be read") from error
+    if not good:
+        raise Unsound("its entry is that of something else")
+    return entry
+
+
+def _is_digest(text: str) -> bool:
+    return len(text) == _DIGEST_LENGTH and not set(text) - set("0123456789abcdef")
+
+
+def place(kind: str, digest: str) -> str:
+    """Return where an object or the entry of a key is, within a store."""
+    return f"{kind}/{digest[:2]}/{digest[2:]}"
+
+
+@contextlib.contextmanager
+def writing(root: str, *, alone: bool = False) -> Iterator[None]:
+    """Hold a store while something is put in; with `alone`, while nobody else puts anything in."""
+    os.makedirs(root, exist_ok=True)
+    with open(f"{root}/{HELD}", "a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+
+
+def put(root: str, digest: str, path: str) -> None:
+    """Put a file that is on the disk into a store, under the digest that it is known to have."""
+    target = f"{root}/{place(OBJECTS, digest)}"
+    if not os.path.exists(target):
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with contextlib.suppress(FileExistsError), _in_the_making(root) as made:
+            _appear(os.path.realpath(path), target, made)
+
+
+def put_entry(root: str, entry: Entry) -> None:
+    """Put the entry of a key into a store, after all that it leads to."""
+    target = f"{root}/{place(ENTRIES, entry.key)}"
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with _in_the_making(root) as made:
+        with open(made, "wb") as file:
+            file.write(entry.written())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(made, target)
+
+
+def take(root: str, digest: str, path: str) -> None:
+    """Have an object appear at a path, where nothing is.
+
+    Raises FileNotFoundError where there is none, and Unsound where it is not what it should be; it
+    is gone then.
+    """
+    source = f"{root}/{place(OBJECTS, digest)}"
+    _appear(source, path, f"{path}.part")
+    if digest_of(path) != digest:
+        os.remove(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(source)
+        raise Unsound(f"object {digest[:12]} is not what was stored")
+
+
+def find_entry(root: str, key: str) -> Entry | None:
+    """Return the entry of a key, None where there is none.  Raises Unsound as `read_entry`."""
+    try:
+        with open(f"{root}/{place(ENTRIES, key)}", "rb") as file:
+            return read_entry(key, file.read())
+    except FileNotFoundError:
+        return None
+
+
+def drop_entry(root: str, key: str) -> None:
+    """Take the entry of a key out of a store; what it leads to stays until it is collected."""
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(f"{root}/{place(ENTRIES, key)}")
+
+
+def read(root: str, digest: str) -> bytes:
+    """Return an object that is small.  Raises FileNotFoundError and Unsound, as `take`."""
+    with open(f"{root}/{place(OBJECTS, digest)}", "rb") as file:
+        data = file.read()
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise Unsound(f"object {digest[:12]} is not what was stored")
+    return data
+
+
+def digest_of(path: str) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        sha = hashlib.sha256()
+        while data := file.read(1 << 18):
+            sha.update(data)
+        return sha.hexdigest()
+
+
+def _appear(source: str, target: str, made: str) -> None:
+    """Have a file's bytes appear at a place in one move, read-only: shared if that can be.
+
+    A clone is best, since neither side can spoil the other; a hard link needs no room either.
+    `made` is where a file is that is not whole yet.
+    """
+    try:
+        _clone(source, made)
+    except OSError:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(made)
+        if os.stat(source).st_mode & 0o222:
+            os.chmod(source, READ_ONLY)
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno in {errno.ENOENT, errno.EEXIST}:
+                raise
+            shutil.copyfile(source, made)
+        else:
+            return
+    os.chmod(made, READ_ONLY)
+    with open(made, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(made, target)
+
+
+def _clone(source: str, target: str) -> None:
+    with open(source, "rb") as old, open(target, "wb") as new:
+        fcntl.ioctl(new, _CLONE, old.fileno())
+
+
+@contextlib.contextmanager
+def _in_the_making(root: str) -> Iterator[str]:
+    """Give a path for a file that is not whole yet; nothing is there afterwards."""
+    os.makedirs(f"{root}/{MAKING}", exist_ok=True)
+    made = f"{root}/{MAKING}/{os.urandom(6).hex()}"
+    try:
+        yield made
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(made)
+
+
+def sweep(root: str) -> None:
+    """Remove what those have left who were killed while they put something in."""
+    with contextlib.suppress(OSError):
+        left = os.listdir(f"{root}/{MAKING}")
+        if not left:
+            return
+        with open(f"{root}/{HELD}", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for name in left:
+                os.remove(f"{root}/{MAKING}/{name}")

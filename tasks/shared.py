@@ -1,0 +1,224 @@
+"""The store that others use as well, at `MODEL_STORE`: a folder, or what fsspec can speak to.
+
+It is laid out like the one on this disk (`objects`).  Nothing that it says is believed but by its
+digest, and where `MODEL_STORE_KEY` is set, by a signature.  It may be slow, full, spoilt or gone:
+the first trouble is told, and for the rest of the run it is left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import os
+import threading
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tasks import objects
+from tasks.errors import UserError, without_password
+from tasks.objects import ENTRIES, OBJECTS, Entry, Unsound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VARIABLE = "MODEL_STORE"
+SECRET_VARIABLE = "MODEL_STORE_KEY"  # noqa: S105 - its name
+READ_ONLY_VARIABLE = "MODEL_STORE_READ_ONLY"
+ANSWER_SECONDS = 10.0
+"""How long a store may take for an answer, and besides a second for each of these bytes."""
+SLOWEST_BYTES = 1_000_000
+PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "http": "aiohttp", "https": "aiohttp", "file": ""}
+"""The schemes that an address may have, each with the package that it needs besides fsspec."""
+
+T = TypeVar("T")
+
+
+class Unreachable(Exception):
+    """The store does not do what it is asked for; the message says why."""
+
+
+@dataclass
+class Shared:
+    """A store elsewhere.  `trouble` is why it is left alone; it is told once (`told`)."""
+
+    address: str
+    root: str
+    system: Any
+    secret: str = ""
+    read_only: bool = False
+    trouble: str = ""
+    told: bool = False
+
+    def entry(self, key: str) -> Entry | None:
+        """Return the entry of a key, None where there is none that is good."""
+        data = self._ask(lambda: self._read(objects.place(ENTRIES, key)))
+        if data is None:
+            return None
+        entry = objects.read_entry(key, data)
+        if self.secret and not entry.is_signed(self.secret):
+            raise Unsound(f"its entry is not signed with {SECRET_VARIABLE}")
+        return entry
+
+    def fetch(self, digest: str, path: str) -> None:
+        """Write an object to a path.  Raises Unsound where it is not there, or not what it says."""
+        name = objects.place(OBJECTS, digest)
+        size = self._ask(lambda: self._size(name))
+        if size is None:
+            raise Unsound(f"object {digest[:12]} is not there")
+        self._ask(lambda: self.system.get_file(self._at(name), path), size)
+        if objects.digest_of(path) != digest:
+            os.remove(path)
+            if not self.read_only:
+                self._ask(lambda: self._remove(name))
+            raise Unsound(f"object {digest[:12]} is not what was stored")
+
+    def read(self, digest: str) -> bytes:
+        """Return an object that is small.  Raises Unsound, as `fetch`."""
+        data = self._ask(lambda: self._read(objects.place(OBJECTS, digest)))
+        if data is None or hashlib.sha256(data).hexdigest() != digest:
+            raise Unsound(f"object {digest[:12]} is not there, or not what was stored")
+        return data
+
+    def put(self, digest: str, path: str) -> None:
+        """Put a file, unless there is an object of its digest and size."""
+        name, size = objects.place(OBJECTS, digest), os.path.getsize(path)
+        if self._ask(lambda: self._size(name)) != size:
+            self._ask(lambda: self._write(name, path), size)
+
+    def put_entry(self, entry: Entry, path: str) -> None:
+        """Put the entry of a key, after all that it leads to; `path` is free for it."""
+        signed = entry.signed(self.secret) if self.secret else entry
+        with open(path, "wb") as file:
+            file.write(signed.written())
+        self._ask(lambda: self._write(objects.place(ENTRIES, entry.key), path))
+
+    def trouble_to_tell(self) -> str:
+        """Return what is wrong with it, the first time that it is asked for; else nothing."""
+        if self.told or not self.trouble:
+            return ""
+        self.told = True
+        return f"the store {self.address} is left alone in this run: {self.trouble}"
+
+    def _ask(self, act: Callable[[], T], size: int = 0) -> T:
+        """Do something within a time, or raise Unreachable and never ask again in this run."""
+        if self.trouble:
+            raise Unreachable(self.trouble)
+        try:
+            return _within(ANSWER_SECONDS + size / SLOWEST_BYTES, act)
+        except Unreachable as error:
+            self.trouble = str(error)
+            raise
+
+    def _at(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return bytes(self.system.cat_file(self._at(name)))
+        except FileNotFoundError:
+            return None
+
+    def _size(self, name: str) -> int | None:
+        try:
+            return int(self.system.info(self._at(name))["size"] or 0)
+        except FileNotFoundError:
+            return None
+
+    def _write(self, name: str, path: str) -> None:
+        """Write a file in one move: as an object store does anyway, and a folder by renaming."""
+        protocol = self.system.protocol
+        if "file" in protocol:
+            self.system.makedirs(os.path.dirname(self._at(name)), exist_ok=True)
+            made = f"{self.root}/{objects.MAKING}/{os.urandom(6).hex()}"
+            self.system.makedirs(os.path.dirname(made), exist_ok=True)
+            try:
+                self.system.put_file(path, made)
+                self.system.mv(made, self._at(name))
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    self.system.rm_file(made)
+        elif "http" in protocol:
+            self.system.put_file(path, self._at(name), method="put")
+        else:
+            self.system.put_file(path, self._at(name))
+
+    def _remove(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError, NotImplementedError):
+            self.system.rm_file(self._at(name))
+
+
+def _within(seconds: float, act: Callable[[], T]) -> T:
+    """Return what a function does, or raise Unreachable where it fails or takes longer.
+
+    The thread of one that never answers is left behind: nothing can end it.
+    """
+    answers: SimpleQueue[tuple[Any, Exception | None]] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put((act(), None))
+        except Exception as error:  # noqa: BLE001 - whatever a library raises, a step goes on
+            answers.put((None, error))
+
+    threading.Thread(target=work, name="store", daemon=True).start()
+    try:
+        value, error = answers.get(timeout=seconds)
+    except Empty:
+        raise Unreachable(f"no answer within {seconds:.0f} s") from None
+    if error is not None:
+        raise Unreachable(_said(error)) from error
+    return value  # type: ignore[no-any-return]
+
+
+def _said(error: Exception) -> str:
+    lines = without_password(str(error)).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def check() -> None:
+    """Raise UserError for an address that cannot be used; nobody is asked for that."""
+    address = os.environ.get(VARIABLE, "")
+    scheme, named, _ = address.partition("://")
+    if named and scheme not in PACKAGES:
+        raise UserError(
+            f"`{VARIABLE}` is no address of a store: `{scheme}://` is not known",
+            ("known", ", ".join(PACKAGES)),
+            hint="name a folder, or for instance `s3://bucket/models`",
+        )
+    package = PACKAGES[scheme] if named else ""
+    if package and importlib.util.find_spec(package) is None:
+        raise UserError(
+            f"`{VARIABLE}` needs the package `{package}`, which is not installed",
+            hint=f"`.venv/bin/uv pip install --python .venv/bin/python {package}`",
+        )
+
+
+@functools.cache
+def shared() -> Shared | None:
+    """Return the store that the user names, None where there is none.
+
+    Raises UserError as `check` does.
+    """
+    check()
+    address = os.environ.get(VARIABLE, "").rstrip("/")
+    if not address:
+        return None
+    import fsspec  # noqa: PLC0415 - slow, and needed only where there is such a store
+
+    folder = "://" not in address or address.startswith("file://")
+    if folder:
+        address = os.path.abspath(address.removeprefix("file://"))
+    system, root = fsspec.core.url_to_fs(address, use_listings_cache=False)
+    read_only = os.environ.get(READ_ONLY_VARIABLE, "") not in {"", "0"}
+    gone = folder and read_only and not os.path.isdir(root)
+    return Shared(
+        without_password(address),
+        root.rstrip("/"),
+        system,
+        os.environ.get(SECRET_VARIABLE, ""),
+        read_only,
+        "there is no such folder" if gone else "",
+    )

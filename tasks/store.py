@@ -1,0 +1,207 @@
+"""Results by their key, so that nothing is made twice: filed when made, restored when known.
+
+A result that was made from the same inputs, on another branch, in another clone or by somebody
+else, is linked from `build/store` or fetched from `MODEL_STORE`, each file verified by its digest.
+What cannot be had or is not sound costs a warning and a run, never a wrong result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+from typing import TYPE_CHECKING
+
+from tasks import launch, objects, plan, records, results
+from tasks.objects import Entry, Unsound
+from tasks.plan import BUILD
+from tasks.records import METRICS, RUN, Record
+from tasks.shared import Shared, Unreachable, shared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tasks.launch import Run
+    from tasks.plan import Step
+    from tasks.state import State
+
+ROOT = f"{BUILD}/store"
+HITS = "store: hits"
+"""What the state remembers of it: how many results were restored in this repository."""
+
+
+def serves(step: Step) -> bool:
+    """Return whether a step's result is filed: not one that is no part of the build."""
+    return step.build == BUILD and step.given is None
+
+
+def restore(
+    step: Step, inputs: Mapping[str, str], state: State, say: Callable[[str], None]
+) -> Record | None:
+    """Publish the stored result of these inputs; return its record, None where there is none."""
+    key = plan.key(step, inputs)
+    entry = _entry(key, say)
+    if entry is None:
+        return None
+    with launch.fresh_run(step) as run:
+        try:
+            _lay_out(entry, inputs, run)
+            objects.put_entry(ROOT, entry)
+        except (Unsound, Unreachable, OSError) as error:
+            if isinstance(error, (Unsound, FileNotFoundError)):
+                objects.drop_entry(ROOT, key)
+            say(f"its stored result is not used: {_reason(error)}")
+            return None
+        results.settle(run.work)
+        results.publish(run, step, state.files)
+        share(key, run.scratch, say)
+    state.remember(HITS, str(int(state.recall(HITS) or 0) + 1))
+    return records.read(step.folder, state.files)
+
+
+def keep(folder: str, say: Callable[[str], None]) -> None:
+    """File a whole result that is about to be published, by its key."""
+    try:
+        with objects.writing(ROOT):
+            record = _record(folder)
+            for name, digest in record.outputs.items():
+                objects.put(ROOT, digest, f"{folder}/{name}")
+            digest = objects.digest_of(f"{folder}/{RUN}")
+            objects.put(ROOT, digest, f"{folder}/{RUN}")
+            objects.put_entry(ROOT, Entry(record.key, digest))
+    except OSError as error:
+        say(f"the result is not kept in {ROOT}: {_reason(error)}")
+
+
+def share(key: str, scratch: str, say: Callable[[str], None]) -> None:
+    """Put a result that is filed here into the store of others too, where there is one."""
+    to = shared()
+    if to is None or to.read_only:
+        return
+    try:
+        entry = objects.find_entry(ROOT, key)
+        if entry is None or _shared_already(to, entry):
+            return
+        record = Record("", json.loads(objects.read(ROOT, entry.record)))
+        for digest in sorted({*record.outputs.values(), entry.record}):
+            to.put(digest, f"{ROOT}/{objects.place(objects.OBJECTS, digest)}")
+        to.put_entry(entry, f"{scratch}/entry")
+    except Unreachable:
+        _tell(to, say)
+    except (OSError, Unsound) as error:
+        say(f"the result is not shared: {_reason(error)}")
+
+
+def _shared_already(to: Shared, entry: Entry) -> bool:
+    try:
+        there = to.entry(entry.key)
+    except Unsound:
+        return False
+    return there is not None and there.record == entry.record
+
+
+def forget(step: Step, state: State) -> None:
+    """Take the result that a step has now out of the store here, so that it is not restored."""
+    record = records.read(step.folder, state.files)
+    if record and serves(step):
+        objects.drop_entry(ROOT, record.key)
+
+
+def recorded(key: str, say: Callable[[str], None] = lambda _text: None) -> Record | None:
+    """Return the record of the stored result of a key, None where there is none."""
+    entry = _entry(key, say)
+    data = entry and _small(entry.record)
+    return Record("", json.loads(data)) if data else None
+
+
+def metrics(record: Record) -> dict[str, float]:
+    """Return the metrics of a stored result; empty where it has none, or they cannot be had."""
+    data = _small(record.outputs.get(METRICS, ""))
+    return dict(json.loads(data)["metrics"]) if data else {}
+
+
+def _entry(key: str, say: Callable[[str], None]) -> Entry | None:
+    """Return the entry of a key, from here or from the store of others."""
+    try:
+        entry = objects.find_entry(ROOT, key)
+    except (Unsound, OSError) as error:
+        say(f"its stored result is not used: {_reason(error)}")
+        entry = None
+    others = shared()
+    if entry is not None or others is None:
+        return entry
+    try:
+        return others.entry(key)
+    except Unsound as error:
+        say(f"what {others.address} has of it is not used: {error}")
+    except Unreachable:
+        _tell(others, say)
+    return None
+
+
+def _lay_out(entry: Entry, inputs: Mapping[str, str], run: Run) -> None:
+    """Have all files of a stored result in a run's folder, as they were.
+
+    Raises Unsound, Unreachable and FileNotFoundError where that cannot be.
+    """
+    _take(entry.record, f"{run.work}/{RUN}", run)
+    try:
+        record = _record(run.work)
+        same = not records.changes(record, inputs)
+        outputs = record.outputs
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unsound("its record cannot be read") from error
+    if not same:
+        raise Unsound("its record is that of something else")
+    for name, digest in outputs.items():
+        if posixpath.isabs(name) or ".." in name.split("/"):
+            raise Unsound(f"its file {name!a} would lie outside")
+        path = f"{run.work}/{name}"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        _take(digest, path, run)
+
+
+def _take(digest: str, path: str, run: Run) -> None:
+    """Have an object appear at a path; one that is not here, or spoilt, is fetched."""
+    try:
+        objects.take(ROOT, digest, path)
+    except (FileNotFoundError, Unsound):
+        others = shared()
+        if others is None:
+            raise
+        fetched = f"{run.scratch}/{digest}"
+        others.fetch(digest, fetched)
+        with objects.writing(ROOT):
+            objects.put(ROOT, digest, fetched)
+        objects.take(ROOT, digest, path)
+
+
+def _small(digest: str) -> bytes | None:
+    """Return an object that is small, from here or from the store of others."""
+    try:
+        return objects.read(ROOT, digest)
+    except (OSError, Unsound):
+        others = shared()
+    try:
+        return others.read(digest) if others and digest else None
+    except (Unsound, Unreachable):
+        return None
+
+
+def _record(folder: str) -> Record:
+    with open(f"{folder}/{RUN}", encoding="utf-8") as file:
+        return Record(folder, json.load(file))
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong, in words, with the file where there is one."""
+    if isinstance(error, FileNotFoundError):
+        return f"{error.filename} is gone"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _tell(others: Shared, say: Callable[[str], None]) -> None:
+    if trouble := others.trouble_to_tell():
+        say(trouble)

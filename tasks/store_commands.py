@@ -1,0 +1,241 @@
+"""doit's commands about the store: `store`, `gc` and `verify`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from doit.cmd_base import DoitCmdBase
+from doit.exceptions import InvalidCommand
+
+from tasks import generators, records, store, storekeeping
+from tasks.errors import UserError
+from tasks.model import STEPS
+from tasks.naming import FriendlyCommand, option
+from tasks.plan import BUILD, RESULTS
+from tasks.queries import JSON_OPTION, end_with_the_reader
+from tasks.shared import VARIABLE
+from tasks.shared import shared as shared_store
+from tasks.state import open_state
+from tasks.storekeeping import Policy
+from tasks.wording import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tasks.storekeeping import Stock
+
+SHARED_OPTION = option("shared", bool, "the folder that MODEL_STORE names, not build/store")
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+SPANS = {"h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+KEPT = 3
+REDRAW_SECONDS = 0.2
+
+
+class StoreCommand(FriendlyCommand, DoitCmdBase):
+    """What the three commands share: they load no tasks, and take no names."""
+
+    doc_usage = ""
+
+    def execute(self, params: Any, args: list[str]) -> int:
+        """Have doit load no tasks."""
+        if args:
+            raise InvalidCommand(f"`doit {self.name}` takes no names, not `{args[0]}`")
+        generators.Options.kinds = frozenset()
+        end_with_the_reader()
+        try:
+            status = int(super().execute(params, args) or 0)
+        except UserError as error:
+            raise InvalidCommand(str(error)) from error
+        return status
+
+    def print(self, text: str, as_json: object) -> None:
+        """Print what people read, or what programs read where that is given."""
+        print(text if as_json is None else json.dumps(as_json, indent=2))
+        self.dep_manager.close()
+
+
+class Store(StoreCommand):
+    """`doit store`: what is in the store."""
+
+    name = "store"
+    doc_purpose = "show what is in the store of results"
+    cmd_options = (SHARED_OPTION, JSON_OPTION)
+
+    def _execute(self, shared: bool, json: bool) -> int:
+        """Show each step's results, and how large all is."""
+        root = _root(shared=shared)
+        found = storekeeping.stock(root)
+        hits = int(open_state().recall(store.HITS) or 0)
+        document = {
+            "folder": root,
+            "bytes": found.size,
+            "objects": len(found.sizes),
+            "restored": hits,
+            "results": [
+                {name: value for name, value in asdict(one).items() if name != "objects"}
+                for one in found.results
+            ],
+            "unsound": dict(found.unsound),
+        }
+        self.print("\n".join(_overview(root, found, hits)), document if json else None)
+        return 0
+
+
+class Gc(StoreCommand):
+    """`doit gc`: remove from the store what is needed no more."""
+
+    name = "gc"
+    doc_purpose = "remove what is needed no more from the store of results"
+    doc_description = (
+        "Kept are the results that are current, and of each step the newest ones. Of the others\n"
+        "all go; with --age those that were not used for so long, with --size those that were\n"
+        "used longest ago, until the rest fits."
+    )
+    cmd_options = (
+        {**option("keep", int, f"how many results of each step are kept, {KEPT} unless told"),
+         "default": KEPT},
+        option("age", str, "let go what was not used for that long: 12h, 30d, 8w"),
+        option("size", str, "let go only until the store is that large: 500M, 20G"),
+        option("dry-run", bool, "remove nothing, and show what would go"),
+        SHARED_OPTION,
+        JSON_OPTION,
+    )  # fmt: skip
+
+    def execute(self, params: Any, args: list[str]) -> int:
+        """Note how the options are meant, some of whose names are no words of Python."""
+        self._dry_run = params["dry-run"]
+        return super().execute(params, args)
+
+    def _execute(self, keep: int, age: str, size: str, shared: bool, json: bool) -> int:
+        """Choose, remove, and show what went."""
+        root = _root(shared=shared)
+        policy = Policy(
+            keep,
+            frozenset() if shared else frozenset(_current_keys()),
+            _measure("age", age, SPANS) if age else None,
+            int(_measure("size", size.upper().removesuffix("B"), UNITS)) if size else None,
+        )
+        if self._dry_run:
+            found = storekeeping.stock(root)
+            going = storekeeping.to_go(found, policy, time.time())
+            went = (len(going), *storekeeping.freed(found, going))
+        else:
+            went = storekeeping.collect(
+                root, lambda found: storekeeping.to_go(found, policy, time.time())
+            )
+        names = ("results", "objects", "bytes")
+        document = {"dry_run": self._dry_run, **dict(zip(names, went, strict=True))}
+        verb = "would go" if self._dry_run else "went"
+        text = f"{root}: {_count(went[0], 'result')} {verb}, {size_text(went[2])}"
+        self.print(text, document if json else None)
+        return 0
+
+
+class Verify(StoreCommand):
+    """`doit verify`: hash all that is in the store."""
+
+    name = "verify"
+    doc_purpose = "hash all that is in the store of results, and remove what is spoilt"
+    doc_description = "Exit status 1 where something was spoilt: it is made anew when it is needed."
+    cmd_options = (SHARED_OPTION, JSON_OPTION)
+
+    def _execute(self, shared: bool, json: bool) -> int:
+        """Verify, and show what was not as it should be."""
+        root = _root(shared=shared)
+        line = _Line()
+        found, wrong = storekeeping.verify(root, line.show)
+        line.clear()
+        document = {"objects": len(found.sizes), "bytes": found.size, "unsound": wrong}
+        lines = [*wrong, f"{root}: {_count(len(found.sizes), 'object')}, {size_text(found.size)}: "]
+        lines[-1] += f"{_count(len(wrong), 'thing')} removed" if wrong else "all as it was stored"
+        self.print("\n".join(lines), document if json else None)
+        return 1 if wrong else 0
+
+
+@dataclass
+class _Line:
+    """A line on a terminal that says how far it is."""
+
+    shown: float = 0.0
+
+    def show(self, done: int, of: int) -> None:
+        if sys.stderr.isatty() and time.monotonic() - self.shown > REDRAW_SECONDS:
+            self.shown = time.monotonic()
+            sys.stderr.write(f"\r\033[K{size_text(done)} of {size_text(of)}")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self.shown:
+            sys.stderr.write("\r\033[K")
+
+
+def _root(*, shared: bool) -> str:
+    """Return the folder that is meant.  Raises UserError where there is none to look into."""
+    if not shared:
+        return store.ROOT
+    others = shared_store()
+    if others is None or "file" not in others.system.protocol:
+        raise UserError(
+            f"`--shared` needs a folder in `{VARIABLE}`",
+            ("is", others.address if others else "not set"),
+            hint="what is in a bucket goes by the bucket's own rules for the age of objects",
+        )
+    return others.root
+
+
+def _current_keys() -> Iterator[str]:
+    """Yield the key of each result that is linked now, current or not."""
+    files = open_state().files
+    for top, names, _ in os.walk(f"{BUILD}/{RESULTS}"):
+        for name in names:
+            record = records.read(f"{top}/{name}", files) if name in STEPS else None
+            if record:
+                yield record.key
+
+
+def _overview(root: str, found: Stock, hits: int) -> list[str]:
+    counted = f"{_count(len(found.results), 'result')}, {_count(len(found.sizes), 'object')}"
+    lines = [f"{root}: {counted}, {size_text(found.size)}"]
+    if hits:
+        lines.append(f"{_count(hits, 'result')} restored in this repository so far")
+    if others := shared_store():
+        how = "is only read" if others.read_only else "is read and written"
+        lines.append(f"{others.address} {how}{', signed' if others.secret else ''}")
+    rows = [("STEP", "MADE", "TOOK", "SIZE", "KEY")]
+    rows += [
+        (one.task, one.made, duration(one.seconds), size_text(one.size), one.key[:12])
+        for one in found.results
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    if found.results:
+        lines.append("")
+        lines += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines += [f"{key[:12]} cannot be used: {why}" for key, why in found.unsound.items()]
+    return lines
+
+
+def _measure(name: str, text: str, units: dict[str, Any]) -> float:
+    """Return a number with a unit.  Raises UserError for one that is not like that."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]?)", text.strip())
+    if not match or match[2] not in units:
+        example = "30d" if name == "age" else "20G"
+        raise UserError(f"`--{name} {text}` is not understood", hint=f"write it like `{example}`")
+    return float(match[1]) * float(units[match[2]])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def size_text(size: float) -> str:
+    """Return a size for people, in units of 1,024."""
+    if size < UNITS["K"]:
+        return f"{size:.0f} B"
+    name = next((name for name in "TGM" if size >= UNITS[name]), "K")
+    return f"{size / UNITS[name]:.1f} {name}iB"
