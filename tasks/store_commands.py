@@ -119,7 +119,7 @@ class Gc(StoreCommand):
             keep,
             frozenset() if shared else frozenset(_current_keys()),
             _measure("age", age, SPANS) if age else None,
-            int(_measure("size", size.upper().removesuffix("B"), UNITS)) if size else None,
+            int(_measure("size", size, UNITS)) if size else None,
         )
         if self._dry_run:
             found = storekeeping.stock(root)
@@ -222,7 +222,7 @@ def _overview(root: str, found: Stock, hits: int) -> list[str]:
 
 def _measure(name: str, text: str, units: dict[str, Any]) -> float:
     """Return a number with a unit.  Raises UserError for one that is not like that."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]?)", text.strip())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]?)(?:i?B)?", text.strip())
     if not match or match[2] not in units:
         example = "30d" if name == "age" else "20G"
         raise UserError(f"`--{name} {text}` is not understood", hint=f"write it like `{example}`")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from gcp_storage_emulator.server import create_server
 from moto.server import ThreadedMotoServer
 from test_store import NAME, STEPS, clone, contents, states, told, warnings
 
@@ -135,6 +136,28 @@ def test_http_that_takes_nothing(repository: Repository, tmp_path: Path) -> None
 def test_s3(repository: Repository, bucket: dict[str, str]) -> None:
     """A bucket of S3."""
     assert_shared(repository, MODEL_STORE=f"s3://{BUCKET}/some/folder", **bucket)
+
+
+@pytest.fixture
+def google(capfd: pytest.CaptureFixture[str]) -> Iterator[dict[str, str]]:
+    """Yield the variables for a bucket of Google Cloud Storage, on an emulator."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET)
+    server.start()
+    yield {
+        "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}",
+        "FSSPEC_GS_TOKEN": "anon",
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # it would ask over gRPC, which is not there
+    }
+    server.stop()
+    capfd.readouterr()  # the emulator prints a traceback where a client leaves early
+
+
+def test_google(repository: Repository, google: dict[str, str]) -> None:
+    """A bucket of Google Cloud Storage."""
+    assert_shared(repository, MODEL_STORE=f"gs://{BUCKET}/some/folder", **google)
 
 
 def test_s3_without_a_bucket(repository: Repository, bucket: dict[str, str]) -> None:

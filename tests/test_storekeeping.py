@@ -1,0 +1,204 @@
+"""What is in a store, what of it goes, and whether it is as it was stored."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from test_store import CONFIG, NAME, STEPS, STORE, entry_of, object_of, spoil, states, stored
+
+from tasks import objects, storekeeping
+from tasks.records import RUN
+from tasks.storekeeping import DAY, Policy, Stock, Stored
+
+if TYPE_CHECKING:
+    from tests.conftest import Repository
+
+NOW = 1_000 * DAY
+MEBIBYTE = 1 << 20
+
+
+def result(name: str, age: float, *digests: str, task: str = "train:a") -> Stored:
+    """Return a stored result that was last used so many days ago."""
+    return Stored(name, task, "", 1.0, NOW - age * DAY, 0, frozenset(digests))
+
+
+def going(policy: Policy, *results: Stored) -> str:
+    """Return the keys that a policy lets go, in its order; each object is a mebibyte."""
+    sizes = dict.fromkeys({digest for one in results for digest in one.objects}, MEBIBYTE)
+    return "".join(one.key for one in storekeeping.to_go(Stock(results, sizes, {}), policy, NOW))
+
+
+class TestPolicy:
+    """Which results go."""
+
+    OLD = tuple(result(name, age, name) for name, age in zip("abcde", (5, 4, 3, 2, 1), strict=True))
+
+    def test_newest(self) -> None:
+        """The newest of each step stay; those that were used longest ago go first."""
+        other = result("x", 9, "x", task="evaluate:a")
+
+        assert "abc" == going(Policy(2, frozenset()), *self.OLD, other)
+        assert "xabcde" == going(Policy(0, frozenset()), *self.OLD, other)
+
+    def test_keys(self) -> None:
+        """What is needed stays."""
+        assert "cd" == going(Policy(1, frozenset("ab")), *self.OLD)
+
+    def test_age(self) -> None:
+        """What was used within a while stays."""
+        assert "ab" == going(Policy(1, frozenset(), age=3.5 * DAY), *self.OLD)
+
+    def test_size(self) -> None:
+        """No more goes than must for a size; an object that another result has frees nothing."""
+        assert "" == going(Policy(0, frozenset(), size=5 * MEBIBYTE), *self.OLD)
+        assert "ab" == going(Policy(0, frozenset(), size=3 * MEBIBYTE), *self.OLD)
+        twin = result("t", 6, "e")
+        assert "tab" == going(Policy(0, frozenset(), size=3 * MEBIBYTE), *self.OLD, twin)
+
+    def test_size_that_cannot_be_reached(self) -> None:
+        """What must stay stays, whatever the size."""
+        assert "abc" == going(Policy(2, frozenset(), size=0), *self.OLD)
+
+    def test_freed(self) -> None:
+        """Objects that no result has count as freed, and those of what goes alone."""
+        sizes = {"a": 1, "b": 10, "c": 100, "lost": 1000}
+        results = [result("1", 1, "a", "b"), result("2", 1, "b", "c")]
+
+        found = Stock(results, sizes, {})
+
+        assert (1, 1000) == storekeeping.freed(found, [])
+        assert (2, 1001) == storekeeping.freed(found, results[:1])
+
+
+@pytest.fixture
+def made(repository: Repository) -> Repository:
+    """Return a repository whose model was made with the factors 2, 3 and 4."""
+    repository.add(NAME)
+    for factor in (2, 3, 4):
+        repository.write(CONFIG, {"hyperParameters": {"factor": factor}})
+        assert (0, dict.fromkeys(STEPS, "ran")) == states(repository)
+    return repository
+
+
+def asked(repository: Repository, *words: str) -> Any:  # noqa: ANN401 - JSON is any value
+    """Return what a command prints as JSON."""
+    done = repository.doit(*words, "--json")
+    assert 0 == done.returncode, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_store(made: Repository) -> None:
+    """`doit store` lists each result with its step, and counts what is shared once."""
+    found = asked(made, "store")
+
+    assert ["evaluate:good-python"] * 3 + ["train:good-python"] * 3 == [
+        one["task"] for one in found["results"]
+    ]
+    files = stored(made.path / STORE, objects.OBJECTS)
+    assert len(files) == found["objects"]
+    assert sum(file.stat().st_size for file in files) == found["bytes"]
+    assert (STORE, 0, {}) == (found["folder"], found["restored"], found["unsound"])
+    shown = made.doit("store").stdout
+    assert f"build/store: 6 results, {len(files)} objects, " in shown
+    assert 6 == len(re.findall(r":good-python +2", shown))
+
+
+def test_gc(made: Repository) -> None:
+    """`doit gc` leaves what is linked and the newest; what is left is whole and serves."""
+    assert 4 == asked(made, "gc", "--keep", "1", "--dry-run")["results"]
+    assert 6 == len(stored(made.path / STORE, objects.ENTRIES))
+
+    assert "4 results went, " in made.doit("gc", "--keep", "1").stdout
+
+    assert 2 == len(asked(made, "store")["results"])
+    assert [] == asked(made, "verify")["unsound"]
+    made.write(CONFIG, {"hyperParameters": {"factor": 2}})
+    assert (0, dict.fromkeys(STEPS, "ran")) == states(made)
+    made.write(CONFIG, {"hyperParameters": {"factor": 4}})
+    assert (0, dict.fromkeys(STEPS, "restored")) == states(made)
+
+
+def test_gc_keeps_what_is_linked(made: Repository) -> None:
+    """What is current stays, although newer results of its step have been made."""
+    made.write(CONFIG, {"hyperParameters": {"factor": 2}})
+    states(made)
+    for entry in stored(made.path / STORE, objects.ENTRIES):
+        os.utime(entry, (NOW, NOW))
+    for step in ("train", "evaluate"):
+        os.utime(entry_of(made, step), (1, 1))
+
+    made.doit("gc", "--keep", "1")
+
+    kept = {path.parent.name + path.name for path in stored(made.path / STORE, objects.ENTRIES)}
+    linked = {made.json(f"build/models/{NAME}/{s}/{RUN}")["key"] for s in ("train", "evaluate")}
+    assert linked < kept
+    assert 4 == len(kept)
+
+
+def test_gc_of_what_a_kill_left(made: Repository) -> None:
+    """A file that is not whole is swept away by the next run; one that nobody needs by `gc`."""
+    made.write(f"{STORE}/{objects.MAKING}/half", "half")
+    lost = made.write(f"{STORE}/objects/ab/{'c' * 62}", "nobody's")
+
+    made.doit("-a")
+    assert [] == os.listdir(made.path / STORE / "tmp")
+    assert lost.exists()
+
+    made.doit("gc")
+    assert not lost.exists()
+
+
+def test_gc_of_a_store_of_others(made: Repository, tmp_path: Path) -> None:
+    """`--shared` means the folder that `MODEL_STORE` names."""
+    others = str(tmp_path / "others")
+    made.doit("-a", MODEL_STORE=others)
+
+    done = made.doit("gc", "--keep", "0", "--shared", MODEL_STORE=others)
+
+    assert f"{others}: 2 results went, " in done.stdout
+    assert [] == stored(Path(others), objects.OBJECTS)
+    assert 6 == len(asked(made, "store")["results"])
+    for address in ({}, {"MODEL_STORE": "http://127.0.0.1:9/x"}):
+        done = made.doit("gc", "--shared", **address)
+        assert 3 == done.returncode
+        assert "`--shared` needs a folder in `MODEL_STORE`" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("--age", "3"), ("--age", "d"), ("--size", "big"), ("--size", "-1G"), ("--keep", "x")]
+)
+def test_measures_that_are_none(repository: Repository, words: tuple[str, str]) -> None:
+    """A measure that is not understood is told, with one that is."""
+    done = repository.doit("gc", *words)
+
+    assert 3 == done.returncode
+    assert words[1] in done.stderr
+    assert "hint: " in done.stderr
+
+
+def test_verify(made: Repository) -> None:
+    """`doit verify` finds what is spoilt, removes it, and then finds nothing."""
+    spoil(object_of(made, "models/model.txt"))
+    torn = entry_of(made, "evaluate")
+    torn.write_text("{")
+
+    done = made.doit("verify")
+
+    assert 1 == done.returncode
+    assert "is not what was stored" in done.stdout
+    assert f"the result {torn.parent.name}{torn.name[:10]}: its entry cannot be read" in done.stdout
+    assert "2 things removed" in done.stdout
+    done = made.doit("verify")
+    assert (0, True) == (done.returncode, done.stdout.endswith("all as it was stored\n"))
+
+
+def test_empty(repository: Repository) -> None:
+    """A store that is not there is empty."""
+    assert [] == asked(repository, "store")["results"]
+    assert 0 == asked(repository, "gc")["results"]
+    assert 0 == asked(repository, "verify")["objects"]
