@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import publish, readiness
+from tasks import publish, readiness, shared
 from tasks.datasets import cache_folder
 from tasks.diagnosis import (
     CONNECT_SECONDS,
@@ -56,6 +56,8 @@ def checks(models: Sequence[Model], state: State, trouble: Finding) -> Iterator[
         yield Check(f"database {host}", look)
     if os.environ.get(publish.VARIABLE):
         yield Check("progress broker", _broker)
+    if os.environ.get(shared.VARIABLE):
+        yield Check("shared store", _shared_store)
     if os.environ.get("DATASET_MIRROR"):
         yield Check("DATASET_MIRROR", _mirror)
     yield Check("git", _git)
@@ -172,6 +174,19 @@ def _broker() -> Iterator[Finding]:
         yield Finding("progress broker", WARNING, f"{to}: {trouble}", hint)
     else:
         yield Finding("progress broker", OK, f"{to} answers")
+
+
+def _shared_store() -> Iterator[Finding]:
+    """Yield whether the store of others answers: without it steps run, all of them."""
+    others = shared.shared()
+    if others is None:
+        return
+    trouble = others.trouble_now()
+    if trouble:
+        hint = f"see that it is there, or `unset {shared.VARIABLE}`: steps run without it"
+        yield Finding("shared store", WARNING, f"{others.address}: {trouble}", hint)
+    else:
+        yield Finding("shared store", OK, f"{others.address} answers")
 
 
 def _mirror() -> Iterator[Finding]:

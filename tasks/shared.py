@@ -95,6 +95,12 @@ class Shared:
             file.write(signed.written())
         self._ask(lambda: self._write(objects.place(ENTRIES, entry.key), path))
 
+    def trouble_now(self) -> str:
+        """Return why it cannot be read, asked for what is surely not there; empty where it can."""
+        with contextlib.suppress(Unsound, Unreachable):
+            self.entry("0" * 64)
+        return self.trouble
+
     def trouble_to_tell(self) -> str:
         """Return what is wrong with it, the first time that it is asked for; else nothing."""
         if self.told or not self.trouble:

@@ -359,9 +359,12 @@ def test_who_never_answers(repository: Repository, silent: int) -> None:
     found = findings(
         repository, UV_OFFLINE="0", UV_DEFAULT_INDEX=f"http://{address}/index",
         MODEL_PROGRESS_URL=f"stomp://alice:{PASSWORD}@{address}/topic/x",
+        MODEL_STORE=f"http://alice:{PASSWORD}@{address}/store",
     )  # fmt: skip
 
     assert WARNING == found_of(found, "package index")[STATE]
+    assert WARNING == found_of(found, "shared store")[STATE]
+    assert "no answer within" in found_of(found, "shared store")[FOUND]
     assert WARNING == found_of(found, "progress broker")[STATE]
     assert "no answer within 5 s" in found_of(found, "progress broker")[FOUND]
     states = [one[STATE] for one in found if one["model"] == name and one[THING] == "data"]
@@ -385,6 +388,16 @@ def test_the_broker(repository: Repository, tmp_path: Path) -> None:
     assert MISSING == found_of(malformed, "progress broker")[STATE]
     said = json.dumps([well, refused, malformed])
     assert not [word for word in (PASSWORD, "wrong-word") if word in said]
+
+
+def test_the_shared_store(repository: Repository, tmp_path: Path) -> None:
+    """A folder is well; one that is only read has to be there; another kind is no address."""
+    well = findings(repository, MODEL_STORE=str(tmp_path))
+    gone = findings(repository, MODEL_STORE=f"{tmp_path}/gone", MODEL_STORE_READ_ONLY="1")
+    malformed = findings(repository, MODEL_STORE="ftp://host/x")
+
+    states = [found_of(found, "shared store")[STATE] for found in (well, gone, malformed)]
+    assert [OK, WARNING, MISSING] == states
 
 
 def test_a_build_that_cannot_be_written(repository: Repository) -> None:
