@@ -51,7 +51,7 @@ class Prepared:
     environment: Environment
     inputs: Mapping[str, str]
     key: str
-    looks: Mapping[str, Look]
+    looks: Mapping[str, tuple[Look, str]]
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def prepare(step: Step, state: State, activity: Activity) -> Prepared:
     for data_file in step.dataset.files:
         datasets.fetch(data_file, step.dataset.path, state.files, activity.tell)
     inputs = plan.inputs(step, state.files, environment.identity)
-    looks = {path: look(path) for path in plan.read_paths(step, state.files)}
+    looks = {path: _look(path, state.files) for path in plan.read_paths(step, state.files)}
     return Prepared(step, environment, inputs, plan.key(step, inputs), looks)
 
 
@@ -242,14 +242,22 @@ def _check_inputs(prepared: Prepared, state: State) -> None:
         for name in sorted(prepared.inputs.keys() | now.keys())
         if prepared.inputs.get(name) != now.get(name)
     ]
-    # A file that was changed and changed back is the same again, but what was read of it?
-    moved = moved or [path for path, before in prepared.looks.items() if look(path) != before]
+    # A file that was changed and changed back is the same again, but what was read of it?  Of one
+    # in which only a comment is other than it was, something may have been read half-written.
+    moved = moved or [
+        path for path, before in prepared.looks.items() if _look(path, state.files) != before
+    ]
     if moved:
         raise UserError(
             f"What the {step.name} step of model `{model.name}` reads changed while it ran",
             *(("changed", name) for name in moved),
             hint="run `doit` again; if the model itself writes there, let it write to models/",
         )
+
+
+def _look(path: str, files: Files) -> tuple[Look, str]:
+    """Return what is at a path now, and the digest of all its bytes, whatever of them counts."""
+    return look(path), files.digest(path) if os.path.exists(path) else ""
 
 
 def _check_imports(prepared: Prepared, imported: list[str]) -> None:

@@ -12,7 +12,7 @@ from tasks import datasets, frameworks
 from tasks.errors import UserError, did_you_mean
 from tasks.fingerprint import canonical
 from tasks.model import DEFAULT_DATASET, STEPS, Dataset, Model
-from tasks.sources import PACKAGE, read_by_step
+from tasks.sources import PACKAGE, read_by_step, trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -148,8 +148,7 @@ def inputs(step: Step, files: Files, environment: Mapping[str, str] | None) -> d
     variables = frameworks.read(model.framework, files).variables
     if variables:
         found["framework: variables"] = json.dumps(variables, sort_keys=True)
-    for path in source_paths(step, files):
-        found[f"file {path[len(model.root) + 1 :]}"] = files.digest(path)
+    found |= _sources(step, files, (environment or {}).get("python", ""))
     if step.dataset.path:
         found["dataset"] = files.digest(step.dataset.path)
     for item in step.dataset.files:
@@ -163,6 +162,18 @@ def inputs(step: Step, files: Files, environment: Mapping[str, str] | None) -> d
             f"{step.upstream.folder}/{ARTEFACTS}", MISSING, files
         )
     return found
+
+
+def _sources(step: Step, files: Files, python: str) -> dict[str, str]:
+    """Return the digest of each of the model's files that the step reads."""
+    root = step.model.root
+    paths = {path[len(root) + 1 :]: path for path in source_paths(step, files)}
+    modules = [name[len(PACKAGE) + 1 :] for name in paths if name.startswith(f"{PACKAGE}/")]
+    by_tree = trees(modules, step.model, python, files)
+    return {
+        f"file {name}": by_tree.get(name[len(PACKAGE) + 1 :]) or files.digest(path)
+        for name, path in paths.items()
+    }
 
 
 def key(step: Step, found: Mapping[str, str]) -> str:

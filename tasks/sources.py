@@ -4,16 +4,20 @@ Found by reading import statements, as a compiler's dependency files do for `#in
 language knows.  Where a source imports in a way that cannot be read (`importlib`, `exec` ...),
 every file counts.  After a run the model's process says what it did import, and `execute` holds it
 against this.
+
+A source counts by its syntax tree where its text and its line numbers cannot reach what the step
+makes, else byte by byte (`trees`).
 """
 
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks import frameworks
-from tasks.languages import said
+from tasks.languages import said, syntax
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,10 +63,26 @@ def missing(step: str, model: Model, files: Files) -> list[str]:
     """
     sources = _sources(model, files)
     package = {"__init__.py"} & sources.code
-    if _entries(step, sources) or any(any(sources.said(name).values()) for name in package):
+    if _entries(step, sources) or any(sources.has_something(name) for name in package):
         return []
     language = sources.language
     return [f"{entry}{language.suffix}" for entry in language.entries[step] if "." not in entry]
+
+
+def trees(names: Iterable[str], model: Model, python: str, files: Files) -> dict[str, str]:
+    """Return what stands for each source among these files, if that is not its bytes.
+
+    `python` describes the interpreter that runs them.  The sources of a step count all in one way:
+    one of them can read the text of another.  Raises OSError where a source cannot be read.
+    """
+    version = re.search(r" (\d+)\.(\d+)", python)
+    older = version and (int(version[1]), int(version[2])) < syntax.GRAMMAR
+    # Older Pythons do not read all sources as ours does, which `with (a, b):` shows.
+    if older or model.document.get("keyBy") == "bytes":
+        return {}
+    sources = _sources(model, files)
+    found = {name: sources.said(name)["tree"] for name in names if name in sources.code}
+    return {name: f"tree {tree}" for name, tree in found.items()} if all(found.values()) else {}
 
 
 @dataclass(frozen=True)
@@ -75,8 +95,13 @@ class _Sources:
     files: Files
 
     def said(self, name: str) -> dict[str, Any]:
-        """Return what a source says: its `imports`, and the `names` at its top."""
+        """Return what a source says: its `imports`, the `names` at its top, and its `tree`."""
         return said(f"{self.folder}/{name}", self.language.read_source, self.files)
+
+    def has_something(self, name: str) -> bool:
+        """Return whether a source imports or gives anything."""
+        said = self.said(name)
+        return bool(said["imports"] or said["names"])
 
 
 def _sources(model: Model, files: Files) -> _Sources:

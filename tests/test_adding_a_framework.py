@@ -52,7 +52,7 @@ def follow(folder: Path) -> None:
         target.write_text(replaced(table, head, head + row), encoding="utf-8")
     order = folder / "tasks/__init__.py"
     text = order.read_text(encoding="utf-8")
-    order.write_text(replaced(text, "languages (python,", "languages (awk, python,"))
+    order.write_text(replaced(text, "languages (syntax,", "languages (awk, syntax,"))
 
 
 @pytest.fixture(scope="module", name="followed")

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from tasks.model import Model
     from tasks.state import State
 
-ReadSource: TypeAlias = "Callable[[bytes], tuple[list[str] | None, list[str]]]"
+ReadSource: TypeAlias = "Callable[[bytes], tuple[list[str] | None, list[str]] | tuple[list[str] | None, list[str], str]]"
 """Returns what a source imports (None: unknown), and the names that its top level gives.
 
-The name `*` stands for what cannot be told, in both.
+The name `*` stands for what cannot be told, in both.  A language may return a third: the digest of
+what of the source can count for a result, empty where that is every byte.
 """
 
-_KIND = "imports 5"
+_KIND = "source 6"
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,14 @@ class Library:
 
 
 def said(path: str, read_source: ReadSource, files: Files) -> dict[str, Any]:
-    """Return what a source says: its `imports` and `names`, as `read_source` found them.
+    """Return what a source says: `imports`, `names` and `tree`, as `read_source` found them.
 
     Raises OSError where it cannot be read.
     """
 
     def note(data: bytes) -> str:
-        imports, names = read_source(data)
-        return json.dumps({"imports": imports, "names": names})
+        imports, names, *tree = read_source(data)
+        return json.dumps({"imports": imports, "names": names, "tree": "".join(tree)})
 
     kind = f"{_KIND} {path.rpartition('.')[2]}"
     found: dict[str, Any] = json.loads(files.note(path, kind, note))

@@ -1,4 +1,4 @@
-"""Python: what a source imports."""
+"""Python: what a source imports, and what of it can count for a result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 import contextlib
 from typing import TYPE_CHECKING
 
-from tasks.languages import said
+from tasks.languages import reflection, said, syntax
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -39,19 +39,20 @@ def requirements(model: Model, state: State, named: AbstractSet[str]) -> tuple[s
     return _STAND_INS_NEED if missing else ()
 
 
-def read_source(data: bytes) -> tuple[list[str] | None, list[str]]:
+def read_source(data: bytes) -> tuple[list[str] | None, list[str], str]:
     """Return what a source imports (None: unknown), and the names that its top level gives.
 
     What is imported is dotted, with leading dots for relative imports; `*` stands for what cannot
-    be told.
+    be told.  The third is the digest of its syntax tree, empty where every byte counts.
     """
     try:
-        tree = ast.parse(data)
-    except (SyntaxError, ValueError, RecursionError):
-        return None, ["*"]
+        tree, digest = syntax.parse(data)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None, ["*"], ""
     imports: set[str] = set()
     dynamic = False
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    for node in nodes:
         if isinstance(node, ast.Import):
             imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -60,7 +61,9 @@ def read_source(data: bytes) -> tuple[list[str] | None, list[str]]:
             imports |= {base} | {f"{base}{joint}{alias.name}" for alias in node.names}
         dynamic = dynamic or (isinstance(node, ast.Name) and node.id in _DYNAMIC)
     dynamic = dynamic or any(name.partition(".")[0] in _DYNAMIC for name in imports)
-    return sorted(imports | {"*"} if dynamic else imports), _names(tree)
+    if dynamic or reflection.sees_itself(nodes, imports):
+        digest = ""
+    return sorted(imports | {"*"} if dynamic else imports), _names(tree), digest
 
 
 def _names(tree: ast.Module) -> list[str]:

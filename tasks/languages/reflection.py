@@ -1,0 +1,79 @@
+"""Whether a Python source may see more of itself than its syntax tree: its text, or line numbers.
+
+What such a model makes could differ with a comment, so its sources count byte by byte.  Looked for
+are names, not uses: a source that is wrongly suspected costs time, one that is wrongly trusted
+would make a result a lie.  What a run says about itself on the way (a traceback in its log) is not
+looked for: a log tells of the run that wrote it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Modules that read sources or positions, or that keep code or sources with what they save.
+_MODULES = {
+    *("ast", "bdb", "cProfile", "code", "codeop", "dis", "doctest", "inspect", "linecache"),
+    *("marshal", "pdb", "profile", "py_compile", "pyclbr", "pydoc", "symtable", "tokenize"),
+    *("trace", "traceback", "tracemalloc", "zipapp"),
+    # by value, with the line numbers, where a function has no name to be imported by
+    *("cloudpickle", "dill", "mlflow", "bentoml"),
+    # the text of the sources, or where in it something was called
+    *("loguru", "sacred", "torch.export", "torch.fx", "torch.jit", "torch.onnx", "torch.package"),
+    *("jax.export", "jax.experimental.export"),
+}
+
+# What is asked of a module, a frame, a class or a piece of code.
+_NAMES = {
+    *("__file__", "__cached__", "__loader__", "__path__", "__spec__", "__code__", "__dict__"),
+    *("__traceback__", "_getframe", "_current_frames", "settrace", "setprofile", "vars"),
+    *("get_data", "get_source", "getsource", "getsourcelines", "catch_warnings"),
+    *("captureWarnings", "formatwarning", "showwarning"),
+    # folders, which could be the one with the sources
+    *("copytree", "iterdir", "listdir", "make_archive", "scandir", "walk"),
+    # Keras keeps the code of a Lambda layer; the others are of PyTorch
+    *("Lambda", "jit", "to_onnx", "to_torchscript"),
+}
+_ATTRIBUTES = _NAMES | {"export", "fx", "onnx"}
+_FUNCTIONS = _NAMES | {"compile"}
+_GLOBS = {"glob", "iglob", "rglob"}
+
+# In a string: what is looked up by name, formats of logs, and paths to sources.
+_TEXT = re.compile(r"lineno|__(?:file|code|spec|loader|dict)__|model_modules|\.py\b", re.IGNORECASE)
+_WILD = re.compile(r"\*|\?|\[.*?\]")
+
+
+def sees_itself(nodes: Iterable[ast.AST], imports: Iterable[str]) -> bool:
+    """Return whether a source with these nodes and imports may see more than its syntax tree."""
+    return any(map(_imports, imports)) or any(map(_looks, nodes))
+
+
+def _imports(name: str) -> bool:
+    parts = name.lstrip(".").split(".")
+    prefixes = {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
+    return bool(prefixes & _MODULES) or parts[-1] in _NAMES
+
+
+def _looks(node: ast.AST) -> bool:
+    if isinstance(node, ast.Name):
+        return node.id in _FUNCTIONS or "lineno" in node.id
+    if isinstance(node, ast.Attribute):
+        return node.attr in _ATTRIBUTES or "lineno" in node.attr or node.attr.startswith("co_")
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, str) and bool(_TEXT.search(node.value))
+    return isinstance(node, ast.Call) and _globs(node)
+
+
+def _globs(call: ast.Call) -> bool:
+    """Return whether a call lists files whose names could be anything, sources as well."""
+    function = call.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    if name not in _GLOBS:
+        return False
+    pattern = call.args[0] if call.args else None
+    text = pattern.value if isinstance(pattern, ast.Constant) else None
+    return not (isinstance(text, str) and _WILD.sub("", text.rpartition("/")[2]).strip("."))
