@@ -7,9 +7,9 @@ reflection, python, r_source, r_home, r_packages, r_cran, r_library, r, spark, p
 frameworks, validate, sources, datasets, discover, plan, records, environments (interpreters, days,
 corrections, requirements, uv, compiler, resolve, lock_file, locks, build, reasons), explain,
 verdicts, listing, metrics, publish, objects, shared, progress, launch, results, store,
-storekeeping, execute, scratch, wording, comparison, forms, report, console, screen, json_lines,
-evaluation, generators, naming, commands, queries, store_commands, diagnosis, readiness, machine,
-doctor, matrix, prompts, run_model, templates, scaffold, upkeep, repository
+storekeeping, execute, acceptance, scratch, wording, comparison, forms, report, console, screen,
+json_lines, evaluation, generators, naming, commands, queries, store_commands, diagnosis, readiness,
+machine, doctor, matrix, prompts, run_model, templates, scaffold, upkeep, repository
 
 `runtime/` is executed inside a model's own environment; it imports nothing from here and nothing
 from here imports it.  `launch` speaks to it through two JSON files.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 from doit.cmd_base import DoitCmdBase, subtasks_iter, tasks_and_deps_iter
@@ -14,7 +15,9 @@ from doit.exceptions import InvalidCommand
 
 from tasks import generators, objects, processes, publish, results, shared, store
 from tasks.errors import UserError
+from tasks.model import STEPS
 from tasks.naming import KINDS, FriendlyCommand, named, option, parsed
+from tasks.plan import steps_of
 from tasks.state import open_state
 
 if TYPE_CHECKING:
@@ -155,6 +158,53 @@ class Forget(FriendlyCommand, DoitForget):
             if step:
                 store.forget(step, open_state())
                 results.remove(step, print)
+
+
+class Accept(FriendlyCommand, DoitCmdBase):
+    """`doit accept STEP:MODEL --why "..."`: say that a change cannot matter."""
+
+    name = "accept"
+    doc_purpose = "mark a step as up to date after a change that cannot matter"
+    doc_usage = 'STEP:MODEL ... --why "WHY"'
+    doc_description = (
+        "It is recorded with the result, and `doit why` shows it.\n"
+        "Exit status 0: accepted; 1: of a step that must be run; 3: there is no such step."
+    )
+    cmd_options = (option("why", str, "why the change cannot matter"),)
+
+    def execute(self, params: Any, args: list[str]) -> int:
+        """Take the option from behind the names; have doit load no tasks: the models say it all."""
+        words, rest = [], list(args)
+        while rest:
+            words.append(rest.pop(0))
+            more, rest = parsed(self, rest)
+            for name in more._non_default_keys:  # noqa: SLF001 - doit's own way to know
+                params[name] = more[name]
+        generators.Options.kinds = frozenset()
+        return int(super().execute(params, words))
+
+    def _execute(self, why: str, pos_args: list[str]) -> int:
+        """Accept each step, a training before what works on it."""
+        from tasks.acceptance import accept  # noqa: PLC0415 - no other command needs it
+
+        steps = {step.task: step for model in generators.models() for step in steps_of(model)}
+        names = named(pos_args)
+        for name in names or [""]:
+            if name not in steps:
+                raise InvalidCommand(f"`{name}` is no step\n\nhint: for instance `train:MODEL`")
+        if not why.strip():
+            raise InvalidCommand(f'say why: `doit accept {" ".join(names)} --why "..."`')
+        status = 0
+        for step in sorted((steps[name] for name in names), key=lambda one: STEPS.index(one.name)):
+            try:
+                accepted = accept(step, why, open_state())
+            except UserError as error:
+                status = 1
+                sys.stderr.write(f"{error}\n")
+            else:
+                print(f"{step.task} is up to date: {accepted}")
+        self.dep_manager.close()
+        return status
 
 
 class Readme(FriendlyCommand, DoitCmdBase):

@@ -83,7 +83,7 @@ def run_step(
     started = time.monotonic()
     try:
         activity.say("waiting for another run of this step")
-        with launch.hold(f"{step.build}/{launch.HELD}/{plan.file_name(step.task)}"):
+        with launch.hold(launch.lock_of(step)):
             if not (force or twice) and (found := _found(step, state, activity)):
                 return replace(found, seconds=time.monotonic() - started)
             prepared = prepare(step, state, activity)

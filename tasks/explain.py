@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tasks.plan import Step
+    from tasks.records import Acceptance
     from tasks.state import State
 
 
@@ -33,6 +34,16 @@ def why(step: Step, state: State) -> list[str]:
         others = [reason for reason in found if not reason.startswith("environment ")]
         return [*others, reasons.unlocked(step.model, state)]
     return found
+
+
+def acceptance(step: Step, state: State) -> Acceptance | None:
+    """Return the acceptance by which a step's result is current, None where there is none."""
+    record = None if step.model.broken else records.read(step.folder, state.files)
+    if record is None or not record.accepted or why(step, state):
+        return None
+    environment = build.find(step.model, state)
+    inputs = plan.inputs(step, state.files, environment.identity if environment else None)
+    return records.acceptance(record, inputs)
 
 
 def explain(step: Step, state: State) -> list[str]:

@@ -100,12 +100,20 @@ def fresh_run(step: Step) -> Iterator[Run]:
         shutil.rmtree(run.folder, ignore_errors=True)
 
 
+def lock_of(step: Step) -> str:
+    """Return the file whose lock is held by whoever makes the step's result."""
+    return f"{step.build}/{HELD}/{file_name(step.task)}"
+
+
 @contextlib.contextmanager
-def hold(path: str) -> Iterator[IO[str]]:
-    """Hold a file's lock; the kernel lets go of it when the process ends, however it ends."""
+def hold(path: str, *, wait: bool = True) -> Iterator[IO[str]]:
+    """Hold a file's lock; the kernel lets go of it when the process ends, however it ends.
+
+    Raises BlockingIOError where another process holds it and that is not to be waited for.
+    """
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "a", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield file
 
 

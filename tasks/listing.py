@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tasks import discover, folders, plan, records
-from tasks.explain import explain
+from tasks.explain import acceptance, explain
 from tasks.model import Model
 from tasks.verdicts import Verdicts
 
@@ -40,6 +40,7 @@ def row(model: Model, state: State) -> dict[str, Any]:
     train, evaluate, _ = plan.steps_of(model)[:3]
     reasons = {step.task: explain(step, state) for step in (train, evaluate)}
     stale = [step for step in (train, evaluate) if reasons[step.task]]
+    accepted = {step.task: acceptance(step, state) for step in (train, evaluate)}
     failed = [step for step in (train, evaluate) if state.files.exists(step.failed_folder)]
     trained = state.files.exists(train.folder)
     if model.broken:
@@ -59,5 +60,6 @@ def row(model: Model, state: State) -> dict[str, Any]:
         "reasons": next((reasons[step.task] for step in stale), []),
         "datasets": list(model.dataset_names),
         "metrics": records.metrics(evaluate.folder, state.files),
+        "accepted": {task: str(one) for task, one in accepted.items() if one},
         "faults": [asdict(fault) for fault in model.faults],
     }

@@ -15,7 +15,7 @@ from doit.exceptions import InvalidCommand
 from tasks import generators, listing, plan, sources
 from tasks.environments import reasons
 from tasks.errors import Fault, UserError
-from tasks.explain import explain
+from tasks.explain import acceptance, explain
 from tasks.model import STEPS
 from tasks.naming import KINDS, FriendlyCommand, named, option
 from tasks.state import open_state
@@ -99,7 +99,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     cells = [heads]
     for row in rows:
         title = [one_line(row["title"])] if titled else []
-        metrics = main_metrics(row["metrics"], "", ROOM)
+        metrics = main_metrics(row["metrics"], "accepted" if row["accepted"] else "", ROOM)
         cells.append((row["name"], *title, row["framework"], row["state"], metrics))
     widths = [max(len(line[column]) for line in cells) for column in range(len(heads) - 1)]
     lines = [
@@ -141,7 +141,8 @@ class Why(_ModelCommand):
         models = _models_of_environments(pos_args)
         steps = [word for word in pos_args or STEPS[:2] if word.partition(":")[0] != "env"]
         told = {f"env:{model.name}": reasons.why_built(model, state) for model in models}
-        told |= {step.task: explain(step, state) for step in _steps(steps)}
+        named = _steps(steps)
+        told |= {step.task: explain(step, state) for step in named}
         about = {f"env:{model.name}": reasons.choice(model, state) for model in models}
         if json:
             _print_json(told)
@@ -149,9 +150,11 @@ class Why(_ModelCommand):
             shown = told if pos_args else {task: why for task, why in told.items() if why}
             if not shown:
                 print(f"nothing to do: {_count(len(told), 'step')} are up to date")
+            accepted = {step.task: acceptance(step, state) for step in named if step.task in shown}
             for task, because in shown.items():
                 must = "must be built:" if task in about else "must run:"
-                print(f"{task} {must if because else 'is up to date'}")
+                says = f": {accepted[task]}" if accepted.get(task) else ""
+                print(f"{task} {must if because else f'is up to date{says}'}")
                 for sentence in [*because, *about.get(task, ())]:
                     print(f"  {sentence}")
         self.dep_manager.close()

@@ -33,6 +33,27 @@ _KIND = "record 1"
 
 
 @dataclass(frozen=True)
+class Acceptance:
+    """Other inputs with which somebody says that a result would be the same.
+
+    `key` is the step's with these `inputs`; `changes` is what was other than before, a sentence
+    each; `when` is in UTC.
+    """
+
+    inputs: Mapping[str, str]
+    key: str
+    changes: tuple[str, ...]
+    why: str
+    who: str
+    when: str
+
+    def __str__(self) -> str:
+        """Return it as one sentence."""
+        changes = "; ".join(self.changes)
+        return f'accepted by {self.who} on {self.when[:10]}: "{self.why}" ({changes})'
+
+
+@dataclass(frozen=True)
 class Record:
     """A published result: its folder and what `run.json` says."""
 
@@ -56,6 +77,14 @@ class Record:
         return dict(self.run["inputs"])
 
     @property
+    def accepted(self) -> tuple[Acceptance, ...]:
+        """The inputs that were accepted as giving the same, the newest last."""
+        return tuple(
+            Acceptance(**{**one, "changes": tuple(one["changes"])})
+            for one in self.run.get("accepted", ())
+        )
+
+    @property
     def outputs(self) -> dict[str, str]:
         """The digest of every file of the result, by path within its folder."""
         return dict(self.run["outputs"])
@@ -76,6 +105,7 @@ def read(folder: str, files: Files) -> Record | None:
         run = json.loads(files.note(f"{folder}/{RUN}", _KIND, lambda data: data.decode()))
         record = Record(folder, run)
         understood = run["format"] == FORMAT and record.key and record.outputs and record.inputs
+        record.accepted  # noqa: B018 - whether it can be understood as well
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return record if understood else None
@@ -114,9 +144,22 @@ def damage(record: Record, files: Files) -> list[str]:
     return found
 
 
+def acceptance(record: Record, inputs: Mapping[str, str]) -> Acceptance | None:
+    """Return how these inputs were accepted; None too where the result was made from them."""
+    if record.inputs == inputs:
+        return None
+    return next((one for one in reversed(record.accepted) if one.inputs == inputs), None)
+
+
 def changes(record: Record, inputs: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each input that is not what the result was made from."""
-    before = record.inputs
+    """Return a sentence for each input that is not what the result was made from, or accepted for.
+
+    Where it is good for none of the inputs that are known, they are held against the newest.
+    """
+    known = [record.inputs, *(dict(one.inputs) for one in record.accepted)]
+    if inputs in known:
+        return []
+    before = known[-1]
     sentences = []
     for name in sorted(before.keys() | inputs.keys()):
         old, new = before.get(name), inputs.get(name)

@@ -99,7 +99,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 COMMANDS = (
-    *("list", "why", "check", "readme", "clean", "doctor", "forget", "info", "run"),
+    *("accept", "list", "why", "check", "readme", "clean", "doctor", "forget", "info", "run"),
     *("store", "gc", "verify"),
 )
 

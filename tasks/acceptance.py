@@ -1,0 +1,151 @@
+"""Accept a change that cannot matter: a result becomes current for other inputs than its own.
+
+The record keeps what the result was made from; what is accepted stands beside it, with who says so
+and why.  It is published as any result is: the same files under a new record.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from tasks import discover, explain, launch, metrics, plan, records, results
+from tasks.environments import build
+from tasks.errors import InvalidModel, UserError
+from tasks.records import Acceptance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tasks.plan import Step
+    from tasks.records import Record
+    from tasks.state import State
+
+_MADE_BY_TRAINING = "artefacts of train"
+
+
+def accept(step: Step, why: str, state: State) -> Acceptance:
+    """Make a step's result current for its inputs as they are now, and return what is recorded.
+
+    Nothing is run or built.  Raises UserError where that would be a lie, or cannot be known.
+    """
+    if not why.strip():
+        raise UserError(f"An acceptance of `{step.task}` needs a reason", hint='`--why "..."`')
+    try:
+        with launch.hold(launch.lock_of(step), wait=False):
+            results.look_again(step, state.files)
+            step = replace(step, model=discover.read_again(step.model, state.files))
+            record = _result(step, state)
+            accepted = _acceptance(step, record, why.strip(), state)
+            _publish(step, record, accepted, state)
+    except BlockingIOError as error:
+        raise UserError(
+            f"`{step.task}` is being run, by another `doit`", hint="accept when that has ended"
+        ) from error
+    return accepted
+
+
+def _result(step: Step, state: State) -> Record:
+    """Return the result that a step has.  Raises UserError where it has none, or a damaged one."""
+    if step.model.broken:
+        raise InvalidModel(step.model.name, step.model.faults)
+    record = records.read(step.folder, state.files)
+    run = f"`doit {step.task}` makes one"
+    if record is None:
+        raise UserError(f"`{step.task}` has no result that could be accepted", hint=run)
+    damage = records.damage(record, state.files)
+    if damage:
+        facts = (("damaged", sentence) for sentence in damage)
+        raise UserError(f"The result of `{step.task}` is damaged", *facts, hint=run)
+    return record
+
+
+def _acceptance(step: Step, record: Record, why: str, state: State) -> Acceptance:
+    """Return what is to be recorded.  Raises UserError where it must not be."""
+    upstream = step.upstream
+    if upstream and explain.why(upstream, state):
+        raise UserError(
+            f"`{upstream.task}` is not up to date, and `{step.task}` works on what it makes",
+            *(("", reason) for reason in explain.explain(upstream, state)),
+            hint=f"run or accept `{upstream.task}` first",
+        )
+    environment = build.find(step.model, state)
+    if environment is None:
+        raise UserError(
+            f"Model `{step.model.name}` has no lock that fits its requirements",
+            hint=f"`doit env:{step.model.name}` makes one; what it changes can be accepted then",
+        )
+    inputs = plan.inputs(step, state.files, environment.identity)
+    if not records.changes(record, inputs):
+        raise UserError(f"`{step.task}` is up to date: there is nothing to accept")
+    _check(step, record, inputs)
+    return Acceptance(
+        inputs,
+        plan.key(step, inputs),
+        tuple(explain.explain(step, state)),
+        why,
+        _who(),
+        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+
+
+def _check(step: Step, record: Record, inputs: Mapping[str, str]) -> None:
+    """Raise UserError for a change that nobody can call none."""
+    if inputs.get(_MADE_BY_TRAINING) != record.inputs.get(_MADE_BY_TRAINING):
+        raise UserError(
+            f"`{step.task}` worked on another model: training has left other artefacts since",
+            hint=f"`doit {step.task}` runs it on these",
+        )
+    missing = [name for name, value in inputs.items() if value == plan.MISSING]
+    if missing:
+        facts = (("missing", name) for name in missing)
+        raise UserError(f"`{step.task}` lacks what it reads", *facts, hint="put it there")
+    if os.path.exists(step.failed_folder):
+        raise UserError(
+            f"The last run of `{step.task}` failed, so that a change of it may matter",
+            ("kept", step.failed_folder),
+            hint="remove that folder if the reason was another",
+        )
+    thresholds = step.model.document.get("evaluation", {}).get("thresholds", {})
+    if step.name == "evaluate":
+        measured = records.measured(record.folder) or {"metrics": {}}
+        metrics.check_thresholds(measured["metrics"], thresholds, step.model.name)
+
+
+def _who() -> str:
+    """Return who does this: by the name that Git has, else by the login."""
+    try:
+        command = ["git", "config", "user.name"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.stdout.strip():
+            return done.stdout.strip()
+    except OSError:
+        pass
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in a container
+        return f"user {os.getuid()}"
+
+
+def _publish(step: Step, record: Record, accepted: Acceptance, state: State) -> None:
+    """Publish the files of a result once more, under a record with an acceptance more."""
+    with launch.fresh_run(step) as run:
+        for name in record.outputs:
+            os.makedirs(os.path.dirname(f"{run.work}/{name}"), exist_ok=True)
+            _link(f"{record.folder}/{name}", f"{run.work}/{name}")
+        entries = [*record.run.get("accepted", ()), asdict(accepted)]
+        records.write_json(f"{run.work}/{records.RUN}", {**record.run, "accepted": entries})
+        results.publish(run, step, state.files)
+
+
+def _link(file: str, name: str) -> None:
+    """Give a file another name, or copy it where the file system has no links."""
+    try:
+        os.link(os.path.realpath(file), name)
+    except OSError:
+        shutil.copy2(file, name)
