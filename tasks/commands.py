@@ -194,17 +194,15 @@ class Accept(FriendlyCommand, DoitCmdBase):
                 raise InvalidCommand(f"`{name}` is no step\n\nhint: for instance `train:MODEL`")
         if not why.strip():
             raise InvalidCommand(f'say why: `doit accept {" ".join(names)} --why "..."`')
-        status = 0
+        refused = []
         for step in sorted((steps[name] for name in names), key=lambda one: STEPS.index(one.name)):
             try:
-                accepted = accept(step, why, open_state())
-            except UserError as error:
-                status = 1
-                sys.stderr.write(f"{error}\n")
-            else:
-                print(f"{step.task} is up to date: {accepted}")
+                print(f"{step.task} is up to date: {accept(step, why, open_state())}")
+            except UserError as error:  # noqa: PERF203 - of a step that says nothing of the others
+                refused.append(str(error))
+        sys.stderr.write("\n\n".join([*refused, ""])[:-1])
         self.dep_manager.close()
-        return status
+        return 1 if refused else 0
 
 
 class Readme(FriendlyCommand, DoitCmdBase):

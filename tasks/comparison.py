@@ -65,6 +65,7 @@ class Evaluation:
 
     `name` is the model's, with `@dataset` behind it where a dataset is named.  `state` is one of
     STATES, BROKEN where a threshold is broken.  `seconds` is None where it did not start.
+    `accepted` says who accepted which change to it, or to the training that it worked on.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Evaluation:
     seconds: float | None
     changes: tuple[Change, ...]
     trouble: Trouble | None = None
+    accepted: tuple[str, ...] = ()
 
     @property
     def measured(self) -> tuple[Change, ...]:

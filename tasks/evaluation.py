@@ -17,7 +17,9 @@ from tasks import plan, records
 from tasks.comparison import BROKEN, Evaluation, Trouble, compare
 from tasks.console import ConsoleReporter
 from tasks.errors import NotGoodEnough
+from tasks.explain import acceptance
 from tasks.fingerprint import Files
+from tasks.state import open_state
 from tasks.wording import first_line, message_of, metrics_of, parts_of
 
 if TYPE_CHECKING:
@@ -65,6 +67,8 @@ class EvaluationReporter(ConsoleReporter):
             for line in forms.table(evaluations, width):
                 self._print(*line)
             self._print("")
+            for sentence in forms.accepted(evaluations):
+                self._print(sentence)
         super().summary()
         _write(
             forms.junit(evaluations, self._started),
@@ -90,7 +94,14 @@ class EvaluationReporter(ConsoleReporter):
             step.seconds,
             compare(before, after, thresholds),
             self._trouble(name),
+            self._accepted(name),
         )
+
+    def _accepted(self, name: str) -> tuple[str, ...]:
+        """Return what was accepted for an evaluation and its training, a sentence each."""
+        steps = (self._evaluated[name].upstream, self._evaluated[name])
+        found = ((step, acceptance(step, open_state())) for step in steps if step)
+        return tuple(f"{step.task} {one}" for step, one in found if one)
 
     def _trouble(self, name: str) -> Trouble | None:
         """Return what went wrong with an evaluation, or with a step that it needs."""

@@ -54,6 +54,11 @@ def table(evaluations: Sequence[Evaluation], width: int) -> list[Line]:
     return [_line(row, widths) for row in rows]
 
 
+def accepted(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Return a line for each step that is up to date because somebody said so."""
+    return [clean(line) for one in evaluations for line in one.accepted]
+
+
 def _short(one: Evaluation) -> str:
     """Return the main metrics of an evaluation."""
     return clean(main_metrics(one.after, "", sys.maxsize))
@@ -84,6 +89,7 @@ def markdown(evaluations: Sequence[Evaluation]) -> str:
         blocks += [_row(["up to date", "metrics"]), _row(["---", "---"])]
         blocks += [_row([_code(one.name), _code(_short(one))]) for one in current]
         blocks.append("")
+    blocks += [f"- {_code(line)}" for line in accepted(evaluations)]
     blocks += [_details(one.trouble) for one in evaluations if one.trouble]
     return _fitting(blocks)
 
@@ -178,6 +184,8 @@ def _properties(suite: ET.Element, one: Evaluation) -> None:
     for change in one.changes:
         numbers = {"": change.after, ".before": change.before}
         found |= {f"{change.name}{end}": repr(n) for end, n in numbers.items() if n is not None}
+    if one.accepted:
+        found["accepted"] = _xml("\n".join(one.accepted))
     for name, value in found.items():
         ET.SubElement(properties, "property", name=_xml(name), value=value)
 
@@ -200,6 +208,7 @@ def document(evaluations: Sequence[Evaluation], started: str) -> str:
                 "state": one.state,
                 "seconds": one.seconds,
                 "metrics": {change.name: _parts(change) for change in one.changes},
+                "accepted": list(one.accepted),
                 "error": {"step": one.trouble.step, **one.trouble.parts} if one.trouble else None,
             }
             for one in evaluations

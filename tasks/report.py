@@ -15,7 +15,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, TextIO
 
+from tasks.explain import acceptance
 from tasks.publish import publisher
+from tasks.state import open_state
 from tasks.wording import Step, activity_of, first_line, is_step, message_of, values_of
 
 if TYPE_CHECKING:
@@ -101,8 +103,10 @@ class Reporter:
         """Note that a task has run, or has found its result there already."""
         values = values_of(task)
         state = values.get("state", "ran")
-        state = "up to date" if state == "current" else state
-        self._settle(task, state, note=values.get("message", ""))
+        if state == "current":
+            self.skip_uptodate(task)
+        else:
+            self._settle(task, state, note=values.get("message", ""))
 
     def add_failure(self, task: Task, fail: Failure) -> None:
         """Note that a task failed, or could not run because another one failed."""
@@ -118,8 +122,10 @@ class Reporter:
             self._settle(task, "failed", note=first_line(fail), failure=fail)
 
     def skip_uptodate(self, task: Task) -> None:
-        """Note that there is nothing to do; a console shows it at the end."""
-        self._settle(task, "up to date")
+        """Note that there is nothing to do, and who said so; a console shows it at the end."""
+        step = (task.meta or {}).get("step")
+        accepted = acceptance(step, open_state()) if step else None
+        self._settle(task, "up to date", note=str(accepted or ""))
 
     def skip_ignore(self, task: Task) -> None:
         """Note that doit was told to ignore the task."""

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from tasks.model import Model
     from tasks.state import State
 
-ReadSource: TypeAlias = "Callable[[bytes], tuple[list[str] | None, list[str]] | tuple[list[str] | None, list[str], str]]"
+_Imports: TypeAlias = "list[str] | None"
+ReadSource: TypeAlias = (
+    "Callable[[bytes], tuple[_Imports, list[str]] | tuple[_Imports, list[str], str]]"
+)
 """Returns what a source imports (None: unknown), and the names that its top level gives.
 
 The name `*` stands for what cannot be told, in both.  A language may return a third: the digest of

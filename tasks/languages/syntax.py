@@ -16,7 +16,7 @@ GRAMMAR = (3, 10)
 """The Python whose syntax a source must be in: the oldest that runs the build system."""
 
 DEEPEST = 200
-"""How many nodes may stand in one another: how many Python itself can take depends on its version."""
+"""How many nodes may stand in one another; how many Python can take depends on its version."""
 
 # Whoever reads the source itself can see meaning in it (TorchScript takes types from comments).
 _TYPE_COMMENT = re.compile(rb"#\s*type:(?!\s*ignore\b)")
@@ -111,21 +111,18 @@ def _joined(node: ast.JoinedStr) -> list[object]:
     joined: list[object] = []
     for part in node.values:
         if isinstance(part, ast.Constant):
-            if joined and isinstance(joined[-1], str):
-                joined[-1] += part.value
-            elif part.value:
-                joined.append(part.value)
+            before = joined.pop() if joined and isinstance(joined[-1], str) else ""
+            joined.append(f"{before}{part.value!s}")
         else:
             joined.append(part)
-    return joined
+    return [part for part in joined if part != ""]
 
 
 def _constant(node: ast.Constant) -> str:
     """Return a constant with its type: 1, 1.0 and True are equal, and not the same."""
     value = node.value
     # Decimal digits have a limit, and what can be printed depends on the Python.
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    text = hex(value) if whole else ascii(value)
+    text = hex(value) if isinstance(value, int) else ascii(value)
     return f"{node.kind or ''}{type(value).__name__}:{text}"
 
 
@@ -139,7 +136,7 @@ def _check(node: ast.AST) -> None:
     elif isinstance(node, ast.FormattedValue) and isinstance(node.format_spec, ast.JoinedStr):
         # `{{` behind the colon is a brace since 3.13, and was the start of a set.
         for one in node.format_spec.values:
-            value = one.value
+            value = getattr(one, "value", None)
             if isinstance(value, _IN_BRACES) or (isinstance(value, str) and {*"{}"} & {*value}):
                 raise _NoDigestError
     if any(isinstance(one, ast.Starred) for one in starred):  # since 3.11
