@@ -47,6 +47,13 @@ def accept(step: Step, why: str, state: State) -> Acceptance:
         raise UserError(
             f"`{step.task}` is being run, by another `doit`", hint="accept when that has ended"
         ) from error
+    except OSError as error:
+        raise UserError(
+            f"`{step.task}` cannot be accepted here",
+            ("file", error.filename),
+            ("reason", error.strerror or error),
+            hint=f"see that the file is there, and that `{step.build}/` can be written to",
+        ) from error
     return accepted
 
 

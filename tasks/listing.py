@@ -15,6 +15,7 @@ from tasks.model import Model
 from tasks.verdicts import Verdicts
 
 if TYPE_CHECKING:
+    from tasks.records import Acceptance
     from tasks.state import State
 
 
@@ -33,6 +34,11 @@ def rows(state: State) -> list[dict[str, Any]]:
     for model, (_, one) in zip(discover.with_shared_ids(shared), found, strict=True):
         one["faults"] += [asdict(fault) for fault in model.faults]
     return [one for _, one in found]
+
+
+def told(accepted: Acceptance) -> dict[str, Any]:
+    """Return what programs are told of an acceptance."""
+    return {name: value for name, value in asdict(accepted).items() if name != "inputs"}
 
 
 def row(model: Model, state: State) -> dict[str, Any]:
@@ -60,6 +66,6 @@ def row(model: Model, state: State) -> dict[str, Any]:
         "reasons": next((reasons[step.task] for step in stale), []),
         "datasets": list(model.dataset_names),
         "metrics": records.metrics(evaluate.folder, state.files),
-        "accepted": {task: str(one) for task, one in accepted.items() if one},
+        "accepted": {task: told(one) for task, one in accepted.items() if one},
         "faults": [asdict(fault) for fault in model.faults],
     }

@@ -252,7 +252,9 @@ def test_the_form_is_written_down() -> None:
     digests = [digest(f"x = {value}") for value in VALUES] + [digest(one) for one in STATEMENTS]
     grammar = syntax.parse(GRAMMAR.encode())[1]
 
-    assert "56f62139501a4415b2906b9cd9fd390d6ffbcc2d369a0a9b1e67d89899a21bd8" == canonical("digests", [*digests, grammar])
+    digested = canonical("digests", [*digests, grammar])
+
+    assert "56f62139501a4415b2906b9cd9fd390d6ffbcc2d369a0a9b1e67d89899a21bd8" == digested
 
 
 def test_all_pythons_agree(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
