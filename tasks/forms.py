@@ -89,7 +89,8 @@ def markdown(evaluations: Sequence[Evaluation]) -> str:
         blocks += [_row(["up to date", "metrics"]), _row(["---", "---"])]
         blocks += [_row([_code(one.name), _code(_short(one))]) for one in current]
         blocks.append("")
-    blocks += [f"- {_code(line)}" for line in accepted(evaluations)]
+    told = [f"- {_code(line)}" for line in accepted(evaluations)]
+    blocks += [*told, ""] if told else []
     blocks += [_details(one.trouble) for one in evaluations if one.trouble]
     return _fitting(blocks)
 
