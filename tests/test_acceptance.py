@@ -99,7 +99,7 @@ class TestTrees:
         """It is one of two words."""
         change_model(built, keyBy="text")
 
-        fault = '`keyBy`: expected `bytes` or `tree`, found the string `text`'
+        fault = "`keyBy`: expected `bytes` or `tree`, found the string `text`"
         assert fault in built.doit("check").stdout
 
     def test_one_that_looks_makes_all_count_by_bytes(self, built: Repository) -> None:

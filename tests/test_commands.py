@@ -89,6 +89,7 @@ def test_list_for_programs(varied: Repository) -> None:
         "reasons": ["file config.json changed"],
         "datasets": [],
         "metrics": {"accuracy": 0.9, "value": 20.0},
+        "accepted": {},
         "faults": [],
     }
     assert rows["bad-json"]["faults"] == [FAULT]
@@ -157,7 +158,7 @@ def test_why_of_all_where_nothing_is_to_do(repository: Repository) -> None:
 def test_why_says_which_import_brings_a_file_in(varied: Repository) -> None:
     """A source that is reached through another is told with the one that imports it."""
     path = "model_definitions/current/model_modules/shared.py"
-    varied.write(path, varied.read(path) + "\n")
+    varied.write(path, varied.read(path) + "X = 1\n")
 
     assert asked(varied, "why", "current") == {
         "train:current": ["file model_modules/shared.py changed (`training.py` imports it)"],

@@ -102,7 +102,8 @@ def test_commands_and_options() -> None:
     front = {"./bootstrap COMMAND", "nox", "nox -t TAG"}
     front |= {f"nox -s {session}" for session in ("evaluate", "framework", "lock")}
     ours = [option for option in commands.Run.cmd_options if option not in DoitRun.cmd_options]
-    options = {option["long"] for option in [*ours, queries.JSON_OPTION]}
+    options = {option["long"] for option in [*ours, *commands.Accept.cmd_options]}
+    options.add(queries.JSON_OPTION["long"])
 
     assert COMMANDS | front == listed("Commands", "command")
     assert set() == options - {w.strip("-").split(" ")[0] for w in listed("Commands", "option")}
@@ -179,10 +180,15 @@ def test_records_and_rows(repository: Repository) -> None:
     name = repository.add("good-python")
     repository.add("bad-json")
     repository.doit(f"evaluate:{name}")
+    module = f"model_definitions/{name}/model_modules/evaluation.py"
+    repository.write(module, repository.read(module) + "X = 1\n")
+    repository.doit("accept", f"evaluate:{name}", "--why", "unused")
     rows = {row["name"]: row for row in json.loads(repository.doit("list", "--json").stdout)}
     place = f"build/models/{name}/evaluate"
 
     assert set(repository.json(f"{place}/run.json")) == listed("A result", "field of `run.json`")
+    (accepted,) = repository.json(f"{place}/run.json")["accepted"]
+    assert set(accepted) == listed("A result", "field of an acceptance")
     assert set(rows[name]) == listed("list", "field")
     assert set(rows["bad-json"]["faults"][0]) == listed("check", "field")
     assert {field.name for field in fields(Finding)} == listed("doctor's findings", "field")
@@ -214,7 +220,12 @@ def test_commands_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the README tells to type is a command or a model's step, with options that there are."""
     monkeypatch.chdir(ROOT)
     models = discover(Files())
-    known = (*commands.Run.cmd_options, *DodoTaskLoader.cmd_options, queries.JSON_OPTION)
+    known = (
+        *commands.Run.cmd_options,
+        *commands.Accept.cmd_options,
+        *DodoTaskLoader.cmd_options,
+        queries.JSON_OPTION,
+    )
     options = {o[form] for o in known for form in ("long", "short") if form in o}
     values = {"pima", *(model.name for model in models)}
     for line in re.findall(r"(?m)(?:^    (?:\$ )?|`)(?:\./bootstrap )?doit\b([^`\n]*)", README):

@@ -73,7 +73,7 @@ EDITS = {
     "training": ("model_modules/training.py", "factor * total", "3 * total", BOTH),
     "shared": ("model_modules/shared.py", "sum(", "1 + sum(", BOTH),
     "package": ("model_modules/__init__.py", "", "import os\n", BOTH),
-    "comment-in-training": ("model_modules/training.py", "def", "# Adds up.\ndef", [TRAIN]),
+    "comment-in-training": ("model_modules/training.py", "def", "# Adds up.\ndef", []),
     "evaluation": ("model_modules/evaluation.py", "0.9", "0.8", [EVALUATE]),
     "scoring": ("model_modules/scoring.py", "return", "return 2 *", []),
     "config": ("config.json", "2", "3", BOTH),

@@ -225,6 +225,7 @@ def test_json() -> None:
             "rows": metric(None, 9, None),
             "gone": metric(3, None, None),
         },
+        "accepted": [],
         "error": None,
     } == good
     assert {
