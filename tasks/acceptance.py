@@ -34,14 +34,15 @@ def accept(step: Step, why: str, state: State) -> Acceptance:
 
     Nothing is run or built.  Raises UserError where that would be a lie, or cannot be known.
     """
-    if not why.strip():
+    why = _line(why)
+    if not why:
         raise UserError(f"An acceptance of `{step.task}` needs a reason", hint='`--why "..."`')
     try:
         with launch.hold(launch.lock_of(step), wait=False):
             results.look_again(step, state.files)
             step = replace(step, model=discover.read_again(step.model, state.files))
             record = _result(step, state)
-            accepted = _acceptance(step, record, why.strip(), state)
+            accepted = _acceptance(step, record, why, state)
             _publish(step, record, accepted, state)
     except BlockingIOError as error:
         raise UserError(
@@ -124,13 +125,18 @@ def _check(step: Step, record: Record, inputs: Mapping[str, str]) -> None:
         metrics.check_thresholds(measured["metrics"], thresholds, step.model.name)
 
 
+def _line(text: str) -> str:
+    """Return a text as it can stand in a line, on any terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 def _who() -> str:
     """Return who does this: by the name that Git has, else by the login."""
     try:
         command = ["git", "config", "user.name"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.stdout.strip():
-            return done.stdout.strip()
+        if name := _line(done.stdout):
+            return name
     except OSError:
         pass
     try:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks import frameworks
-from tasks.languages import said, syntax
+from tasks.languages import GRAMMAR, said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,7 +76,7 @@ def trees(names: Iterable[str], model: Model, python: str, files: Files) -> dict
     one of them can read the text of another.  Raises OSError where a source cannot be read.
     """
     version = re.search(r" (\d+)\.(\d+)", python)
-    older = version and (int(version[1]), int(version[2])) < syntax.GRAMMAR
+    older = version and (int(version[1]), int(version[2])) < GRAMMAR
     # Older Pythons do not read all sources as ours does, which `with (a, b):` shows.
     if older or model.document.get("keyBy") == "bytes":
         return {}

@@ -415,6 +415,18 @@ def test_who_without_git(built: Repository, monkeypatch: pytest.MonkeyPatch) -> 
     assert "grace" == getpass.getuser() == accept_here(built, monkeypatch, "train").who
 
 
+def test_a_reason_is_one_line(built: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is shown in lines and tables, and can do nothing to a terminal."""
+    append(built, "\nX = 1\n")
+    monkeypatch.chdir(built.path)
+    step = Step(read_model(MODEL, Files()), "train")
+    state = State("build/state.db")
+
+    with pytest.raises(UserError, match="needs a reason"):
+        accept(step, " \n\x1b", state)
+    assert "not [2Jused" == accept(step, "not\n\x1b[2Jused ", state).why
+
+
 def test_thresholds_that_are_met(built: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other thresholds can be accepted where the metrics keep them."""
     change_model(built, evaluation={"thresholds": {"accuracy": {"min": 0.5}}})

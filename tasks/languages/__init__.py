@@ -23,6 +23,9 @@ The name `*` stands for what cannot be told, in both.  A language may return a t
 what of the source can count for a result, empty where that is every byte.
 """
 
+GRAMMAR = (3, 10)
+"""The Python whose syntax counts where trees are compared: the oldest that runs the build system."""
+
 _KIND = "source 6"
 
 

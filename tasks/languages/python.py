@@ -6,7 +6,7 @@ import ast
 import contextlib
 from typing import TYPE_CHECKING
 
-from tasks.languages import reflection, said, syntax
+from tasks.languages import said
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -45,6 +45,9 @@ def read_source(data: bytes) -> tuple[list[str] | None, list[str], str]:
     What is imported is dotted, with leading dots for relative imports; `*` stands for what cannot
     be told.  The third is the digest of its syntax tree, empty where every byte counts.
     """
+    # What was read before is remembered.
+    from tasks.languages import reflection, syntax  # noqa: PLC0415
+
     try:
         tree, digest = syntax.parse(data)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -12,8 +12,7 @@ import hashlib
 import re
 import sys
 
-GRAMMAR = (3, 10)
-"""The Python whose syntax a source must be in: the oldest that runs the build system."""
+from tasks.languages import GRAMMAR
 
 DEEPEST = 200
 """How many nodes may stand in one another; how many Python can take depends on its version."""
