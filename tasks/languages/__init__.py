@@ -24,7 +24,7 @@ what of the source can count for a result, empty where that is every byte.
 """
 
 GRAMMAR = (3, 10)
-"""The Python whose syntax counts where trees are compared: the oldest that runs the build system."""
+"""The Python in whose syntax trees are compared: the oldest that runs the build system."""
 
 _KIND = "source 6"
 
