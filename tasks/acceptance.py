@@ -14,13 +14,13 @@ import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from tasks import discover, explain, launch, metrics, plan, records, results
+from tasks import discover, explain, launch, metrics, plan, records, results, store
 from tasks.environments import build
 from tasks.errors import InvalidModel, UserError
 from tasks.records import Acceptance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tasks.plan import Step
     from tasks.records import Record
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 _MADE_BY_TRAINING = "artefacts of train"
 
 
-def accept(step: Step, why: str, state: State) -> Acceptance:
+def accept(step: Step, why: str, state: State, say: Callable[[str], None]) -> Acceptance:
     """Make a step's result current for its inputs as they are now, and return what is recorded.
 
-    Nothing is run or built.  Raises UserError where that would be a lie, or cannot be known.
+    Nothing is run or built; `say` is told where it cannot be stored.  Raises UserError where it
+    would be a lie, or cannot be known.
     """
     why = _line(why)
     if not why:
@@ -43,7 +44,7 @@ def accept(step: Step, why: str, state: State) -> Acceptance:
             step = replace(step, model=discover.read_again(step.model, state.files))
             record = _result(step, state)
             accepted = _acceptance(step, record, why, state)
-            _publish(step, record, accepted, state)
+            _publish(step, record, accepted, state, say)
     except BlockingIOError as error:
         raise UserError(
             f"`{step.task}` is being run, by another `doit`", hint="accept when that has ended"
@@ -145,15 +146,23 @@ def _who() -> str:
         return f"user {os.getuid()}"
 
 
-def _publish(step: Step, record: Record, accepted: Acceptance, state: State) -> None:
-    """Publish the files of a result once more, under a record with an acceptance more."""
+def _publish(
+    step: Step, record: Record, accepted: Acceptance, state: State, say: Callable[[str], None]
+) -> None:
+    """Publish the files of a result once more, under a record with an acceptance more.
+
+    It is filed by the accepted key, beside what is filed by its own.
+    """
     with launch.fresh_run(step) as run:
         for name in record.outputs:
             os.makedirs(os.path.dirname(f"{run.work}/{name}"), exist_ok=True)
             _link(f"{record.folder}/{name}", f"{run.work}/{name}")
         entries = [*record.run.get("accepted", ()), asdict(accepted)]
         records.write_json(f"{run.work}/{records.RUN}", {**record.run, "accepted": entries})
+        results.settle(run.work)
+        store.keep(run.work, say, accepted.key)
         results.publish(run, step, state.files)
+        store.share(accepted.key, run.scratch, say)
 
 
 def _link(file: str, name: str) -> None:

@@ -197,12 +197,16 @@ class Accept(FriendlyCommand, DoitCmdBase):
         refused = []
         for step in sorted((steps[name] for name in names), key=lambda one: STEPS.index(one.name)):
             try:
-                print(f"{step.task} is up to date: {accept(step, why, open_state())}")
+                print(f"{step.task} is up to date: {accept(step, why, open_state(), _warn)}")
             except UserError as error:  # noqa: PERF203 - of a step that says nothing of the others
                 refused.append(str(error))
         sys.stderr.write("\n\n".join([*refused, ""])[:-1])
         self.dep_manager.close()
         return 1 if refused else 0
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"warning: {text}\n")
 
 
 class Readme(FriendlyCommand, DoitCmdBase):

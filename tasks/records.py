@@ -66,6 +66,11 @@ class Record:
         return str(self.run["key"])
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """That key, and those that were accepted as giving the same."""
+        return self.key, *(one.key for one in self.accepted)
+
+    @property
     def task(self) -> str:
         """The step that it is the result of, as doit calls it."""
         dataset = self.run["dataset"]["name"]

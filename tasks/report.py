@@ -103,10 +103,8 @@ class Reporter:
         """Note that a task has run, or has found its result there already."""
         values = values_of(task)
         state = values.get("state", "ran")
-        if state == "current":
-            self.skip_uptodate(task)
-        else:
-            self._settle(task, state, note=values.get("message", ""))
+        state = "up to date" if state == "current" else state
+        self._settle(task, state, note=values.get("message") or _accepted(task))
 
     def add_failure(self, task: Task, fail: Failure) -> None:
         """Note that a task failed, or could not run because another one failed."""
@@ -123,9 +121,7 @@ class Reporter:
 
     def skip_uptodate(self, task: Task) -> None:
         """Note that there is nothing to do, and who said so; a console shows it at the end."""
-        step = (task.meta or {}).get("step")
-        accepted = acceptance(step, open_state()) if step else None
-        self._settle(task, "up to date", note=str(accepted or ""))
+        self._settle(task, "up to date", note=_accepted(task))
 
     def skip_ignore(self, task: Task) -> None:
         """Note that doit was told to ignore the task."""
@@ -210,3 +206,9 @@ class Reporter:
         found = Counter(step.state for step in self.steps.values())
         found["up to date"] += self.left_out
         return {state: found[state] for state in dict.fromkeys([*STYLES, *found]) if found[state]}
+
+
+def _accepted(task: Task) -> str:
+    """Return by whose acceptance the result of a model's step is current, nothing without one."""
+    step = (task.meta or {}).get("step")
+    return str((step and acceptance(step, open_state())) or "")

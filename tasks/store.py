@@ -59,8 +59,8 @@ def restore(
     return records.read(step.folder, state.files)
 
 
-def keep(folder: str, say: Callable[[str], None]) -> None:
-    """File a whole result that is about to be published, by its key."""
+def keep(folder: str, say: Callable[[str], None], key: str = "") -> None:
+    """File a whole result that is about to be published, by its key or one that was accepted."""
     try:
         with objects.writing(ROOT):
             record = _record(folder)
@@ -68,7 +68,7 @@ def keep(folder: str, say: Callable[[str], None]) -> None:
                 objects.put(ROOT, digest, f"{folder}/{name}")
             digest = objects.digest_of(f"{folder}/{RUN}")
             objects.put(ROOT, digest, f"{folder}/{RUN}")
-            objects.put_entry(ROOT, Entry(record.key, digest))
+            objects.put_entry(ROOT, Entry(key or record.key, digest))
     except OSError as error:
         say(f"the result is not kept in {ROOT}: {_reason(error)}")
 
@@ -104,7 +104,8 @@ def forget(step: Step, state: State) -> None:
     """Take the result that a step has now out of the store here, so that it is not restored."""
     record = records.read(step.folder, state.files)
     if record and serves(step):
-        objects.drop_entry(ROOT, record.key)
+        for key in record.keys:
+            objects.drop_entry(ROOT, key)
 
 
 def recorded(key: str, say: Callable[[str], None] = lambda _text: None) -> Record | None:

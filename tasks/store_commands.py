@@ -196,7 +196,7 @@ def _current_keys() -> Iterator[str]:
         for name in names:
             record = records.read(f"{top}/{name}", files) if name in STEPS else None
             if record:
-                yield record.key
+                yield from record.keys
 
 
 def _overview(root: str, found: Stock, hits: int) -> list[str]:

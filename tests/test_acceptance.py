@@ -238,6 +238,46 @@ class TestAccept:
         built.write(f"{MODULES}/training.py", source)
         assert "train:good-python is up to date\n" == built.doit("why", "train:good-python").stdout
 
+    def test_it_is_stored(self, built: Repository) -> None:
+        """An accepted result is restored with its acceptance, until it is forgotten."""
+        source = built.read(f"{MODULES}/training.py")
+        append(built, "\nX = 1\n")
+        assert 0 == built.doit("accept", "train:good-python", "--why", "unused").returncode
+        shutil.rmtree(built.path / "build/models")
+        shutil.rmtree(built.path / "build/results")
+
+        done = built.doit()
+        assert "2 steps: 2 restored" in done.stdout
+        assert "accepted by" in done.stdout
+        assert "accepted by" in built.doit("why", "train:good-python").stdout
+        built.write(f"{MODULES}/training.py", f"{source}\nY = 1\n")
+        assert "train:good-python ok" in built.doit("train:good-python").stdout
+        append(built, "\nX = 1\n")
+        assert 0 == built.doit("accept", "train:good-python", "--why", "unused").returncode
+        built.doit("forget", "train:good-python")
+        assert "train:good-python ok" in built.doit("train:good-python").stdout
+
+    def test_others_get_it(self, built: Repository, tmp_path: Path) -> None:
+        """With the store of others comes what somebody has accepted, and who."""
+        append(built, "\nX = 1\n")
+        variables = {"MODEL_STORE": str(tmp_path / "shared")}
+        done = built.doit("accept", "train:good-python", "--why", "unused", **variables)
+        assert 0 == done.returncode, done.stderr
+        shutil.rmtree(built.path / "build")
+
+        done = built.doit("train:good-python", **variables)
+        assert "train:good-python restored" in done.stdout
+        assert "accepted by" in built.doit("why", "train:good-python").stdout
+
+    def test_what_is_accepted_is_not_collected(self, built: Repository) -> None:
+        """The key of a result that is there now is one of those that it was accepted for."""
+        append(built, "\nX = 1\n")
+        assert 0 == built.doit("accept", "train:good-python", "--why", "unused").returncode
+        built.doit("gc", "--keep", "0")
+        key = built.json(f"{TRAIN}/run.json")["accepted"][0]["key"]
+
+        assert (built.path / f"build/store/results/{key[:2]}/{key[2:]}").exists()
+
     def test_several_steps(self, built: Repository) -> None:
         """A training is accepted before what works on it, in whatever order they are named."""
         append(built, "\nX = 1\n", "shared")
@@ -296,7 +336,7 @@ def accept_here(repository: Repository, monkeypatch: pytest.MonkeyPatch, name: s
     monkeypatch.chdir(repository.path)
     monkeypatch.setenv("MODEL_CACHE", str(repository.cache))
     step = Step(read_model(MODEL, Files()), name)
-    return accept(step, "it cannot matter", State("build/state.db"))
+    return accept(step, "it cannot matter", State("build/state.db"), print)
 
 
 def other_artefacts(repository: Repository) -> None:
@@ -423,8 +463,8 @@ def test_a_reason_is_one_line(built: Repository, monkeypatch: pytest.MonkeyPatch
     state = State("build/state.db")
 
     with pytest.raises(UserError, match="needs a reason"):
-        accept(step, " \n\x1b", state)
-    assert "not [2Jused" == accept(step, "not\n\x1b[2Jused ", state).why
+        accept(step, " \n\x1b", state, print)
+    assert "not [2Jused" == accept(step, "not\n\x1b[2Jused ", state, print).why
 
 
 def test_thresholds_that_are_met(built: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
