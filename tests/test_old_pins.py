@@ -20,6 +20,7 @@ from tasks.environments import corrections, interpreters, locks, reasons
 from tasks.environments.days import of_the_time
 from tasks.environments.interpreters import Interpreter
 from tasks.errors import UserError
+from tasks.state import State
 from tests.conftest import GALLERY
 
 if TYPE_CHECKING:
@@ -38,14 +39,14 @@ def shop(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     return Workshop.opened(repository, monkeypatch)
 
 
-def minors(shop: Workshop) -> set[str]:
+def minors() -> set[str]:
     """Return the Pythons that are installed here."""
-    return {one.minor for one in interpreters.installed(shop.state)}
+    return {one.minor for one in interpreters.installed(State(":memory:"))}
 
 
-def need(shop: Workshop, *some: str) -> None:
+def need(*some: str) -> None:
     """Leave a test out where none of these Pythons is installed; in CI they must be there."""
-    if not minors(shop).intersection(some):
+    if not minors().intersection(some):
         wanting = f"this test needs Python {' or '.join(some)}, which is not installed"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(wanting)
 
@@ -58,11 +59,11 @@ def head(shop: Workshop, *lines: str) -> list[str]:
 
 def test_the_newest_python_that_the_pins_allow(shop: Workshop) -> None:
     """pandas 0.24 asks for `pytz>=2011k`, which is no version: it is put right, and told."""
-    need(shop, "3.7")
+    need("3.7")
 
     told = head(shop, "numpy==1.16.1", "pandas==0.24.2")
 
-    newer = {minor for minor in minors(shop) if int(minor[2:]) > 7}
+    newer = {minor for minor in minors() if int(minor[2:]) > 7}
     first, *against, pandas, setuptools = told
     found = [_AGAINST.fullmatch(line) for line in against]  # uv names one of the two
     assert f"# python: 3.7 (>=3.7,<{min(newer, key=lambda minor: int(minor[2:]))})" == first
@@ -83,6 +84,7 @@ def test_every_correction_is_of_a_release_that_needs_it(version: str) -> None:
 
 def test_a_model_of_2019_beside_one_of_today(repository: Repository) -> None:
     """One `doit` trains and evaluates both, each on its own Python, with the code as it is."""
+    need("3.7", "3.6")
     shutil.copytree(GALLERY / "pins-of-2019", repository.path, dirs_exist_ok=True)
 
     done = repository.doit()
@@ -104,7 +106,7 @@ def test_a_model_of_2019_beside_one_of_today(repository: Repository) -> None:
 
 def test_packages_that_serve_no_later_python(shop: Workshop) -> None:
     """Pins that pip could install are locked for their own Python where none serve all."""
-    need(shop, "3.9", "3.8", "3.7")
+    need("3.9", "3.8", "3.7")
 
     told = head(shop, "numpy==1.20.3", "pandas==1.3.5", "scikit-learn==0.24.2")
 
@@ -119,7 +121,7 @@ def test_a_dead_name(shop: Workshop) -> None:
     """`sklearn` means scikit-learn, whatever version is asked for of what has none."""
     told = head(shop, "sklearn==0.0")
 
-    assert "# corrected: sklearn==0.0 stands for scikit-learn" == told[-1]
+    assert "# corrected: sklearn==0.0 stands for scikit-learn" in told
     assert any(pin.startswith("scikit-learn==") for pin in shop.pins(shop.model(None)))
 
 
@@ -159,7 +161,7 @@ def test_a_python_that_a_release_does_not_run_on(line: str, python: str, *, runs
 
 def test_pyspark_of_2019_is_locked(shop: Workshop) -> None:
     """It is built with a limit on what it is built with, for a Python that it runs on."""
-    need(shop, "3.7")
+    need("3.7")
 
     told = head(shop, "pyspark==2.4.3")
 
@@ -177,8 +179,8 @@ def old_and_new(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> tuple[Interp
 
 def test_pkg_resources_is_there(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package of its time may import what every environment had; a model of today may not."""
-    need(shop, "3.11", "3.10", "3.9", "3.8", "3.7")
-    named = next(m for m in ("3.11", "3.10", "3.9", "3.8", "3.7") if m in minors(shop))
+    need("3.11", "3.10", "3.9", "3.8", "3.7")
+    named = next(m for m in ("3.11", "3.10", "3.9", "3.8", "3.7") if m in minors())
     shop.wheel("old", "1.0", only=named)
 
     with shop.index(monkeypatch):
@@ -250,7 +252,7 @@ def commit(shop: Workshop, day: str) -> None:
 
 def test_as_of_the_last_commit(shop: Workshop) -> None:
     """The packages of that day, on a Python of that day, until the lock is asked for anew."""
-    need(shop, "3.7")
+    need("3.7")
     repository = shop.repository
     repository.add("good-python", "tiny")
     model = shop.model("scikit-learn\n")
