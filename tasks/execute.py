@@ -322,12 +322,13 @@ def _keep_evidence(error: UserError, run: Run, step: Step) -> None:
 
 
 def _unwritable(step: Step, error: OSError) -> UserError:
+    file = error.filename2 or error.filename  # of two, the one that was to be made
     return UserError(
         f"The {step.name} step of model `{step.model.name}` cannot be carried out here",
-        *([("file", error.filename)] if error.filename else []),
+        *([("file", file)] if file else []),
         ("reason", error.strerror or error),
         hint=f"see that the disk has room and that `{step.build}/` can be written to"
-        if os.path.abspath(error.filename or step.build).startswith(os.path.abspath(step.build))
+        if os.path.abspath(file or step.build).startswith(os.path.abspath(step.build))
         else "see that the file is there and can be read",
     )
 

@@ -25,24 +25,40 @@ RESULTS = "results"
 
 
 def publish(run: Run, step: Step, files: Files) -> None:
-    """Make a run's folder the result of its step, in one move, once it is settled."""
+    """Make a run's folder the result of its step, in one move, once it is settled.
+
+    Of the earlier result and the new one, that which the link does not lead to is removed, however
+    this ends.
+    """
     results = f"{step.build}/{RESULTS}"
     os.makedirs(results, exist_ok=True)
-    result = f"{results}/{run.id}"
+    result, before = f"{results}/{run.id}", ""
     os.rename(run.work, result)
-    _sync_folder(results)
-    _clear_the_way(step, run)
-    home = os.path.dirname(step.folder)
-    os.makedirs(home, exist_ok=True)
-    before = _own_result(step)
-    link = f"{run.folder}/link"
-    os.symlink(os.path.relpath(os.path.realpath(result), os.path.realpath(home)), link)
-    os.replace(link, step.folder)
-    _sync_folder(home)
-    look_again(step, files)
-    for left in (before, step.failed_folder):
-        if left:
-            shutil.rmtree(left, ignore_errors=True)
+    try:
+        _sync_folder(results)
+        _clear_the_way(step, run)
+        home = os.path.dirname(step.folder)
+        os.makedirs(home, exist_ok=True)
+        before = _own_result(step)
+        link = f"{run.folder}/link"
+        os.symlink(os.path.relpath(os.path.realpath(result), os.path.realpath(home)), link)
+        os.replace(link, step.folder)
+        _sync_folder(home)
+    finally:
+        look_again(step, files)
+        published = os.path.realpath(step.folder)
+        for left in (before, result):
+            if left and os.path.realpath(left) != published:
+                _discard(left, run)
+    shutil.rmtree(step.failed_folder, ignore_errors=True)
+
+
+def _discard(result: str, run: Run) -> None:
+    """Remove a result with its run: what cannot be removed now is swept away with it later."""
+    try:
+        os.rename(result, f"{run.folder}/discarded")
+    except OSError:
+        shutil.rmtree(result, ignore_errors=True)
 
 
 def _own_result(step: Step) -> str:
