@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
     from tests.conftest import Repository
 
-KILLS = int(os.environ.get("CRASH_KILLS", "30"))
-ROUNDS = int(os.environ.get("CRASH_ROUNDS", "5"))
-SEED = int(os.environ.get("CRASH_SEED", "1"))
-
 PATIENCE_SECONDS = 30
 
 
@@ -48,6 +44,19 @@ def kill(pid: int) -> None:
     """Kill a process, if it is still there."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+def family_of(pid: int) -> list[int]:
+    """Return a process and all that it started, and those, that are there now."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            parent = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1]
+            children.setdefault(int(parent), []).append(int(entry.name))
+    found = [pid]
+    for one in found:  # which grows meanwhile
+        found += children.get(one, [])
+    return found
 
 
 def kill_doit(process: subprocess.Popen[str], repository: Repository) -> None:

@@ -125,7 +125,8 @@ def _answer(
         paths = calls.named(pid, names[number], tuple(arguments))
         verdict = PASS
         if names[number] == "sync" or any(_inside(path, folders) for path in paths):
-            made.append(Call(len(made) + 1, pid, names[number], paths, tuple(arguments)))
+            caller = _process_of(pid)
+            made.append(Call(len(made) + 1, caller, names[number], paths, tuple(arguments)))
             verdict = decide(made[-1])
         if verdict in (KILL_ALL, TEAR):
             if verdict == TEAR:
@@ -140,6 +141,14 @@ def _answer(
             fcntl.ioctl(listener, _SEND, bytearray(failing))
 
 
+def _process_of(thread: int) -> int:
+    """Return the process that a thread belongs to."""
+    with contextlib.suppress(OSError):
+        said = Path(f"/proc/{thread}/status").read_text(encoding="utf-8")
+        return int(said.partition("Tgid:")[2].split()[0])
+    return thread
+
+
 def _inside(path: str, folders: tuple[str, ...]) -> bool:
     return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
@@ -149,9 +158,8 @@ def tear(call: Call) -> None:
     handle, address, size = call.arguments[:3]
     with contextlib.suppress(OSError):
         data = calls.read_memory(call.pid, address, size // 2)
-        said = dict(
-            line.split(":\t") for line in Path(f"/proc/{call.pid}/fdinfo/{handle}").read_text().splitlines()[:2]
-        )
+        lines = Path(f"/proc/{call.pid}/fdinfo/{handle}").read_text(encoding="utf-8").splitlines()
+        said = dict(line.split(":\t") for line in lines[:2])
         at = call.arguments[3] if call.name == "pwrite64" else int(said["pos"])
         if int(said["flags"], 8) & os.O_APPEND:
             at = os.path.getsize(call.paths[0])

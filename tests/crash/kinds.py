@@ -39,7 +39,7 @@ KINDS = (
     Kind("log of the state", "build/state.db-wal", "restored"),
     Kind("index of the state's log", "build/state.db-shm", "restored"),
     Kind("journal of the state", "build/state.db-journal", "restored", passing=True),
-    Kind("state set aside", "build/state.db.damaged*", "ignored"),
+    Kind("state set aside", "build/state.db.damaged*", "ignored", passing=True),
     Kind("held", "build/held/*", "ignored"),
     Kind("lock", "build/locks/*.txt", "restored"),
     Kind("run", "build/runs/*", "ignored", passing=True),

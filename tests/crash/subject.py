@@ -82,11 +82,15 @@ class Subject:
             assert files in (self.before.get(name), self.after[name]), (name, files)
         assert self.before.keys() <= found.keys()
 
+    def assert_all_made(self) -> None:
+        """Check that the results are those of an undisturbed build."""
+        assert self.after == results(self.repository)
+
     def assert_resumed(self) -> None:
         """Check that a plain `doit` makes what an undisturbed one made, and leaves nothing else."""
         said = assert_done(self.repository)
         assert "warning" not in said, said
-        assert self.after == results(self.repository)
+        self.assert_all_made()
         self.assert_whole()
 
     def assert_whole(self) -> None:

@@ -1,4 +1,4 @@
-"""Killed at any moment, and two at once: nothing half-made is believed, and nothing is left behind.
+"""Three models that are edited, built, disturbed, and held against what they must be.
 
 Every model writes what it was made from into what it makes, so that a result can be held against
 its own record and against the inputs, by code that shares nothing with the build system.
@@ -11,23 +11,12 @@ import hashlib
 import json
 import random
 import sqlite3
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from tests.crashing import (
-    KILLS,
-    PATIENCE_SECONDS,
-    ROUNDS,
-    SEED,
-    VICTIMS,
-    kill,
-    processes_of,
-    wait_until,
-)
+from tests.crash.amounts import SEED
+from tests.crashing import processes_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,11 +121,9 @@ class Inputs:
         return found
 
 
-@pytest.fixture
-def inputs(repository: Repository) -> Inputs:
+def evaluated(repository: Repository) -> Inputs:
     """Return the three models, in a repository where each has been evaluated once."""
-    chance = random.Random(SEED)
-    found = Inputs(repository, chance)
+    found = Inputs(repository, random.Random(SEED))
     found.create()
     done = repository.doit()
     assert 0 == done.returncode, done.stdout + done.stderr
@@ -214,69 +201,6 @@ def assert_current(inputs: Inputs, context: object) -> None:
     assert_clean(repository)
     again = repository.doit()
     assert "nothing to do: 6 steps are up to date\n" == again.stdout, (context, again.stderr)
-
-
-def test_killed_at_any_moment(inputs: Inputs, tmp_path: Path) -> None:
-    """Doit, a model, or both are killed: what is published is true, the next run sees to all."""
-    repository, chance = inputs.repository, inputs.chance
-    counts: Counter[str] = Counter()
-    longest = 1.0
-    for number in range(KILLS):
-        for _ in range(chance.randint(1, 4)):
-            inputs.edit()
-        victim = list(VICTIMS)[number % len(VICTIMS)]
-        began = time.monotonic()
-        process = repository.start()
-        time.sleep(chance.uniform(0, longest))
-        VICTIMS[victim](process, repository)
-        process.communicate(timeout=PATIENCE_SECONDS)
-        counts[f"{victim}: doit ended with {process.returncode}"] += 1
-        if process.returncode == 0:
-            longest = time.monotonic() - began
-        nobody_left = wait_until(lambda: not processes_of(repository.path))
-        assert nobody_left, processes_of(repository.path)
-        verify_published(repository)
-        assert_current(inputs, (number, victim))
-    (tmp_path / "counts.json").write_text(json.dumps(counts, indent=2))
-
-
-def test_an_orphaned_model_dies(inputs: Inputs) -> None:
-    """A model that would run for minutes ends with the doit that started it."""
-    repository = inputs.repository
-    source = TRAINING.replace("0.001", "600")
-    repository.write("model_definitions/ant/model_modules/training.py", source)
-    process = repository.start("train:ant")
-    runs = repository.path / "build/runs"
-    assert wait_until(lambda: any(path.exists() for path in runs.glob("*/work/models/part-0.txt")))
-
-    kill(process.pid)
-    process.communicate()
-
-    assert wait_until(lambda: not processes_of(repository.path))
-    verify_published(repository)
-
-
-def test_two_at_once(inputs: Inputs, tmp_path: Path) -> None:
-    """Two runs on one repository both end well, and share the work instead of doing it twice."""
-    repository, chance = inputs.repository, inputs.chance
-    for number in range(ROUNDS):
-        before = inputs.expected()
-        for _ in range(chance.randint(1, 4)):
-            inputs.edit()
-        if number % 3 == 2:
-            for path in (repository.path / "build").glob("state.db*"):
-                path.unlink()
-        log = tmp_path / f"log-{number}"
-        log.touch()
-        both = [repository.start(RUN_LOG=str(log))]
-        time.sleep(chance.choice((0, chance.uniform(0, 0.5))))
-        both.append(repository.start(RUN_LOG=str(log)))
-        said = [process.communicate(timeout=PATIENCE_SECONDS * 4)[0] for process in both]
-
-        assert [0, 0] == [process.returncode for process in both], (number, said)
-        assert steps_between(before, inputs.expected()) == Counter(log.read_text().split())
-        assert_state_is_whole(repository)
-        assert_current(inputs, (number, said))
 
 
 def steps_between(before: dict[str, str], after: dict[str, str]) -> Counter[str]:

@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crashing import (
-    KILLS,
-    SEED,
-    VICTIMS,
-    kill,
-    processes_of,
-    wait_until,
-)
+from tests.crash.amounts import SEED, amount, count
+from tests.crashing import VICTIMS, kill, processes_of, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,7 +112,7 @@ def assert_built(repository: Repository, expected: str, cache: Path) -> None:
 def test_killed_while_an_environment_is_built(user: Repository, tmp_path: Path) -> None:
     """A build that is cut off is never taken for an environment."""
     chance = random.Random(SEED)
-    for number in range(max(5, KILLS // 5)):
+    for number in range(amount(4, 60)):
         cache = tmp_path / f"cache-{number}"
         expected = write_package(user, number)
         process = user.start("train:user", **variables(cache))

@@ -1,0 +1,94 @@
+"""The disk fails or is full at each call: it is told plainly, and the next run is right."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.crash import interception
+from tests.crash.amounts import PARTS, SEED, chosen, count
+from tests.crash.calls import TAKING_ROOM
+from tests.crash.subject import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from tests.conftest import Repository
+    from tests.crash.calls import Call
+    from tests.crash.interception import Ran
+
+part = pytest.mark.parametrize("part", range(PARTS))
+
+
+@pytest.fixture
+def subject(repository: Repository, tmp_path: Path) -> Subject:
+    """Return a small build that replaces an earlier result, and of which the calls are known."""
+    found = Subject(repository, tmp_path / "saved")
+    found.prepare("again")
+    return found
+
+
+def assert_told(subject: Subject, ran: Ran, number: int) -> None:
+    """Check that a run either made all, or says what is wrong and what to do, as a user reads it.
+
+    What the model's own process met with is told as the model's own error.
+    """
+    assert ran.status in (0, 1, 3), (ran.status, ran.said)
+    if ran.calls[number - 1].pid == ran.pid:
+        assert "Traceback" not in ran.said, ran.said
+        assert ran.status == 0 or "hint: " in ran.said, ran.said
+    if ran.status == 0:
+        subject.assert_all_made()
+
+
+def tried(
+    subject: Subject, numbers: Sequence[int], decide: Callable[[int], Callable[[Call], int]]
+) -> list[str]:
+    """Build while the disk fails at or from each of the calls, resume, return what was wrong."""
+    faults = []
+    for number in numbers:
+        subject.reset()
+        ran = subject.build(decide(number))
+        try:
+            assert_told(subject, ran, number)
+            subject.assert_nothing_half_made()
+            subject.assert_resumed()
+        except AssertionError as error:
+            faults.append(f"seed {SEED}, {ran.calls[number - 1]}\n{ran.said}\n{error}")
+    return faults
+
+
+@part
+def test_every_call_fails(subject: Subject, part: int) -> None:
+    """An I/O error at a call: what is published stands, the next run makes what is missing."""
+
+    def failing(number: int) -> Callable[[Call], int]:
+        return lambda call: errno.EIO if call.number == number else interception.PASS
+
+    numbers = chosen(subject.calls, 6, part)
+    faults = tried(subject, numbers, failing)
+    assert not faults, "\n\n".join(faults)
+    count("I/O error", calls=len(numbers))
+
+
+@part
+def test_the_disk_is_full_from_a_call_on(subject: Subject, part: int) -> None:
+    """All that takes room fails from a call on; with room again, the next run is right."""
+
+    def full(number: int) -> Callable[[Call], int]:
+        def decide(call: Call) -> int:
+            room = call.name in TAKING_ROOM and call.number >= number
+            there = call.name in ("open", "openat", "creat") and os.path.exists(call.paths[0])
+            return errno.ENOSPC if room and not there else interception.PASS
+
+        return decide
+
+    taking = [call for call in subject.calls if call.name in TAKING_ROOM]
+    numbers = chosen(taking, 6, part)
+    faults = tried(subject, numbers, full)
+    assert not faults, "\n\n".join(faults)
+    count("full disk", calls=len(numbers))
