@@ -13,7 +13,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks import frameworks
 from tasks.datasets import cache_folder
@@ -70,9 +70,8 @@ class Environment:
         return os.path.exists(description) and os.path.exists(self.python)
 
     def packages(self) -> dict[str, str]:
-        """Return the versions of the packages inside, by name."""
-        with open(os.path.join(self.folder, DESCRIPTION), encoding="utf-8") as file:
-            return dict(json.load(file)["packages"])
+        """Return the versions of the packages inside, by name.  Raises ValueError if damaged."""
+        return dict(_described(self.folder)["packages"])
 
 
 def find(model: Model, state: State) -> Environment | None:
@@ -138,10 +137,22 @@ def _altered(folder: str) -> str:
 
     Looked at once a run.  What was added is left alone: packages keep caches of their own.
     """
-    with open(os.path.join(folder, DESCRIPTION), encoding="utf-8") as file:
-        before = json.load(file)["files"]
+    try:
+        before = _described(folder)["files"]
+    except ValueError:
+        return f"/{DESCRIPTION}"
     now = _listing(folder)
     return next((name for name, facts in before.items() if now.get(name) != facts), "")
+
+
+def _described(folder: str) -> dict[str, Any]:
+    """Return what an environment's description says.  Raises ValueError where it is damaged."""
+    with open(os.path.join(folder, DESCRIPTION), encoding="utf-8") as file:
+        description: dict[str, Any] = json.load(file)
+    digest = description.pop("digest", None)  # none in what was built before there was one
+    if digest not in (None, canonical("description", description)):
+        raise ValueError(f"{folder} has a damaged description")
+    return description
 
 
 def _listing(folder: str) -> dict[str, list[int]]:
@@ -238,8 +249,9 @@ def _install(
         say(f"installing its {library.kind}s")
         library.install(environment.model, lock.library, state, cache_folder(), folder)
     description = {"format": FORMAT, **environment.identity, "packages": packages}
-    path = os.path.join(folder, DESCRIPTION)
-    write_json(path, {**description, "files": _listing(folder)})
+    description["files"] = _listing(folder)
+    digest = canonical("description", description)
+    write_json(os.path.join(folder, DESCRIPTION), {**description, "digest": digest})
 
 
 def _install_pins(
