@@ -55,6 +55,27 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *(session.posargs or parallel))
 
 
+@nox.session(default=False)
+def crash(session: nox.Session) -> None:
+    """Run the tests of crashes in their long form and count; arguments go to pytest.
+
+    A run of all of them that finds nothing wrong puts its counts into docs/reliability.md.
+    """
+    install(session)
+    counts = os.path.abspath("build/crash")
+    shutil.rmtree(counts, ignore_errors=True)
+    os.makedirs(counts)
+    variables = {"CRASH": "long", "CRASH_COUNTS": counts}
+    parallel = ["-n", str(os.cpu_count()), "--dist", "load"]
+    try:
+        words = ["pytest", *parallel, *(session.posargs or ["tests/crash"])]
+        session.run("python", "-m", *words, env=variables)
+    finally:
+        session.run("python", "-m", "tests.crash.summary", counts)
+    if not session.posargs:
+        session.run("python", "-m", "tests.crash.summary", counts, "--docs", silent=True)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check the rules and the format of all Python files."""

@@ -6,6 +6,7 @@ The sample is the same for the same `CRASH_SEED`, which stands at the head of py
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -37,7 +38,7 @@ def sample(items: Sequence[Item], few: int) -> list[Item]:
         return list(items)
     chance = random.Random(SEED)
     bounds = [len(items) * place // few for place in range(few + 1)]
-    return [items[chance.randrange(*pair)] for pair in zip(bounds, bounds[1:], strict=False)]
+    return [items[chance.randrange(*pair)] for pair in itertools.pairwise(bounds)]
 
 
 def chosen(calls: Sequence[Call], few: int, part: int) -> list[int]:

@@ -69,7 +69,9 @@ def order_of_publishing(made: tuple[Call, ...], link: Path) -> list[str]:
     Before `link` is moved every file of its result and every folder there, and the folder that it
     is in, must have been synced after the last change to it; its own folder after that.
     """
-    moves = [call for call in made if call.name.startswith("rename") and call.paths[-1] == str(link)]
+    moves = [
+        call for call in made if call.name.startswith("rename") and call.paths[-1] == str(link)
+    ]
     faults = [] if moves else [f"{link} was never published"]
     for move in moves:
         result = os.path.realpath(link)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Repository
 
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 class Kind:
     """Files of one purpose: where they are, and what is promised of one that is damaged.
 
-    `promise` is `rerun` (the step runs again), `restored` (made anew, no step runs), `said` (a plain
-    error tells what is wrong and what to do), or `ignored` (nobody reads what is in it).
+    `promise` is `rerun` (the step runs again), `restored` (made anew, no step need run), `said` (a
+    plain error tells what is wrong and what to do), or `ignored` (nobody reads what is in it).
     `passing` are those that a whole build has none of.
     """
 

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.crash import interception
@@ -15,6 +14,7 @@ from tests.crash.kinds import kept, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.conftest import Repository
     from tests.crash.calls import Call
@@ -76,7 +76,7 @@ class Subject:
         )
 
     def assert_nothing_half_made(self) -> None:
-        """Check that each result is the earlier or the new one, all of it, and matches its record."""
+        """Check that each result is all of the earlier or the new one, as its record says."""
         found = results(self.repository)
         for name, files in found.items():
             assert files in (self.before.get(name), self.after[name]), (name, files)

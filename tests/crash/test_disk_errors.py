@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.crash import interception
-from tests.crash.amounts import PARTS, SEED, chosen, count
+from tests.crash.amounts import PARTS, SEED, chosen, count, sample
 from tests.crash.calls import TAKING_ROOM
-from tests.crash.subject import Subject
+from tests.crash.subject import Subject, assert_clean, assert_done, results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from tests.conftest import Repository
@@ -92,3 +94,50 @@ def test_the_disk_is_full_from_a_call_on(subject: Subject, part: int) -> None:
     faults = tried(subject, numbers, full)
     assert not faults, "\n\n".join(faults)
     count("full disk", calls=len(numbers))
+
+
+SIZES_KB = range(8, 328, 8)
+"""The last is more than a build of the subject takes."""
+
+
+@pytest.fixture
+def small(repository: Repository) -> Iterator[Path]:
+    """Return the folder of builds, a file system of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a file system")
+    build = repository.path / "build"
+    build.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(build)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"nothing can be mounted here: {done.stderr}")
+    yield build
+    subprocess.run(["umount", "--lazy", str(build)], check=True)
+
+
+def test_a_small_disk_is_full(small: Path, repository: Repository) -> None:
+    """On a real disk that is too small it is said so, and on a larger one the build goes on."""
+    name = repository.add("good-python")
+    assert_done(repository)
+    after, counts = results(repository), {"too_small": 0, "large_enough": 0}
+    for size in sample(SIZES_KB, 4):
+        for path in small.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        resize(small, f"{size}k")
+        done = repository.doit()
+        said = done.stdout + done.stderr
+        assert "Traceback" not in said, (size, said)
+        assert done.returncode == 0 or "hint: " in said, (size, said)
+        counts["too_small" if done.returncode else "large_enough"] += 1
+        assert results(repository).items() <= after.items()
+        resize(small, "1m")
+        assert_done(repository)
+        assert after == results(repository), (size, name)
+        assert_clean(repository)
+    assert all(counts.values()), counts
+    count("small disk", **counts)
+
+
+def resize(small: Path, size: str) -> None:
+    """Give a file system in memory another size."""
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(small)], check=True)

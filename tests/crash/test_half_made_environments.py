@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crash.amounts import SEED, amount, count
+from tests.crash.amounts import SEED, amount
 from tests.crashing import VICTIMS, kill, processes_of, wait_until
 
 if TYPE_CHECKING:
