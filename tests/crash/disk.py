@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.crash import calls
-
 if TYPE_CHECKING:
     from random import Random
 
@@ -69,13 +67,12 @@ def order_of_publishing(made: tuple[Call, ...], link: Path) -> list[str]:
     Before `link` is moved every file of its result and every folder there, and the folder that it
     is in, must have been synced after the last change to it; its own folder after that.
     """
-    moves = [
-        call for call in made if call.name.startswith("rename") and call.paths[-1] == str(link)
-    ]
+    renames = [call for call in made if call.name.startswith("rename")]
+    moves = [call for call in renames if call.paths[-1] == str(link)]
     faults = [] if moves else [f"{link} was never published"]
     for move in moves:
         result = os.path.realpath(link)
-        placed = next(call for call in made if call.name == "rename" and call.paths[-1] == result)
+        placed = next(call for call in renames if call.paths[-1] == result)
         work = placed.paths[0]
         wanted = {work, *(str(path) for path in Path(result).rglob("*"))}
         names = {path.replace(result, work, 1) for path in wanted}
@@ -97,9 +94,11 @@ def _synced(made: tuple[Call, ...], path: str, *, before: int, after: int = 0) -
     """Return whether a file or folder was synced, and its content not changed since."""
     safe = False
     for call in made[after : before - 1]:
-        if path in call.paths or os.path.dirname(call.paths[0] if call.paths else "") == path:
-            if call.name in ("fsync", "fdatasync"):
-                safe = safe or path in call.paths
-            elif call.name in calls.DATA | {"openat", "open", "creat"} or path not in call.paths:
-                safe = False
+        about = path in call.paths
+        if call.name in ("fsync", "fdatasync"):
+            safe = safe or about
+        elif (about and not call.name.startswith("rename")) or path in map(
+            os.path.dirname, call.paths
+        ):
+            safe = False
     return safe

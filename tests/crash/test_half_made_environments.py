@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crash.amounts import SEED, amount
+from tests.crash import interception
+from tests.crash.amounts import PARTS, SEED, amount, chosen, count
+from tests.crash.interception import KILL_ALL, PASS
 from tests.crashing import VICTIMS, kill, processes_of, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.conftest import Repository
+    from tests.crash.calls import Call
 
 PACKAGE = {
     "pyproject.toml": """\
@@ -112,7 +117,8 @@ def assert_built(repository: Repository, expected: str, cache: Path) -> None:
 def test_killed_while_an_environment_is_built(user: Repository, tmp_path: Path) -> None:
     """A build that is cut off is never taken for an environment."""
     chance = random.Random(SEED)
-    for number in range(amount(4, 60)):
+    kills = amount(4, 60)
+    for number in range(kills):
         cache = tmp_path / f"cache-{number}"
         expected = write_package(user, number)
         process = user.start("train:user", **variables(cache))
@@ -124,6 +130,35 @@ def test_killed_while_an_environment_is_built(user: Repository, tmp_path: Path) 
         process.communicate()
         assert 0 == done.returncode, (number, done.stdout, done.stderr)
         assert_built(user, expected, cache)
+    count("kill -9 while an environment is built", kills=kills)
+
+
+def build(user: Repository, cache: Path, decide: Callable[[Call], int]) -> interception.Ran:
+    """Lock, build and train, and decide about every call in the repository or the cache."""
+    return interception.run(
+        user.command("train:user"), decide, cwd=user.path,
+        env=user.variables(**variables(cache)), folders=[user.path, cache],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_call_is_the_last_of_all(user: Repository, tmp_path: Path, part: int) -> None:
+    """A lock and an environment are made anew where all processes died before a call: uv's, too."""
+    write_package(user, 0)
+    calls = build(user, tmp_path / "cache", lambda _: PASS).calls
+    numbers = chosen(calls, 6, part)
+    for number in numbers:
+        cache = tmp_path / f"cache-{number}"
+        expected = write_package(user, number)
+        shutil.rmtree(user.path / "build")
+        ran = build(
+            user, cache, lambda call, last=number: KILL_ALL if call.number == last else PASS
+        )
+        done = user.doit("train:user", **variables(cache))
+        assert 0 == done.returncode, (SEED, ran.calls[-1], done.stdout, done.stderr)
+        assert_built(user, expected, cache)
+        shutil.rmtree(cache)
+    count("last call of all, lock and environment", calls=len(numbers))
 
 
 def test_a_uv_that_outlives_its_doit_harms_nobody(user: Repository, tmp_path: Path) -> None:
