@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks import frameworks
+from tests.crash import amounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,6 +91,11 @@ class Repository:
             text=True,
             start_new_session=True,
         )
+
+
+def pytest_report_header() -> str:
+    """Say how much the tests of crashes do, and by which seed: it repeats a failure."""
+    return f"tests/crash: {'long' if amounts.LONG else 'short'} form, CRASH_SEED={amounts.SEED}"
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -100,7 +100,7 @@ def test_tasks() -> None:
 def test_commands_and_options() -> None:
     """The reference lists every command, doit's too, and the options that we define."""
     front = {"./bootstrap COMMAND", "nox", "nox -t TAG"}
-    front |= {f"nox -s {session}" for session in ("evaluate", "framework", "lock")}
+    front |= {f"nox -s {session}" for session in ("crash", "evaluate", "framework", "lock")}
     ours = [option for option in commands.Run.cmd_options if option not in DoitRun.cmd_options]
     options = {option["long"] for option in [*ours, *commands.Accept.cmd_options]}
     options.add(queries.JSON_OPTION["long"])
