@@ -157,7 +157,7 @@ def remove(path: Path, chance: random.Random) -> None:
 DAMAGES: dict[str, Callable[[Path, random.Random], None]] = {
     "emptied": empty, "torn": tear, "flipped": flip, "zeroed": zero, "removed": remove,
 }  # fmt: skip
-TIMES = 8 if LONG else 1
+TIMES = 3 if LONG else 1
 CASES = [
     (kind, how, time)
     for kind in KINDS
