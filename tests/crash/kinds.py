@@ -27,7 +27,7 @@ class Kind:
     passing: bool = False
 
 
-RESULT = "build/results/*"
+RESULT, STORE = "build/results/*", "build/store"
 
 KINDS = (
     Kind("record", f"{RESULT}/run.json", "rerun"),
@@ -36,6 +36,10 @@ KINDS = (
     Kind("log", f"{RESULT}/run.log", "rerun"),
     Kind("further log", f"{RESULT}/logs/*", "rerun"),
     Kind("artefact", f"{RESULT}/models/*", "rerun"),
+    Kind("object of the store", f"{STORE}/objects/*", "restored"),
+    Kind("entry of the store", f"{STORE}/results/*", "restored"),
+    Kind("store held", f"{STORE}/held", "ignored"),
+    Kind("half-stored file", f"{STORE}/tmp/*", "ignored", passing=True),
     Kind("state", "build/state.db", "restored"),
     Kind("log of the state", "build/state.db-wal", "restored"),
     Kind("index of the state's log", "build/state.db-shm", "restored"),

@@ -187,6 +187,9 @@ def test_damage_is_never_believed(whole: Whole, part: int) -> None:
             continue  # the test before this one says so
         path = chance.choice(files)
         before = path.read_bytes()
+        if kind.name.endswith("of the store"):  # which is read where a result is not there
+            shutil.rmtree(whole.repository.path / "build/models")
+            shutil.rmtree(whole.repository.path / "build/results")
         DAMAGES[how](path, chance)
         tried += 1
         try:
@@ -213,7 +216,7 @@ def assert_mended_or_said(whole: Whole, kind: Kind, path: Path, before: bytes) -
         done = repository.doit(*words)
         said = done.stdout + done.stderr
     elif kind.promise == "rerun" and changed:
-        assert " ran " in said, said
+        assert " ran " in said or " restored " in said, said
     elif kind.promise == "ignored":
         assert "nothing to do" in said, said
     assert 0 == done.returncode, said
