@@ -39,7 +39,7 @@ KINDS = (
     Kind("object of the store", f"{STORE}/objects/*", "restored"),
     Kind("entry of the store", f"{STORE}/results/*", "restored"),
     Kind("store held", f"{STORE}/held", "ignored"),
-    Kind("half-stored file", f"{STORE}/tmp/*", "ignored", passing=True),
+    Kind("half-stored file", f"{STORE}/tmp/?*", "ignored", passing=True),  # noqa: S108
     Kind("state", "build/state.db", "restored"),
     Kind("log of the state", "build/state.db-wal", "restored"),
     Kind("index of the state's log", "build/state.db-shm", "restored"),
