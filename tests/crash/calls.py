@@ -63,9 +63,11 @@ DATA = frozenset({
 })  # fmt: skip
 """The calls that change what is in a file."""
 
-TAKING_ROOM = (DATA - {"truncate"}) | {
-    "open", "creat", "openat", "mkdir", "mkdirat", "symlink", "symlinkat", "link", "linkat",
-}  # fmt: skip
+MAKING = frozenset({"mkdir", "mkdirat", "symlink", "symlinkat", "link", "linkat"})
+NAMING = MAKING | {"unlink", "unlinkat", "rmdir"}
+"""The calls that make a name, and those that take one away as well."""
+
+TAKING_ROOM = (DATA - {"truncate"}) | MAKING | {"open", "creat", "openat"}
 """The calls that fail on a full disk; what frees room, renames and syncs does not."""
 
 _LOAD, _IS, _HAS, _RETURN = 0x20, 0x15, 0x45, 0x06  # of the filter's machine

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.crash import calls
+
 if TYPE_CHECKING:
     from random import Random
 
@@ -91,14 +93,24 @@ def order_of_publishing(made: tuple[Call, ...], link: Path) -> list[str]:
 
 
 def _synced(made: tuple[Call, ...], path: str, *, before: int, after: int = 0) -> bool:
-    """Return whether a file or folder was synced, and its content not changed since."""
+    """Return whether a file or folder was synced, and what is in it not changed since."""
     safe = False
     for call in made[after : before - 1]:
-        about = path in call.paths
         if call.name in ("fsync", "fdatasync"):
-            safe = safe or about
-        elif (about and not call.name.startswith("rename")) or path in map(
-            os.path.dirname, call.paths
-        ):
+            safe = safe or path in call.paths
+        elif path in _changed(call):
             safe = False
     return safe
+
+
+def _changed(call: Call) -> set[str]:
+    """Return the files and folders of which a call changes what is in them."""
+    if call.name in calls.DATA:
+        return {call.paths[0]}
+    if call.name in ("open", "openat", "creat"):
+        return {call.paths[0], os.path.dirname(call.paths[0])}
+    if call.name.startswith("rename"):
+        return set(map(os.path.dirname, call.paths))
+    if call.name in calls.NAMING:
+        return {os.path.dirname(call.paths[-1])}
+    return set()
