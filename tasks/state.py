@@ -13,8 +13,9 @@ import sqlite3
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from doit.dependency import FileChangedChecker
 from doit.exceptions import InvalidCommand
@@ -22,17 +23,34 @@ from doit.exceptions import InvalidCommand
 from tasks.errors import UserError
 from tasks.fingerprint import Files, Seen
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 STATE_FILE = "build/state.db"
-FORMAT = 2
+FORMAT = 3
 BUSY_SECONDS = 60
 
 _TABLES = """
-create table if not exists task (name text primary key, data text not null) without rowid;
+create table if not exists task (name text primary key, data text, sum int) without rowid;
 create table if not exists file (path text primary key, size int, mtime_ns int, ctime_ns int,
-    inode int, hashed_ns int, digest text, kind text, note text) without rowid;
-create table if not exists verdict (subject text primary key, token text, looks text) without rowid;
-create table if not exists memo (key text primary key, value text not null) without rowid;
+    inode int, hashed_ns int, digest text, kind text, note text, sum int) without rowid;
+create table if not exists verdict (subject text primary key, token text, looks text, sum int)
+    without rowid;
+create table if not exists memo (key text primary key, value text, sum int) without rowid;
 """
+
+
+Row: TypeAlias = tuple[Any, ...]
+
+
+def _summed(*row: object) -> Row:
+    """Return a row with its checksum behind it: SQLite does not see that a byte has changed."""
+    return (*row, zlib.crc32(repr(row).encode("utf-8", "surrogatepass")))
+
+
+def _sound(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows that are as they were written, without their checksums."""
+    return [row[:-1] for row in rows if _summed(*row[:-1]) == row]
 
 
 class State:
@@ -63,6 +81,7 @@ class State:
         connection = sqlite3.connect(
             self.path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
         )
+        connection.text_factory = lambda data: data.decode("utf-8", "replace")
         found = connection.execute("pragma user_version").fetchone()[0]
         if found != FORMAT:
             _switch_to_wal(connection)
@@ -92,34 +111,37 @@ class State:
                 return self._connection.execute(statement, values).fetchall()
 
     def _known(self) -> dict[str, Seen]:
-        return {row[0]: Seen._make(row[1:]) for row in self._do("select * from file")}
+        return {row[0]: Seen._make(row[1:]) for row in _sound(self._do("select * from file"))}
 
     def recall_verdicts(self, token: str) -> dict[str, str]:
         """Return what was concluded under a token, by subject."""
-        return dict(self._do("select subject, looks from verdict where token = ?", token))
+        found = _sound(self._do("select * from verdict where token = ?", token))
+        return {subject: looks for subject, _, looks in found}
 
     def tasks(self) -> dict[str, str]:
         """Return every task's row as JSON text."""
-        return dict(self._do("select name, data from task"))
+        return dict(_sound(self._do("select * from task")))
 
     def save(self, rows: dict[str, str]) -> None:
         """Commit rows of tasks, and the digests that were worked out since the last commit.
 
         A full disk costs a warning: the results themselves are recorded elsewhere.
         """
-        seen = [(path, *row) for path, row in _take(self.files.changed) if path.isprintable()]
-        verdicts = [(subject, *verdict) for subject, verdict in self.verdicts.items()]
+        changed = _take(self.files.changed)
+        seen = [_summed(path, *row) for path, row in changed if path.isprintable()]
+        verdicts = [_summed(subject, *verdict) for subject, verdict in self.verdicts.items()]
         self.verdicts.clear()
         if not (rows or seen or verdicts):
             return
+        tasks = [_summed(*row) for row in rows.items()]
         with self._lock:
             try:
                 self._connection.execute("begin immediate")
-                self._connection.executemany("replace into task values (?, ?)", rows.items())
+                self._connection.executemany("replace into task values (?, ?, ?)", tasks)
                 self._connection.executemany(
-                    "replace into file values (?, ?, ?, ?, ?, ?, ?, ?, ?)", seen
+                    "replace into file values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", seen
                 )
-                self._connection.executemany("replace into verdict values (?, ?, ?)", verdicts)
+                self._connection.executemany("replace into verdict values (?, ?, ?, ?)", verdicts)
                 self._connection.execute("commit")
             except (sqlite3.Error, UnicodeError) as error:
                 with contextlib.suppress(sqlite3.Error):
@@ -138,13 +160,13 @@ class State:
 
     def recall(self, key: str) -> str | None:
         """Return what was remembered under a key."""
-        found = self._do("select value from memo where key = ?", key)
-        return found[0][0] if found else None
+        found = _sound(self._do("select * from memo where key = ?", key))
+        return found[0][1] if found else None
 
     def remember(self, key: str, value: str) -> None:
         """Keep a small value; losing it costs only time."""
         with contextlib.suppress(sqlite3.Error):
-            self._do("replace into memo values (?, ?)", key, value)
+            self._do("replace into memo values (?, ?, ?)", *_summed(key, value))
 
 
 def _warn(message: str) -> None:
