@@ -104,7 +104,7 @@ def test_a_target_half_made_by_a_killed_run_is_made_anew(held: Repository, tmp_p
     """Killed while it rebuilds what was missing, it does not take the half for the whole."""
     hold = tmp_path / "hold"
     succeed(held, "train:ant")
-    (held.path / "build/models/ant/train").unlink()
+    succeed(held, "forget", "train:ant")
     hold.touch()
     with started(held, "train:ant", HOLD_train=str(hold)):
         assert wait_until(lambda: half_made(held, "train"))
