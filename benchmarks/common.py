@@ -68,7 +68,7 @@ def write_repository(folder: Path, models: int) -> list[str]:
     for number in range(models):
         top = f"model_definitions/{model_name(number)}"
         about = {"id": f"benchmark-{number}", "name": f"Model {number}", "language": "python"}
-        values = {"model": about, "config": {"hyperParameters": {"factor": number}}}
+        values = {"model": about, "config": {"hyperParameters": {"factor": 3}}}
         values |= {f"datasets/{step}": {"data_path": SHARED_DATA} for step in STEPS}
         files = {f"{top}/{name}.json": json.dumps(value) for name, value in values.items()}
         files |= {f"{top}/model_modules/{name}.py": text for name, text in _MODULES.items()}
@@ -83,10 +83,10 @@ def write_repository(folder: Path, models: int) -> list[str]:
 
 def doit(*words: str) -> list[str]:
     """Return the command line of our doit: run in the repository, with this checkout's dodo.py."""
-    named = bool(words) and words[0].isalpha()
+    named = bool(words) and words[0].isalpha() and words[0] not in STEPS
     front = [words[0]] if named else []
     place = ["-f", str(RUNNER / "dodo.py"), "-d", "."]
-    return [sys.executable, "-m", "doit", *front, *place, *words[len(front) :]]
+    return [str(Path(sys.executable).with_name("doit")), *front, *place, *words[len(front) :]]
 
 
 def variables(folder: Path) -> dict[str, str]:

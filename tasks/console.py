@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
+from tasks.front import nothing_to_do
 from tasks.report import STYLES, Reporter
 from tasks.wording import (
     captured_of,
@@ -97,8 +98,7 @@ class ConsoleReporter(Reporter):
         counts, total = self._counts(), len(self.steps) + self.left_out
         steps = f"{total} step{'' if total == 1 else 's'}"
         if not (self.interrupted or self.errors or counts.keys() - {"up to date"}):
-            each = f": {steps} {'is' if total == 1 else 'are'} up to date" if total else ""
-            self._print(f"nothing to do{each}")
+            self._print(nothing_to_do(total))
             return
         listed = self._listed()
         if total > LIST_ALL:

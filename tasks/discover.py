@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from tasks import frameworks, validate
 from tasks.datasets import locate
 from tasks.errors import Fault, UserError
-from tasks.folders import MODELS, links_out, model_folders, walk
+from tasks.folders import links_out, walk
+from tasks.looks import MODELS, model_folders
 from tasks.model import DEFAULT_DATASET, STEPS, Dataset, Model
 from tasks.sources import PACKAGE
 

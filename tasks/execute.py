@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import datasets, discover, launch, metrics, plan, processes, records, results, store
 from tasks.environments import build
 from tasks.errors import InvalidModel, UserError
-from tasks.fingerprint import look
+from tasks.looks import look
 from tasks.progress import Activity, followed
 from tasks.records import Made
 from tasks.sources import PACKAGE
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tasks.environments.build import Environment
-    from tasks.fingerprint import Files, Look
+    from tasks.fingerprint import Files
     from tasks.launch import Run
+    from tasks.looks import Look
     from tasks.plan import Step
     from tasks.processes import Watcher
     from tasks.records import Record
@@ -154,7 +155,9 @@ def prepare(step: Step, state: State, activity: Activity) -> Prepared:
     activity.say("environment")
     environment = build.ensure(model, state, activity.tell)
     activity.say("data")
-    state.files.forget(plan.data_paths(step))
+    there = plan.data_paths(step)
+    state.files.forget(there)
+    state.files.digest_ahead(there, activity.tell)
     for data_file in step.dataset.files:
         datasets.fetch(data_file, step.dataset.path, state.files, activity.tell)
     inputs = plan.inputs(step, state.files, environment.identity)

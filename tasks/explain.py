@@ -24,12 +24,15 @@ def why(step: Step, state: State) -> list[str]:
         return [f"the model has faults: {f}" for f in step.model.faults if not f.warning]
     try:
         environment = build.find(step.model, state)
+        record = records.read(step.folder, state.files)
+        if record is None:  # whatever its inputs are, and they may be long to hash
+            return records.reasons(None, {}, state.files)
         inputs = plan.inputs(step, state.files, environment.identity if environment else None)
     except UserError as error:
         return [error.headline]
     except OSError as error:
         return [f"`{error.filename}` cannot be read: {error.strerror}"]
-    found = records.reasons(records.read(step.folder, state.files), inputs, state.files)
+    found = records.reasons(record, inputs, state.files)
     if environment is None and len(found) > 1:
         others = [reason for reason in found if not reason.startswith("environment ")]
         return [*others, reasons.unlocked(step.model, state)]

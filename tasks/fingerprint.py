@@ -12,17 +12,15 @@ import stat
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
+
+from tasks.hashing import BIG, Gauge, each, of_file
+from tasks.looks import look, settled, times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-# A file written in the same tick of the file system's clock as our look at it could be written
-# again without its times changing.  Such a digest is used in this run but not trusted in the next.
-# Linux stamps files at the kernel's tick (at most 10 ms); whole seconds betray a coarser clock.
-TICK_NS = 20_000_000
-COARSE_TICK_NS = 2_000_000_000
-SECOND_NS = 1_000_000_000
+    from tasks.looks import Look
 
 
 class Seen(NamedTuple):
@@ -41,10 +39,6 @@ class Seen(NamedTuple):
     note: str = ""
 
 
-Look: TypeAlias = tuple[int, int, int, int] | None
-"""The size, times and inode that were found at a path; None: there was nothing."""
-
-
 @dataclass
 class Trace:
     """All that was looked at to come to a conclusion; not `complete` where it cannot be told."""
@@ -54,31 +48,30 @@ class Trace:
 
     def settled(self, since_ns: int) -> bool:
         """Return whether all of it was old when looking began: no write can have gone unseen."""
-        return self.complete and all(_settled(look, since_ns) for look in self.looks.values())
+        return self.complete and all(settled(look, since_ns) for look in self.looks.values())
 
 
 class Files:
     """Digests of files: one stat a run, and at most one read.
 
-    `known` holds what earlier runs saw, by path, and is updated; `changed` collects what is worth
-    keeping.  A remembered digest is believed only while size, both times and inode are the same.
+    `recall` tells what earlier runs saw of a path; `changed` collects what is worth keeping.  A
+    remembered digest is believed only while size, both times and inode are the same.  `tell` is
+    told how far it is with files that take long.
     Safe to use from several threads, but for tracing.
     """
 
-    def __init__(self, load: Callable[[], dict[str, Seen]] = dict) -> None:
-        """Start from what earlier runs saw, which is loaded when it is needed."""
-        self._load = load
+    def __init__(self, recall: Callable[[str], Seen | None] = lambda _path: None) -> None:
+        """Start from what earlier runs saw, of which a path is asked for when it is needed."""
+        self._recall = recall
+        self.known: dict[str, Seen | None] = {}
         self.changed: dict[str, Seen] = {}
+        self.tell: Callable[[str], None] = lambda _text: None
         self.reads = 0
         self.began_ns = time.time_ns()
         self._current: dict[str, Seen] = {}
         self._trace: Trace | None = None
         self._lock = threading.Lock()
-
-    @functools.cached_property
-    def known(self) -> dict[str, Seen]:
-        """What earlier runs saw, and this one."""
-        return self._load()
+        self._readers: dict[str, threading.Lock] = {}
 
     @contextlib.contextmanager
     def tracing(self) -> Iterator[Trace]:
@@ -127,6 +120,28 @@ class Files:
             self._trace.looks[path] = seen[:4]
         return seen.digest
 
+    def digest_ahead(self, paths: Iterable[str], tell: Callable[[str], None] | None = None) -> None:
+        """Work out the digests of many or big files, on all cores; they are known from then on.
+
+        Where a file cannot be read, whoever asks for its digest is told.
+        """
+        sizes = {}
+        for path in paths:
+            found, known = look(path), self._known(path)
+            if found and not (known and known[:4] == found):
+                sizes[path] = found[0]
+        gauge = Gauge(sum(sizes.values()), tell or self.tell)
+        if gauge.total < BIG:
+            return
+        read = functools.partial(self._read, hashed=gauge.hashed, alone=len(sizes) == 1)
+
+        def digest(path: str) -> None:
+            with contextlib.suppress(OSError):
+                self._look(path, read=read)
+
+        each(sorted(sizes, key=sizes.__getitem__, reverse=True), digest)
+        gauge.end()
+
     def note(self, path: str, kind: str, make: Callable[[bytes], str]) -> str:
         """Return what `make` works out from a small file's bytes, remembered by digest and `kind`.
 
@@ -146,7 +161,13 @@ class Files:
             for path in gone:
                 self._current.pop(path, None)
 
-    def _look(self, path: str, kind: str = "", make: Callable[[bytes], str] | None = None) -> Seen:
+    def _look(
+        self,
+        path: str,
+        kind: str = "",
+        make: Callable[[bytes], str] | None = None,
+        read: Callable[[str], Seen] | None = None,
+    ) -> Seen:
         try:
             now = os.stat(path)
         except (OSError, ValueError) as error:
@@ -160,27 +181,40 @@ class Files:
         if not stat.S_ISREG(now.st_mode):  # reading a pipe would wait for ever
             self.untraced()
             raise OSError(errno.EINVAL, "Not a regular file", path)
-        known = self.known.get(path)
-        if known is not None and _same(known, now) and (make is None or known.kind == kind):
-            seen = known
-        else:
-            seen = self._read(path) if make is None else self._read_small(path, kind, make)
-            with self._lock:
-                self.known[path] = self.changed[path] = seen
+        with self._lock:
+            reader = self._readers.setdefault(path, threading.Lock())
+        with reader:  # who asks for it meanwhile waits, and finds it known
+            known = self._known(path)
+            if known is not None and _same(known, now) and (make is None or known.kind == kind):
+                seen = known
+            else:
+                if make is None:
+                    seen = (read or self._read)(path)
+                else:
+                    seen = self._read_small(path, kind, make)
+                with self._lock:
+                    self.known[path] = self.changed[path] = seen
         with self._lock:
             self._current[path] = seen
         return seen
 
-    def _read(self, path: str) -> Seen:
+    def _known(self, path: str) -> Seen | None:
+        """Return what was last seen of a path, by an earlier run or this one."""
+        if path not in self.known:
+            self.known[path] = self._recall(path)
+        return self.known[path]
+
+    def _read(
+        self, path: str, hashed: Callable[[int], None] | None = None, *, alone: bool = True
+    ) -> Seen:
         self.reads += 1
         hashed_ns = time.time_ns()
-        sha = hashlib.sha256()
-        buffer = memoryview(bytearray(1 << 18))
         with open(path, "rb", buffering=0) as file:
             now = os.fstat(file.fileno())
-            while size := file.readinto(buffer):
-                sha.update(buffer[:size])
-        return Seen(*_times(now), hashed_ns, sha.hexdigest())
+            gauge = Gauge(now.st_size, self.tell)
+            digest = of_file(file, now.st_size, hashed or gauge.hashed, alone=alone)
+            gauge.end()
+        return Seen(*times(now), hashed_ns, digest)
 
     def _read_small(self, path: str, kind: str, make: Callable[[bytes], str]) -> Seen:
         self.reads += 1
@@ -189,35 +223,14 @@ class Files:
             now = os.fstat(file.fileno())
             data = file.read()
         digest = hashlib.sha256(data).hexdigest()
-        known = self.known.get(path)
+        known = self._known(path)
         same = known is not None and (known.digest, known.kind) == (digest, kind)
         note = known.note if known is not None and same else make(data)
-        return Seen(*_times(now), hashed_ns, digest, kind, note)
-
-
-def _times(now: os.stat_result) -> tuple[int, int, int, int]:
-    return now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino
-
-
-def look(path: str) -> Look:
-    """Return what is at a path now, followed through links; nothing where it cannot be reached."""
-    try:
-        return _times(os.stat(path))
-    except (OSError, ValueError):
-        return None
+        return Seen(*times(now), hashed_ns, digest, kind, note)
 
 
 def _same(seen: Seen, now: os.stat_result) -> bool:
-    return seen[:4] == _times(now) and _settled(seen[:4], seen.hashed_ns)
-
-
-def _settled(found: Look, since_ns: int) -> bool:
-    """Return whether a file was written so long before that a later write has another time."""
-    if found is None:
-        return True
-    newest = max(found[1:3])
-    tick = TICK_NS if newest % SECOND_NS else COARSE_TICK_NS
-    return newest + tick < since_ns
+    return seen[:4] == times(now) and settled(seen[:4], seen.hashed_ns)
 
 
 def canonical(tag: str, value: object) -> str:

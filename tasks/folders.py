@@ -1,4 +1,4 @@
-"""The folders of a repository: where models are, their files, the links that lead out of it."""
+"""The files of a model, the links that lead out of a repository, and where one is."""
 
 from __future__ import annotations
 
@@ -8,35 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.errors import Fault, UserError
+from tasks.looks import MODELS, SKIPPED, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tasks.fingerprint import Files
 
-MODELS = "model_definitions"
-
-SKIPPED = {"__pycache__", ".ipynb_checkpoints", ".git", ".DS_Store"}
-"""Names that are no part of a model."""
-
 _OF_EDITORS = re.compile(r"\.#.*|#.*#|.*~|\..*\.sw[a-z]")
-
-
-def model_folders(top: str = MODELS) -> list[str]:
-    """Return the folders that hold a `model.json`, sorted; a model holds no further models."""
-    found = []
-    try:
-        entries = sorted(os.scandir(top), key=lambda entry: entry.name)
-    except FileNotFoundError:
-        return []
-    for entry in entries:
-        if entry.name in SKIPPED or not is_folder(entry):
-            continue
-        if os.path.exists(f"{entry.path}/model.json"):
-            found.append(entry.path)
-        elif not entry.is_symlink():  # which may lead back up
-            found += model_folders(entry.path)
-    return found
 
 
 def walk(top: str, files: Files, below: str = "") -> Iterator[str]:
@@ -52,14 +31,6 @@ def walk(top: str, files: Files, below: str = "") -> Iterator[str]:
             yield path
         elif not (entry.is_symlink() and _leads_back(top, path)):
             yield from walk(top, files, path)
-
-
-def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry is a folder, followed through links."""
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself: it is told when it is read
-        return False
 
 
 def _leads_back(top: str, link: str) -> bool:

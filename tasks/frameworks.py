@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 FOLDER = "envs"
 
-VARIABLES = ("JAVA_HOME", "SPARK_HOME", "R_HOME", "PATH")
-"""The user's variables that decide which programs from outside an environment are used."""
-
 _HERE = Path(__file__).parent.parent / FOLDER
 _KEYS = {"language": str, "python": str, "requirements": list, "variables": dict, "versions": dict}
 

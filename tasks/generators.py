@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
 
-from tasks import discover, folders, plan, records
+from tasks import discover, plan, records, snapshot
 from tasks.environments import build, days, lock_file, locks
 from tasks.errors import InvalidModel, UserError
 from tasks.execute import run_step
@@ -22,10 +22,9 @@ from tasks.plan import Step
 from tasks.progress import Activity
 from tasks.results import remove
 from tasks.state import FileChecker, State, open_state
-from tasks.verdicts import Verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tasks.model import Model
 
@@ -45,13 +44,14 @@ CONFIG = {
 class Options:
     """What the command line said; the run command sets it.
 
-    `kinds` are the kinds of tasks that can come up, None: all.  With `only_stale`, doit is given
-    tasks for those models alone that have something to do: a doit task costs more than the look
-    that finds it current; the task group `counted_by` says how many steps those are.  `force` and
-    `twice` go to the steps, `as_of` to the locks.
+    `kinds` are the kinds of tasks that can come up, `folders` those of the models, None: all.
+    With `only_stale`, doit is given tasks for those models alone that have something to do: a doit
+    task costs more than the look that finds it current; the task group `counted_by` says how many
+    steps those are.  `force` and `twice` go to the steps, `as_of` to the locks.
     """
 
     kinds: frozenset[str] | None = None
+    folders: tuple[str, ...] | None = None
     only_stale = False
     counted_by = ""
     force = False
@@ -61,8 +61,11 @@ class Options:
 
 @functools.cache
 def models() -> tuple[Model, ...]:
-    """Return the models of the repository, discovered once a process."""
-    return tuple(discover.discover(open_state().files))
+    """Return the models of the repository that can come up, discovered once a process."""
+    files = open_state().files
+    if Options.folders is not None:
+        return tuple(discover.read_model(folder, files) for folder in Options.folders)
+    return tuple(discover.discover(files))
 
 
 def task_env() -> Iterator[dict[str, Any]]:
@@ -127,20 +130,21 @@ class Survey:
 @functools.cache
 def _survey() -> Survey:
     """Look at every model, and read those of which nothing is known or something has changed."""
-    state = open_state()
     kinds = [kind for kind in STEPS if Options.kinds is None or kind in Options.kinds]
-    verdicts = Verdicts(state, kinds)
-    stale, current = [], 0
-    for folder in folders.model_folders():
-        if not verdicts.holds(folder):
-            with state.files.tracing() as trace:
-                model = discover.read_model(folder, state.files)
-                if any(why(Step(model, kind), state) for kind in kinds):
-                    stale.append(model)
-                    continue
-            verdicts.keep(folder, trace)
-        current += len(kinds)
-    return Survey(_longest_first(stale), current)
+    folders, held = snapshot.survey(snapshot.kind_of(kinds))
+    stale = [model for folder in folders if folder not in held for model in learnt(folder, kinds)]
+    return Survey(_longest_first(stale), len(kinds) * (len(folders) - len(stale)))
+
+
+def learnt(folder: str, kinds: Sequence[str]) -> list[Model]:
+    """Return the model of a folder if it has something to do; that it has not is remembered."""
+    state = open_state()
+    with state.files.tracing() as trace:
+        model = discover.read_model(folder, state.files)
+        if any(why(Step(model, kind), state) for kind in kinds):
+            return [model]
+    state.conclude(snapshot.kind_of(kinds), folder, trace)
+    return []
 
 
 def _longest_first(some: Iterable[Model]) -> tuple[Model, ...]:

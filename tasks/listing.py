@@ -1,34 +1,37 @@
 """What is listed of each model: its state and what it last measured.
 
-How a model is listed is remembered with all that was looked at for it, as verdicts are: of most of
+How a model is listed is remembered with all that was looked at for it (see `snapshot`): of most of
 a thousand models nothing has changed since they were last listed.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tasks import discover, folders, plan, records
+from tasks import discover, plan, records, snapshot
 from tasks.explain import acceptance, explain
 from tasks.model import Model
-from tasks.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from tasks.records import Acceptance
     from tasks.state import State
 
+_KIND = "list"
+
 
 def rows(state: State) -> list[dict[str, Any]]:
     """Return what is listed of every model of the repository."""
-    verdicts = Verdicts(state, ["list"])
+    folders, held = snapshot.survey(_KIND)
     found = []
-    for folder in folders.model_folders():
-        listed = verdicts.recall(f"list {folder}")
-        if listed is None:
+    for folder in folders:
+        if folder in held:
+            listed = json.loads(held[folder])
+        else:
             with state.files.tracing() as trace:
                 listed = row(discover.read_model(folder, state.files), state)
-            verdicts.keep(f"list {folder}", trace, listed)
+            state.conclude(_KIND, folder, trace, listed)
         found.append((folder, listed))
     shared = [Model(one["name"], folder, folder, {"id": one["id"]}) for folder, one in found]
     for model, (_, one) in zip(discover.with_shared_ids(shared), found, strict=True):

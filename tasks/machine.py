@@ -26,7 +26,8 @@ from tasks.environments.interpreters import installed
 from tasks.execute import git_commit
 from tasks.languages import r_home, spark
 from tasks.plan import BUILD
-from tasks.state import STATE_FILE, State, copied, unusable
+from tasks.snapshot import STATE_FILE
+from tasks.state import State, copied, unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

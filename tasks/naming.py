@@ -10,6 +10,7 @@ from doit.exceptions import InvalidCommand
 
 from tasks import generators, plan, processes
 from tasks.errors import UserError, did_you_mean
+from tasks.looks import MODELS, is_model_folder
 from tasks.model import STEPS
 
 if TYPE_CHECKING:
@@ -55,6 +56,20 @@ class FriendlyCommand:
             return int(self.execute(params, args) or 0)
         except KeyboardInterrupt as interrupt:
             return processes.status_after(interrupt)
+
+
+def folders_named(words: Sequence[str], *, bare: bool = False) -> tuple[str, ...] | None:
+    """Return the folders of the models, where each word names one by it; None where others may.
+
+    So that of thousands of models only these are read.  With `bare`, a word may lack its kind.
+    """
+    found = []
+    for word in words:
+        kind, colon, variant = word.partition(":") if ":" in word or not bare else ("", "", word)
+        found.append(f"{MODELS}/{variant.partition('@')[0]}")
+        if (colon and kind not in KINDS) or not is_model_folder(found[-1]):
+            return None
+    return tuple(dict.fromkeys(found)) or None
 
 
 def named(words: Sequence[str], dataset: str = "", tasks: Sequence[Any] = ()) -> list[str]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 OBJECTS, ENTRIES, MAKING, HELD = "objects", "results", "tmp", "held"
 READ_ONLY = 0o444
+SMALL = 1 << 16
+"""Bytes below which a file is copied rather than shared."""
 _CLONE = 0x40049409  # FICLONE of linux/fs.h: the bytes are shared until one side is written to
 _DIGEST_LENGTH = 64
 
@@ -164,14 +166,14 @@ def _appear(source: str, target: str, made: str) -> None:
     """Have a file's bytes appear at a place in one move, read-only: shared if that can be.
 
     A clone is best, since neither side can spoil the other; a hard link needs no room either.
-    `made` is where a file is that is not whole yet.
+    Small files are copied: a link changes the time of all other names of a file, which would have
+    to be looked at again.  `made` is where a file is that is not whole yet.
     """
-    try:
-        _clone(source, made)
-    except OSError:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(made)
-        if os.stat(source).st_mode & 0o222:
+    found = os.stat(source)
+    if found.st_size < SMALL:
+        shutil.copyfile(source, made)
+    elif not _clone(source, made):
+        if found.st_mode & 0o222:
             os.chmod(source, READ_ONLY)
         try:
             os.link(source, target)
@@ -187,9 +189,16 @@ def _appear(source: str, target: str, made: str) -> None:
     os.replace(made, target)
 
 
-def _clone(source: str, target: str) -> None:
-    with open(source, "rb") as old, open(target, "wb") as new:
-        fcntl.ioctl(new, _CLONE, old.fileno())
+def _clone(source: str, target: str) -> bool:
+    """Return whether a file could be cloned; nothing is there where it could not."""
+    try:
+        with open(source, "rb") as old, open(target, "wb") as new:
+            fcntl.ioctl(new, _CLONE, old.fileno())
+    except OSError:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(target)
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -149,6 +149,7 @@ def inputs(step: Step, files: Files, environment: Mapping[str, str] | None) -> d
     if variables:
         found["framework: variables"] = json.dumps(variables, sort_keys=True)
     found |= _sources(step, files, (environment or {}).get("python", ""))
+    files.digest_ahead(data_paths(step))
     if step.dataset.path:
         found["dataset"] = files.digest(step.dataset.path)
     for item in step.dataset.files:

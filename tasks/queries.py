@@ -17,7 +17,7 @@ from tasks.environments import reasons
 from tasks.errors import Fault, UserError
 from tasks.explain import acceptance, explain
 from tasks.model import STEPS
-from tasks.naming import KINDS, FriendlyCommand, named, option
+from tasks.naming import KINDS, FriendlyCommand, folders_named, named, option
 from tasks.state import open_state
 from tasks.wording import main_metrics, one_line
 
@@ -134,6 +134,12 @@ class Why(_ModelCommand):
     doc_description = (
         "Without a name, all that `doit` would run.\nExit status 0: told; 3: there is no such step."
     )
+
+    def execute(self, params: Any, args: list[str]) -> int:
+        """Have only those models read that are named."""
+        words = [word for word in args if word != "--json"]
+        generators.Options.folders = folders_named(words, bare=True)
+        return super().execute(params, args)
 
     def _execute(self, json: bool, pos_args: list[str]) -> int:
         """Tell each reason in one sentence; where none is named, of the steps that would run."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.errors import Fault, UserError
-from tasks.folders import MODELS, model_folders
+from tasks.looks import MODELS, model_folders
 from tasks.model import Model
 
 README = "README.md"

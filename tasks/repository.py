@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from tasks import processes, prompts, readme, scaffold
 from tasks import templates as of
 from tasks.errors import UserError
-from tasks.folders import MODELS, repository_of
+from tasks.folders import repository_of
+from tasks.looks import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

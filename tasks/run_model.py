@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 from tasks import discover, plan, processes, prompts, publish, records, scratch
 from tasks.errors import NotGoodEnough, UserError, did_you_mean
-from tasks.folders import MODELS, repository_of
+from tasks.folders import repository_of
+from tasks.looks import MODELS
 from tasks.model import DEFAULT_DATASET, STEPS
 from tasks.screen import Screen
 from tasks.state import open_state

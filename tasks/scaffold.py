@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import readme
 from tasks.datasets import FILE_KEYS
 from tasks.errors import UserError
-from tasks.folders import MODELS
+from tasks.looks import MODELS
 from tasks.templates import FOLDER, LEFT_OUT, RUNNER
 
 if TYPE_CHECKING:

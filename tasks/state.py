@@ -8,49 +8,34 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import sqlite3
 import sys
 import threading
 import time
-import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from doit.dependency import FileChangedChecker
 from doit.exceptions import InvalidCommand
 
+from tasks import snapshot
 from tasks.errors import UserError
 from tasks.fingerprint import Files, Seen
+from tasks.snapshot import FORMAT, STATE_FILE, sound, summed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from tasks.fingerprint import Trace
 
-STATE_FILE = "build/state.db"
-FORMAT = 3
 BUSY_SECONDS = 60
 
 _TABLES = """
 create table if not exists task (name text primary key, data text, sum int) without rowid;
 create table if not exists file (path text primary key, size int, mtime_ns int, ctime_ns int,
     inode int, hashed_ns int, digest text, kind text, note text, sum int) without rowid;
-create table if not exists verdict (subject text primary key, token text, looks text, sum int)
-    without rowid;
 create table if not exists memo (key text primary key, value text, sum int) without rowid;
 """
-
-
-Row: TypeAlias = tuple[Any, ...]
-
-
-def _summed(*row: object) -> Row:
-    """Return a row with its checksum behind it: SQLite does not see that a byte has changed."""
-    return (*row, zlib.crc32(repr(row).encode("utf-8", "surrogatepass")))
-
-
-def _sound(rows: Iterable[Row]) -> list[Row]:
-    """Return the rows that are as they were written, without their checksums."""
-    return [row[:-1] for row in rows if _summed(*row[:-1]) == row]
 
 
 class State:
@@ -70,8 +55,9 @@ class State:
         except sqlite3.DatabaseError:
             _set_aside(path)
             self._connection = self._open()
-        self.files = Files(self._known)
-        self.verdicts: dict[str, tuple[str, str]] = {}
+        self.files = Files(self._seen)
+        self.files.tell = _tell
+        self._verdicts: list[snapshot.Row] = []
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -89,7 +75,7 @@ class State:
             if connection.execute("pragma user_version").fetchone()[0] not in (0, FORMAT):
                 for table in ("task", "file", "verdict", "memo"):
                     connection.execute(f"drop table if exists {table}")
-            for statement in _TABLES.strip().split(";\n"):
+            for statement in (_TABLES + snapshot.TABLE).strip().split(";\n"):
                 connection.execute(statement.rstrip(";"))
             connection.execute(f"pragma user_version={FORMAT}")
             connection.execute("commit")
@@ -110,17 +96,22 @@ class State:
                 self._connection = self._open()
                 return self._connection.execute(statement, values).fetchall()
 
-    def _known(self) -> dict[str, Seen]:
-        return {row[0]: Seen._make(row[1:]) for row in _sound(self._do("select * from file"))}
+    def _seen(self, path: str) -> Seen | None:
+        if not path.isprintable():
+            return None
+        rows = sound(self._do("select * from file where path = ?", path))
+        return Seen._make(rows[0][1:]) if rows else None
 
-    def recall_verdicts(self, token: str) -> dict[str, str]:
-        """Return what was concluded under a token, by subject."""
-        found = _sound(self._do("select * from verdict where token = ?", token))
-        return {subject: looks for subject, _, looks in found}
+    def conclude(self, kind: str, subject: str, trace: Trace, conclusion: object = None) -> None:
+        """Remember a conclusion, unless something was written while it was reached."""
+        if trace.settled(self.files.began_ns):
+            row = snapshot.row(kind, subject, json.dumps(conclusion), trace.looks)
+            self._verdicts += [row] if row else []
 
-    def tasks(self) -> dict[str, str]:
-        """Return every task's row as JSON text."""
-        return dict(_sound(self._do("select * from task")))
+    def task(self, name: str) -> str | None:
+        """Return a task's row as JSON text."""
+        rows = sound(self._do("select * from task where name = ?", name))
+        return rows[0][1] if rows else None
 
     def save(self, rows: dict[str, str]) -> None:
         """Commit rows of tasks, and the digests that were worked out since the last commit.
@@ -128,12 +119,11 @@ class State:
         A full disk costs a warning: the results themselves are recorded elsewhere.
         """
         changed = _take(self.files.changed)
-        seen = [_summed(path, *row) for path, row in changed if path.isprintable()]
-        verdicts = [_summed(subject, *verdict) for subject, verdict in self.verdicts.items()]
-        self.verdicts.clear()
+        seen = [summed(path, *row) for path, row in changed if path.isprintable()]
+        verdicts, self._verdicts = self._verdicts, []
         if not (rows or seen or verdicts):
             return
-        tasks = [_summed(*row) for row in rows.items()]
+        tasks = [summed(*row) for row in rows.items()]
         with self._lock:
             try:
                 self._connection.execute("begin immediate")
@@ -141,7 +131,8 @@ class State:
                 self._connection.executemany(
                     "replace into file values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", seen
                 )
-                self._connection.executemany("replace into verdict values (?, ?, ?, ?)", verdicts)
+                if verdicts:
+                    snapshot.keep(self._connection, verdicts)
                 self._connection.execute("commit")
             except (sqlite3.Error, UnicodeError) as error:
                 with contextlib.suppress(sqlite3.Error):
@@ -160,17 +151,24 @@ class State:
 
     def recall(self, key: str) -> str | None:
         """Return what was remembered under a key."""
-        found = _sound(self._do("select * from memo where key = ?", key))
+        found = sound(self._do("select * from memo where key = ?", key))
         return found[0][1] if found else None
 
     def remember(self, key: str, value: str) -> None:
         """Keep a small value; losing it costs only time."""
         with contextlib.suppress(sqlite3.Error):
-            self._do("replace into memo values (?, ?, ?)", *_summed(key, value))
+            self._do("replace into memo values (?, ?, ?)", *summed(key, value))
 
 
 def _warn(message: str) -> None:
     sys.stderr.write(f"warning: {message}\n")
+
+
+def _tell(text: str) -> None:
+    """Show what takes long, on the last line of a terminal."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K{text}")
+        sys.stderr.flush()
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
@@ -257,21 +255,14 @@ class StateBackend:
             raise InvalidCommand(str(error)) from error
         self.name = name
         self._codec = codec
-        self._loaded: dict[str, str] | None = None
         self._rows: dict[str, dict[str, Any]] = {}
         self._dirty: set[str] = set()
-
-    @property
-    def _texts(self) -> dict[str, str]:
-        if self._loaded is None:
-            self._loaded = self._state.tasks()
-        return self._loaded
 
     def get(self, task_id: str, dependency: str) -> Any:  # noqa: ANN401 - any JSON value
         """Return a value of a task's row, or None."""
         row = self._rows.get(task_id)
         if row is None:
-            text = self._texts.get(task_id)
+            text = self._state.task(task_id)
             row = self._rows[task_id] = self._codec.decode(text) if text else {}
         return row.get(dependency)
 
@@ -285,18 +276,17 @@ class StateBackend:
 
     def in_(self, task_id: str) -> bool:
         """Return whether anything is known of a task."""
-        return task_id in self._texts or task_id in self._dirty
+        return task_id in self._dirty or self._state.task(task_id) is not None
 
     def remove(self, task_id: str) -> None:
         """Forget a task at once."""
-        self._texts.pop(task_id, None)
         self._rows.pop(task_id, None)
         self._dirty.discard(task_id)
         self._state.remove(task_id)
 
     def remove_all(self) -> None:
         """Forget every task at once."""
-        self._loaded, self._rows = {}, {}
+        self._rows = {}
         self._dirty.clear()
         self._state.remove(None)
 
@@ -307,8 +297,6 @@ class StateBackend:
     def _commit(self) -> None:
         rows = {name: self._codec.encode(self._rows[name]) for name in self._dirty}
         self._state.save(rows)
-        if rows:
-            self._texts.update(rows)
         self._dirty.clear()
 
 

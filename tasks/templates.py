@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError, did_you_mean, without_password
-from tasks.folders import MODELS, SKIPPED
+from tasks.looks import MODELS, SKIPPED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -17,7 +17,7 @@ from tasks import discover, launch, plan, readme, results
 from tasks.environments import lock_file
 from tasks.errors import UserError
 from tasks.fingerprint import Files
-from tasks.folders import MODELS
+from tasks.looks import MODELS
 from tasks.positions import parse
 from tasks.scaffold import line, slug
 

@@ -10,8 +10,9 @@ import pytest
 from tests.conftest import RUNNER
 
 SMALL = {
+    "hashing.py": ["--megabytes", "16", "--rounds", "1"],
     "repository.py": ["--models", "1"],
-    "noop.py": ["--models", "3", "--rounds", "1"],
+    "noop.py": ["--models", "3", "--rounds", "1", "--touch"],
     "sql.py": ["--events", "20000"],
     "step.py": ["--repeat", "1"],
 }

@@ -38,7 +38,17 @@ LISTED = subprocess.run(
 ).stdout.decode()  # those too that are not committed yet
 FILES = [line for line in LISTED.splitlines() if (ROOT / line).is_file()]
 # parts of other words, and bash's own
-NO_VARIABLES = {"AOA_MODELS_", "FAILED", "BASH_REMATCH", "BASH_SOURCE", "EUID", "INSTALL"}
+NO_VARIABLES = {
+    "AOA_MODELS_",
+    "DOIT_",
+    "HOME",
+    "MODEL_",
+    "FAILED",
+    "BASH_REMATCH",
+    "BASH_SOURCE",
+    "EUID",
+    "INSTALL",
+}
 DOITS = {command.get_name() for command in DoitMain.DOIT_CMDS}
 COMMANDS = DOITS | entry_points(group="doit.COMMAND").names
 FOR_EXAMPLE = {"…", "MODEL", "churn"}  # models in commands that are not meant to exist

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.fingerprint import COARSE_TICK_NS, SECOND_NS, Files, Seen, canonical
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tasks.fingerprint import Files, Seen, canonical
+from tasks.hashing import BIG, Gauge
+from tasks.looks import COARSE_TICK_NS, SECOND_NS, TICK_NS
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -42,7 +43,7 @@ def old(files: Files) -> Files:
         path: seen._replace(hashed_ns=seen.hashed_ns + COARSE_TICK_NS)
         for path, seen in files.known.items()
     }
-    return Files(lambda: later)
+    return Files(later.get)
 
 
 def test_reads_a_file_once(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_a_file_hashed_in_the_tick_of_its_writing_is_not_believed(tmp_path: Path
         name: seen._replace(hashed_ns=max(seen.mtime_ns, seen.ctime_ns))
         for name, seen in first.known.items()
     }
-    second = Files(lambda: known)
+    second = Files(known.get)
     second.digest(str(path))
 
     assert 1 == second.reads
@@ -188,3 +189,54 @@ def test_forget_may_look_at_files_to_know_what_to_forget(tmp_path: Path) -> None
     files.forget(str(path) for _ in [files.digest(str(path))])
 
     assert digest_of(b"abc") == files.digest(str(path))
+
+
+def big_files(folder: Path, count: int) -> dict[str, bytes]:
+    """Write files that are big together, each ending within a piece, and return their bytes."""
+    found = {str(folder / f"part-{n}"): bytes([n]) * (BIG + n) for n in range(count)}
+    for path, data in found.items():
+        Path(path).write_bytes(data)
+    return found
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_big_files_are_hashed_ahead(tmp_path: Path, count: int) -> None:
+    """On all cores, each once, to what it should be; then nothing is read any more."""
+    data = big_files(tmp_path, count)
+    files = Files()
+
+    files.digest_ahead([*data, str(tmp_path / "missing")])
+    reads = files.reads
+
+    assert {path: digest_of(part) for path, part in data.items()} == {
+        path: files.digest(path) for path in data
+    }
+    assert (count, count) == (reads, files.reads)
+
+
+def test_a_file_that_many_threads_ask_for_is_read_once(tmp_path: Path) -> None:
+    """Who comes second waits for the first."""
+    (path,) = big_files(tmp_path, 1)
+    settle(Path(path))
+    time.sleep(2 * TICK_NS / 1e9)
+    files = Files()
+
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(files.digest, [path] * 8))
+
+    assert 1 == len(found)
+    assert 1 == files.reads
+
+
+def test_how_far_it_is_is_told_after_a_while() -> None:
+    """Not of what takes no time; and in the end it is taken back."""
+    told: list[str] = []
+    gauge = Gauge(3_000_000_000, told.append)
+    gauge.hashed(1_000_000_000)
+    assert [] == told
+
+    gauge._next = 0.0
+    gauge.hashed(500_000_000)
+    gauge.end()
+
+    assert ["hashed 1.5 of 3.0 GB", ""] == told

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tasks import surroundings
 from tasks.environments import interpreters
 from tasks.environments.interpreters import Interpreter, allowed, installed, specifier
 from tasks.environments.lock_file import Lock
@@ -36,7 +37,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     (tmp_path / "bin").mkdir()
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
-    monkeypatch.setattr(interpreters, "USUAL_FOLDERS", ())
+    monkeypatch.setattr(surroundings, "USUAL_FOLDERS", ())
     monkeypatch.setattr(interpreters, "_ask", ask)
     return State(str(tmp_path / "state.db"))
 
@@ -127,7 +128,7 @@ def test_those_of_the_system_are_found_whatever_path_says(
 ) -> None:
     """A service or a cron job may have a short PATH; deadsnakes' Pythons are in `/usr/bin`."""
     program = pretend(tmp_path / "usr/bin/python3.9")
-    monkeypatch.setattr(interpreters, "USUAL_FOLDERS", (str(program.parent),))
+    monkeypatch.setattr(surroundings, "USUAL_FOLDERS", (str(program.parent),))
 
     assert [OWN, str(program)] == found(state)
 

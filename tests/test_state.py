@@ -15,7 +15,8 @@ import pytest
 from tasks import state as state_module
 from tasks.errors import UserError
 from tasks.fingerprint import Seen
-from tasks.state import FORMAT, State
+from tasks.snapshot import FORMAT
+from tasks.state import State
 from tests.crashing import PATIENCE_SECONDS, wait_until
 
 RUNNER = Path(__file__).parent.parent
@@ -149,16 +150,16 @@ def filled(path: Path) -> bytes:
 def use(path: Path) -> None:
     """Do everything with a state file that can be done, and see that it keeps what it is given."""
     state = State(str(path))
-    state.tasks()
+    state.task("task:7")
     state.recall("key 7")
     state.remember("key", "value")
     state.remove("task:5")
     state.save({"task:new": "{}"})
     assert "value" == state.recall("key")
-    assert "{}" == state.tasks()["task:new"]
+    assert "{}" == state.task("task:new")
     state._connection.close()
     again = State(str(path))
-    assert "{}" == again.tasks()["task:new"]
+    assert "{}" == again.task("task:new")
     again._connection.close()
 
 
@@ -192,7 +193,7 @@ def test_a_state_file_that_is_in_use_can_be_shared(
         state.save({"task:new": "{}"})
         state.remove("task:5")
 
-        assert 200 == len(state.tasks())
+        assert state.task("task:199")
         other.execute("rollback")
     state._connection.close()
     assert "warning: cannot save" in capsys.readouterr().err

@@ -162,13 +162,18 @@ class TestRestored:
         assert not (tmp_path / "empty/environments").exists()
 
     def test_files_are_shared_with_the_store(self, made: Repository) -> None:
-        """A result's files take no room twice where a hard link or a clone can be made."""
-        result = made.path / f"build/models/{NAME}/train/models/model.txt"
-        twin = object_of(made, "models/model.txt")
+        """A big file takes no room twice where a link or a clone can be made; a small one does."""
+        training = f"model_definitions/{NAME}/model_modules/training.py"
+        more = "    with open('models/big.bin', 'wb') as big:\n        big.write(bytes(1 << 20))\n"
+        made.write(training, made.read(training) + more)
+        made.doit()
+        result = made.path / f"build/models/{NAME}/train/models"
+        big, small = (object_of(made, f"models/{name}") for name in ("big.bin", "model.txt"))
 
-        assert result.read_bytes() == twin.read_bytes()
-        assert 0 == twin.stat().st_mode & 0o222
-        assert os.path.samefile(result, twin) or _can_clone(made.path)
+        assert 0 == (big.stat().st_mode | small.stat().st_mode) & 0o222
+        assert os.path.samefile(result / "big.bin", big) or _can_clone(made.path)
+        assert not os.path.samefile(result / "model.txt", small)
+        assert (result / "model.txt").read_bytes() == small.read_bytes()
 
     def test_forget_clean_and_always(self, made: Repository) -> None:
         """What was cleaned is restored; what was forgotten runs, and with `-a` everything."""
@@ -265,7 +270,7 @@ class TestUnsound:
         self.assert_made_anew(made, "its record is that of something else")
 
     def test_edited_result(self, made: Repository) -> None:
-        """An artefact that was edited in place takes its twin in the store with it, and is seen."""
+        """An artefact that was edited in place is seen."""
         model = made.path / f"build/models/{NAME}/train/models/model.txt"
         model.chmod(0o644)
         model.write_text("21.0")

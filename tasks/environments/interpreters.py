@@ -6,26 +6,20 @@ import functools
 import json
 import os
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.errors import UserError
+from tasks.surroundings import searched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
     from tasks.state import State
-
-MINORS = range(6, 21)
-
-USUAL_FOLDERS = ("/usr/local/bin", "/usr/bin")
-"""Where a system has its Pythons, whatever PATH says."""
 
 _PROBE = (
     "import json, platform, sys; print(json.dumps([platform.python_version(),"
@@ -70,51 +64,29 @@ def installed(state: State) -> tuple[Interpreter, ...]:
     An environment stands for the interpreter that it was made from, and so does the runner's own.
     What is not a program itself (a shim, which starts another Python in each folder) is left out.
     """
-    return _installed(state, os.environ.get("PATH", ""))
+    return _installed(state, tuple(searched()))
 
 
 @functools.cache
-def _installed(state: State, path: str) -> tuple[Interpreter, ...]:
+def _installed(state: State, paths: tuple[str, ...]) -> tuple[Interpreter, ...]:
     found: dict[tuple[str, str], Interpreter] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for interpreter in pool.map(functools.partial(_probe, state=state), _candidates(path)):
+        for interpreter in pool.map(functools.partial(_probe, state=state), _candidates(paths)):
             if interpreter:
                 found.setdefault((interpreter.version, interpreter.implementation), interpreter)
     return tuple(sorted(found.values(), key=lambda one: one.preference, reverse=True))
 
 
-def _candidates(path: str) -> Iterator[str]:
+def _candidates(paths: Iterable[str]) -> Iterator[str]:
     """Yield the real paths of what may be interpreters, each once."""
-    names = [f"python3.{minor}" for minor in reversed(MINORS)] + ["python3"]
-    searched = os.environ.get("UV_PYTHON_SEARCH_PATH", "")
-    folders = f"{path}{os.pathsep}{searched}".split(os.pathsep)
-    folders += [str(folder / "bin") for top in _version_managers() for folder in _below(top)]
-    folders += [os.path.dirname(os.path.realpath(sys.executable)), *USUAL_FOLDERS]
     seen = set()
-    for folder in dict.fromkeys(filter(None, folders)):
-        for name in names:
-            if not os.access(f"{folder}/{name}", os.X_OK):
-                continue
-            real = os.path.realpath(f"{folder}/{name}")
-            if real not in seen and not _in_environment(real):
-                seen.add(real)
-                yield real
-
-
-def _version_managers() -> list[Path]:
-    """Return the folders that hold a folder for each version."""
-    home, named = Path.home(), os.environ.get
-    data = Path(named("XDG_DATA_HOME") or home / ".local/share")
-    return [
-        Path(named("PYENV_ROOT") or home / ".pyenv") / "versions",
-        Path(named("UV_PYTHON_INSTALL_DIR") or data / "uv/python"),
-        Path(named("ASDF_DATA_DIR") or home / ".asdf") / "installs/python",
-        Path(named("MISE_DATA_DIR") or home / ".local/share/mise") / "installs/python",
-    ]
-
-
-def _below(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    for path in paths:
+        if not os.access(path, os.X_OK):
+            continue
+        real = os.path.realpath(path)
+        if real not in seen and not _in_environment(real):
+            seen.add(real)
+            yield real
 
 
 def _in_environment(path: str) -> bool:

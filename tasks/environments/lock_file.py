@@ -19,6 +19,7 @@ from tasks.environments.corrections import normal
 from tasks.errors import UserError
 from tasks.fingerprint import canonical
 from tasks.plan import file_name
+from tasks.surroundings import LOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from tasks.model import Model
 
 FORMAT = 1
-FOLDER = "envs/locks"
 FOLDER_ELSEWHERE = "build/locks"
 
 _HEADER = re.compile(r"# (format|requirements|python): (.*)")
@@ -142,7 +142,7 @@ def lock_path(model: Model) -> str:
     A repository without a folder `envs/locks` has not asked for them: only `build/` is written
     into it.
     """
-    folder = FOLDER if os.path.isdir(FOLDER) else FOLDER_ELSEWHERE
+    folder = LOCKS if os.path.isdir(LOCKS) else FOLDER_ELSEWHERE
     return f"{folder}/{file_name(model.name)}.txt"
 
 
