@@ -79,7 +79,11 @@ def _packages(step: Step, state: State) -> list[str]:
     environment = build.find(step.model, state)
     if record is None or environment is None or environment.lock is None:
         return []
-    before, now = record.run["environment"].get("pins", {}), environment.lock.versions
+    return packages_changed(record.run["environment"].get("pins", {}), environment.lock.versions)
+
+
+def packages_changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each package whose version is not what it was."""
     return [
         f"package {name} changed from {before[name]} to {now[name]}"
         if name in before and name in now

@@ -127,7 +127,7 @@ class Files:
         """
         sizes = {}
         for path in paths:
-            found, known = look(path), self._known(path)
+            found, known = look(path), self.earlier(path)
             if found and not (known and known[:4] == found):
                 sizes[path] = found[0]
         gauge = Gauge(sum(sizes.values()), tell or self.tell)
@@ -184,7 +184,7 @@ class Files:
         with self._lock:
             reader = self._readers.setdefault(path, threading.Lock())
         with reader:  # who asks for it meanwhile waits, and finds it known
-            known = self._known(path)
+            known = self.earlier(path)
             if known is not None and _same(known, now) and (make is None or known.kind == kind):
                 seen = known
             else:
@@ -198,7 +198,7 @@ class Files:
             self._current[path] = seen
         return seen
 
-    def _known(self, path: str) -> Seen | None:
+    def earlier(self, path: str) -> Seen | None:
         """Return what was last seen of a path, by an earlier run or this one."""
         if path not in self.known:
             self.known[path] = self._recall(path)
@@ -223,7 +223,7 @@ class Files:
             now = os.fstat(file.fileno())
             data = file.read()
         digest = hashlib.sha256(data).hexdigest()
-        known = self._known(path)
+        known = self.earlier(path)
         same = known is not None and (known.digest, known.kind) == (digest, kind)
         note = known.note if known is not None and same else make(data)
         return Seen(*times(now), hashed_ns, digest, kind, note)

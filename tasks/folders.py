@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tasks.fingerprint import Files
+
+_PLACES = ["."]
+"""The folders whose files are the repository's."""
 
 _OF_EDITORS = re.compile(r"\.#.*|#.*#|.*~|\..*\.sw[a-z]")
 
@@ -59,8 +63,22 @@ def links_out(root: str, paths: Iterable[str]) -> list[Fault]:
 
 def _target_outside(path: str) -> str:
     """Return where a path really leads if that is not in the repository, else nothing."""
-    real, here = os.path.realpath(path), os.path.realpath(".")
-    return "" if os.path.commonpath([real, here]) == here else real
+    real = os.path.realpath(path)
+    places = map(os.path.realpath, _PLACES)
+    return "" if any(os.path.commonpath([real, one]) == one for one in places) else real
+
+
+@contextlib.contextmanager
+def also_in(place: str) -> Iterator[None]:
+    """Take the files of another folder for the repository's as well, meanwhile.
+
+    The working directory is then a folder of links to that one, see `revision`.
+    """
+    _PLACES.append(place)
+    try:
+        yield
+    finally:
+        _PLACES.pop()
 
 
 def repository_of(folder: str) -> str:

@@ -84,33 +84,34 @@ def markdown(evaluations: Sequence[Evaluation]) -> str:
     current = [one for one in evaluations if one.state == "up to date"]
     if new:
         rules = ["--:" if head in _RIGHT else "---" for head in _HEADS]
-        blocks += [_row(_HEADS), _row(rules), *(row for one in new for row in _rows(one)), ""]
+        blocks += [row(_HEADS), row(rules), *(row for one in new for row in _rows(one)), ""]
     if current:
-        blocks += [_row(["up to date", "metrics"]), _row(["---", "---"])]
-        blocks += [_row([_code(one.name), _code(_short(one))]) for one in current]
+        blocks += [row(["up to date", "metrics"]), row(["---", "---"])]
+        blocks += [row([code(one.name), code(_short(one))]) for one in current]
         blocks.append("")
-    told = [f"- {_code(line)}" for line in accepted(evaluations)]
+    told = [f"- {code(line)}" for line in accepted(evaluations)]
     blocks += [*told, ""] if told else []
     blocks += [_details(one.trouble) for one in evaluations if one.trouble]
-    return _fitting(blocks)
+    return fitting(blocks, "The rest is in `evaluate.json`.")
 
 
 def _rows(one: Evaluation) -> list[str]:
-    first = [_code(one.name), one.state if one.state in GOOD else f"**{one.state}**"]
+    first = [code(one.name), one.state if one.state in GOOD else f"**{one.state}**"]
     rows = []
     for name, *cells in [change.cells for change in one.measured] or [[""] * len(_HEADS[2:])]:
         bold = [f"**{cell}**" if cell == "BROKEN" else cell for cell in cells]
-        rows.append(_row([*first, _code(name), *bold]))
+        rows.append(row([*first, code(name), *bold]))
         first = ["", ""]
     return rows
 
 
-def _row(cells: Sequence[str]) -> str:
+def row(cells: Sequence[str]) -> str:
+    """Return a row of a table in Markdown."""
     escaped = (cell.replace("|", r"\|") for cell in cells)
     return f"| {' | '.join(escaped)} |"
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Return a text in which nothing means anything to Markdown."""
     text = clean(text).replace("\n", " ").replace("`", "'")
     return f"`{text}`" if text else ""
@@ -124,13 +125,13 @@ def _details(trouble: Trouble) -> str:
     return f"<details><summary>{summary}</summary>\n\n{fence}text\n{text}\n{fence}\n\n</details>\n"
 
 
-def _fitting(blocks: Sequence[str]) -> str:
-    """Join as many blocks as a comment can hold."""
+def fitting(blocks: Sequence[str], rest: str) -> str:
+    """Join as many blocks as a comment can hold; `rest` says where the others are."""
     room = LONGEST_MARKDOWN
     for number, block in enumerate(blocks):
         room -= len(block) + 1
         if room < 0:
-            return "\n".join([*blocks[:number], "", "The rest is in `evaluate.json`.", ""])
+            return "\n".join([*blocks[:number], "", rest, ""])
     return "\n".join(blocks)
 
 
@@ -208,7 +209,7 @@ def document(evaluations: Sequence[Evaluation], started: str) -> str:
                 "name": one.name,
                 "state": one.state,
                 "seconds": one.seconds,
-                "metrics": {change.name: _parts(change) for change in one.changes},
+                "metrics": {change.name: parts(change) for change in one.changes},
                 "accepted": list(one.accepted),
                 "error": {"step": one.trouble.step, **one.trouble.parts} if one.trouble else None,
             }
@@ -218,7 +219,8 @@ def document(evaluations: Sequence[Evaluation], started: str) -> str:
     return json.dumps(value, indent=2, default=str) + "\n"
 
 
-def _parts(change: Change) -> dict[str, object]:
+def parts(change: Change) -> dict[str, object]:
+    """Return a metric for programs: every key is always there."""
     return {
         "before": change.before,
         "after": change.after,

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 STEPS = ("train", "evaluate", "score")
 """The steps of a model that run its code, in the order in which they build on each other."""
 
+PHASES = {"train": "training", "evaluate": "evaluation", "score": "deployment"}
+"""What `automation` in `model.json` calls the steps."""
+
 DEFAULT_DATASET = ""
 """The name of the dataset that a step uses when none is named."""
 
@@ -100,3 +103,24 @@ class Model:
     def broken(self) -> bool:
         """Whether a fault (not a mere warning) keeps it from running."""
         return any(not fault.warning for fault in self.faults)
+
+
+def resources(document: Mapping[str, Any], step: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return each place of `model.json` that may say what a step may use, and what is there.
+
+    The first that says something counts.
+    """
+    ways = (
+        ("automation", PHASES[step], "resources"),
+        ("resources", "training"),
+        ("automation", "resources", "training"),
+        ("automation", "resources"),
+        ("resources",),
+    )
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    for way in ways:
+        place: Any = document
+        for key in way:
+            place = place.get(key) if isinstance(place, dict) else None
+        found.append((".".join(way), place if isinstance(place, dict) else {}))
+    return found

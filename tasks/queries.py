@@ -111,21 +111,22 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-class _ModelCommand(FriendlyCommand, DoitCmdBase):
+class ModelCommand(FriendlyCommand, DoitCmdBase):
     """A command that reads the models and runs nothing."""
 
-    cmd_options = (JSON_OPTION,)
+    cmd_options: tuple[dict[str, Any], ...] = (JSON_OPTION,)
 
     def execute(self, params: Any, args: list[str]) -> int:
         """Have doit load no tasks: the models say it all."""
         end_with_the_reader()
         generators.Options.kinds = frozenset()
-        if "--json" in args:  # behind the names, where people write it too
-            params["json"] = True
-        return int(super().execute(params, [word for word in args if word != "--json"]))
+        flags = {f"--{one['long']}": one["name"] for one in self.cmd_options if one["type"] is bool}
+        for word in flags.keys() & set(args):  # behind the names, where people write them too
+            params[flags[word]] = True
+        return int(super().execute(params, [word for word in args if word not in flags]))
 
 
-class Why(_ModelCommand):
+class Why(ModelCommand):
     """`doit why STEP:MODEL`: why a step would run, or an environment be built."""
 
     name = "why"
@@ -151,7 +152,7 @@ class Why(_ModelCommand):
         told |= {step.task: explain(step, state) for step in named}
         about = {f"env:{model.name}": reasons.choice(model, state) for model in models}
         if json:
-            _print_json(told)
+            print_json(told)
         else:
             shown = told if pos_args else {task: why for task, why in told.items() if why}
             if not shown:
@@ -195,12 +196,13 @@ def _steps(words: Sequence[str]) -> list[Step]:
     return [steps[word] for word in names]
 
 
-def _print_json(value: object) -> None:
+def print_json(value: object) -> None:
+    """Print a value for programs."""
     json.dump(value, sys.stdout, indent=2)
     print()
 
 
-class Check(_ModelCommand):
+class Check(ModelCommand):
     """`doit check`: look for faults in the models' files; nothing is built or run."""
 
     name = "check"
@@ -220,7 +222,7 @@ class Check(_ModelCommand):
         listed = None if pos_args else readme.fault()
         faults += [listed] if listed else []
         if json:
-            _print_json([asdict(fault) for fault in faults])
+            print_json([asdict(fault) for fault in faults])
         else:
             for fault in faults:
                 print(fault)

@@ -37,10 +37,11 @@ LISTED = subprocess.run(
     ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
 ).stdout.decode()  # those too that are not committed yet
 FILES = [line for line in LISTED.splitlines() if (ROOT / line).is_file()]
-# parts of other words, and bash's own
+# parts of other words, a commit of Git's, and bash's own
 NO_VARIABLES = {
     "AOA_MODELS_",
     "DOIT_",
+    "HEAD",
     "HOME",
     "MODEL_",
     "FAILED",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError
 from tasks.languages import Command, Start, spark
+from tasks.model import resources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,6 @@ MORE = "AOA_SPARK_CONF"
 
 DEFAULT_MASTER = "local[*]"
 
-_PHASES = {"train": "training", "evaluate": "evaluation", "score": "deployment"}
 _ELSEWHERE = re.compile(r"--deploy-mode[ =]cluster\b")
 _RUNTIME = Path(__file__).parent.parent / "runtime"
 
@@ -92,22 +92,10 @@ def resolve(
 
 def _places(document: Mapping[str, Any], step: str) -> list[tuple[str, dict[str, str]]]:
     """Return each place that may have `master` and `args`, the one that counts first, and these."""
-    ways = (
-        ("automation", _PHASES[step], "resources"),
-        ("resources", "training"),
-        ("automation", "resources", "training"),
-        ("automation", "resources"),
-        ("resources",),
-    )
-    found = []
-    for way in ways:
-        place: Any = document
-        for key in way:
-            place = place.get(key) if isinstance(place, dict) else None
-        said = place if isinstance(place, dict) else {}
-        values = {key: str(said[key]) for key in ("master", "args") if said.get(key)}
-        found.append((".".join(way), values))
-    return found
+    return [
+        (name, {key: str(said[key]) for key in ("master", "args") if said.get(key)})
+        for name, said in resources(document, step)
+    ]
 
 
 def _apart(text: str, where: str) -> tuple[str, list[str]]:
