@@ -118,6 +118,20 @@ def merge_base(revision: str) -> str:
         raise UserError(headline + " in this clone" * _shallow(), hint=hint) from error
 
 
+def heads() -> dict[str, str]:
+    """Return the commits of all branches and tags, each with the first name that it has.
+
+    Raises UserError outside of Git.
+    """
+    top()
+    found: dict[str, str] = {}
+    kinds = ("refs/heads", "refs/tags", "refs/remotes")
+    for line in ask("for-each-ref", "--format=%(refname)", *kinds).splitlines():
+        with contextlib.suppress(UserError):  # a tag may name a file
+            found.setdefault(commit(line), line.split("/", 2)[2])
+    return found
+
+
 def _shallow() -> bool:
     return ask("rev-parse", "--is-shallow-repository").strip() == "true"
 

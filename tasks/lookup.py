@@ -29,7 +29,7 @@ def result(step: Step, key: str, state: State) -> Result | None:
     It is looked for in `build/`, where a damaged one is none, and in the store.
     """
     record = records.read(step.folder, state.files)
-    if record and record.key == key and not records.damage(record, state.files):
+    if record and key in record.keys and not records.damage(record, state.files):
         return Result(record, records.metrics(step.folder, state.files))
     stored = store.recorded(key) if key else None
     return Result(stored, store.metrics(stored)) if stored else None

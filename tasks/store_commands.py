@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
-from tasks import generators, records, store, storekeeping
+from tasks import generators, needed, records, store, storekeeping
 from tasks.errors import UserError
 from tasks.model import STEPS
 from tasks.naming import FriendlyCommand, option
@@ -93,9 +93,9 @@ class Gc(StoreCommand):
     name = "gc"
     doc_purpose = "remove what is needed no more from the store of results"
     doc_description = (
-        "Kept are the results that are current, and of each step the newest ones. Of the others\n"
-        "all go; with --age those that were not used for so long, with --size those that were\n"
-        "used longest ago, until the rest fits."
+        "Kept are the results that are linked in build/models, those that branches and tags\n"
+        "need, and of each step the newest ones. Of the others all go; with --age those that were\n"
+        "not used for so long, with --size those that were used longest ago, until the rest fits."
     )
     cmd_options = (
         {**option("keep", int, f"how many results of each step are kept, {KEPT} unless told"),
@@ -117,7 +117,7 @@ class Gc(StoreCommand):
         root = _root(shared=shared)
         policy = Policy(
             keep,
-            frozenset() if shared else frozenset(_current_keys()),
+            frozenset(_keys_that_stay()),
             _measure("age", age, SPANS) if age else None,
             int(_measure("size", size, UNITS)) if size else None,
         )
@@ -165,9 +165,12 @@ class _Line:
     shown: float = 0.0
 
     def show(self, done: int, of: int) -> None:
+        self.tell(f"{size_text(done)} of {size_text(of)}")
+
+    def tell(self, text: str) -> None:
         if sys.stderr.isatty() and time.monotonic() - self.shown > REDRAW_SECONDS:
             self.shown = time.monotonic()
-            sys.stderr.write(f"\r\033[K{size_text(done)} of {size_text(of)}")
+            sys.stderr.write(f"\r\033[K{text}")
             sys.stderr.flush()
 
     def clear(self) -> None:
@@ -189,9 +192,11 @@ def _root(*, shared: bool) -> str:
     return others.root
 
 
-def _current_keys() -> Iterator[str]:
-    """Yield the key of each result that is linked now, current or not."""
-    files = open_state().files
+def _keys_that_stay() -> Iterator[str]:
+    """Yield the key of each result that is linked now, or that a branch or tag needs."""
+    files, line = open_state().files, _Line()
+    yield from needed.keys(open_state(), line.tell)
+    line.clear()
     for top, names, _ in os.walk(f"{BUILD}/{RESULTS}"):
         for name in names:
             record = records.read(f"{top}/{name}", files) if name in STEPS else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,33 @@ def test_gc_keeps_what_is_linked(made: Repository) -> None:
     assert 4 == len(kept)
 
 
+def test_gc_keeps_what_branches_and_tags_need(made: Repository) -> None:
+    """What a checkout would restore stays; what was made of uncommitted files goes."""
+
+    def git(*words: str) -> None:
+        options = ("-c", "user.name=a", "-c", "user.email=a@b.example")
+        subprocess.run(["git", *options, *words], cwd=made.path, check=True)
+
+    made.write(".gitignore", "build/\n")
+    git("init", "-q", "-b", "main", ".")
+    for factor, name in ((2, "branch"), (3, "v1")):
+        made.write(CONFIG, {"hyperParameters": {"factor": factor}})
+        git("add", ".")
+        git("commit", "-qm", name)
+        git("branch" if name == "branch" else "tag", name)
+    git("checkout", "-q", "--detach")
+    git("branch", "-qD", "main")
+    for factor in (5, 6):
+        made.write(CONFIG, {"hyperParameters": {"factor": factor}})
+        states(made)
+
+    made.doit("gc", "--keep", "0")
+
+    for factor, state in ((2, "restored"), (3, "restored"), (4, "ran"), (5, "ran")):
+        made.write(CONFIG, {"hyperParameters": {"factor": factor}})
+        assert (0, dict.fromkeys(STEPS, state)) == states(made)
+
+
 def test_gc_of_what_a_kill_left(made: Repository) -> None:
     """A file that is not whole is swept away by the next run; one that nobody needs by `gc`."""
     made.write(f"{STORE}/{objects.MAKING}/half", "half")
@@ -158,6 +186,7 @@ def test_gc_of_a_store_of_others(made: Repository, tmp_path: Path) -> None:
     others = str(tmp_path / "others")
     made.doit("-a", MODEL_STORE=others)
 
+    made.doit("clean", *STEPS)
     done = made.doit("gc", "--keep", "0", "--shared", MODEL_STORE=others)
 
     assert f"{others}: 2 results went, " in done.stdout
