@@ -154,7 +154,7 @@ def _found(folder: Path, models: int, rounds: int) -> None:
         before = idle.run()
         _expect([before], "nothing to do")
         with source.open("a", encoding="utf-8") as file:
-            file.write(f"# edited at {time.time_ns()}\n")
+            file.write(f"EDITED = {time.time_ns()}\n")
         time.sleep(SETTLE_SECONDS)
         ratios.append(_until_started(folder) / before.seconds)
     progress("")

@@ -16,22 +16,19 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tasks import datasets, discover, launch, metrics, plan, processes, records, results, store
+from tasks import launch, metrics, plan, preparation, processes, records, results, store
 from tasks.environments import build
-from tasks.errors import InvalidModel, UserError
-from tasks.looks import look
+from tasks.errors import UserError
 from tasks.progress import Activity, followed
 from tasks.records import Made
-from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tasks.environments.build import Environment
     from tasks.fingerprint import Files
     from tasks.launch import Run
-    from tasks.looks import Look
     from tasks.plan import Step
+    from tasks.preparation import Prepared
     from tasks.processes import Watcher
     from tasks.records import Record
     from tasks.state import State
@@ -42,17 +39,6 @@ REPLAYED_LINES = 3
 
 VERSION_DIGITS = 12
 """How much of the key of a training stands for the model that it made."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A step that is ready to run: its files read anew, its environment built, its key known."""
-
-    step: Step
-    environment: Environment
-    inputs: Mapping[str, str]
-    key: str
-    looks: Mapping[str, tuple[Look, str]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +73,7 @@ def run_step(
         with launch.hold(launch.lock_of(step)):
             if not (force or twice) and (found := _found(step, state, activity)):
                 return replace(found, seconds=time.monotonic() - started)
-            prepared = prepare(step, state, activity)
+            prepared = preparation.prepare(step, state, activity)
             inputs = prepared.inputs
             if not (force or twice) and (found := _known(prepared.step, inputs, state, activity)):
                 return replace(found, seconds=time.monotonic() - started)
@@ -105,7 +91,7 @@ def _found(step: Step, state: State, activity: Activity) -> Outcome | None:
 
     Nothing is built or fetched for that.
     """
-    step = _read_again(step, state)
+    step = preparation.read_again(step, state)
     try:
         environment = build.find(step.model, state)
     except UserError:  # told when it is to be built
@@ -130,39 +116,6 @@ def _known(
     log = tuple(processes.tail(f"{step.folder}/{records.LOG}", REPLAYED_LINES).splitlines())
     metrics = _metrics(step, state.files)
     return Outcome("restored", step.folder, 0.0, record.run["seconds"], log, metrics)
-
-
-def _read_again(step: Step, state: State) -> Step:
-    """Return a step of the model as its files are now.  Raises InvalidModel where it is broken."""
-    model = discover.read_again(step.model, state.files)
-    if model.broken:
-        raise InvalidModel(model.name, model.faults)
-    step = replace(step, model=model)
-    for made in (step, step.upstream):
-        if made:
-            results.look_again(made, state.files)
-    return step
-
-
-def prepare(step: Step, state: State, activity: Activity) -> Prepared:
-    """Read the model's files as they are now, and make ready all that the step needs."""
-    step = _read_again(step, state)
-    model = step.model
-    if step.upstream and records.read(step.upstream.folder, state.files) is None:
-        raise UserError(
-            f"Model `{model.name}` is not trained", hint=f"`doit {step.upstream.task}` trains it"
-        )
-    activity.say("environment")
-    environment = build.ensure(model, state, activity.tell)
-    activity.say("data")
-    there = plan.data_paths(step)
-    state.files.forget(there)
-    state.files.digest_ahead(there, activity.tell)
-    for data_file in step.dataset.files:
-        datasets.fetch(data_file, step.dataset.path, state.files, activity.tell)
-    inputs = plan.inputs(step, state.files, environment.identity)
-    looks = {path: _look(path, state.files) for path in plan.read_paths(step, state.files)}
-    return Prepared(step, environment, inputs, plan.key(step, inputs), looks)
 
 
 def _run(prepared: Prepared, state: State, activity: Activity) -> None:
@@ -198,9 +151,11 @@ def _call(prepared: Prepared, run: Run, state: State, activity: Activity, watche
     version = trained[:VERSION_DIGITS]
     result = launch.call(run, step, prepared.environment, version, watcher)
     activity.say("checking")
-    _check_inputs(prepared, state)
+    preparation.check_inputs(prepared, state)
     work = os.path.realpath(run.work) + os.sep  # what training made is part of the key as it is
-    _check_imports(prepared, [path for path in result["imported"] if not path.startswith(work)])
+    preparation.check_imports(
+        prepared, [path for path in result["imported"] if not path.startswith(work)]
+    )
     measured = None
     if step.name == "evaluate":
         measured = metrics.collect(run.work, result["returned"], step.model.name)
@@ -225,57 +180,6 @@ def _call(prepared: Prepared, run: Run, state: State, activity: Activity, watche
             else "return the predictions, or write them into a file",
         )
     return Made(found, logs, measured)
-
-
-def _check_inputs(prepared: Prepared, state: State) -> None:
-    """Refuse a result whose inputs moved under it: nobody could say what it was made from."""
-    step = prepared.step
-    model = discover.read_again(step.model, state.files)
-    state.files.forget(plan.data_paths(step))
-    if step.upstream:
-        state.files.forget([f"{step.upstream.folder}/{plan.ARTEFACTS}"])
-    environment = build.find(model, state)
-    now = plan.inputs(
-        replace(step, model=model),
-        state.files,
-        environment.identity if environment else None,
-    )
-    moved = [
-        name
-        for name in sorted(prepared.inputs.keys() | now.keys())
-        if prepared.inputs.get(name) != now.get(name)
-    ]
-    # A file that was changed and changed back is the same again, but what was read of it?  Of one
-    # in which only a comment is other than it was, something may have been read half-written.
-    moved = moved or [
-        path for path, before in prepared.looks.items() if _look(path, state.files) != before
-    ]
-    if moved:
-        raise UserError(
-            f"What the {step.name} step of model `{model.name}` reads changed while it ran",
-            *(("changed", name) for name in moved),
-            hint="run `doit` again; if the model itself writes there, let it write to models/",
-        )
-
-
-def _look(path: str, files: Files) -> tuple[Look, str]:
-    """Return what is at a path now, and the digest of all its bytes, whatever of them counts."""
-    return look(path), files.digest(path) if os.path.exists(path) else ""
-
-
-def _check_imports(prepared: Prepared, imported: list[str]) -> None:
-    """Refuse a result that ran a source which its key does not hold."""
-    step = prepared.step
-    known = {os.path.realpath(path) for path in prepared.looks}
-    hidden = [path for path in imported if path not in known]
-    if hidden:
-        raise UserError(
-            f"The {step.name} step of model `{step.model.name}` imported what no import statement"
-            f" in its {PACKAGE} names",
-            *(("file", os.path.relpath(path)) for path in hidden),
-            hint=f"import it from {PACKAGE}/ by a plain statement, or make it a package that"
-            " requirements.txt names, so that a change to it is seen",
-        )
 
 
 def _circumstances(prepared: Prepared, began: float) -> dict[str, Any]:

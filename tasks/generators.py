@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from doit.exceptions import TaskFailed
 
 from tasks import discover, plan, records, snapshot
+from tasks.backend import FileChecker
 from tasks.environments import build, days, lock_file, locks
 from tasks.errors import InvalidModel, UserError
 from tasks.execute import run_step
@@ -21,7 +22,7 @@ from tasks.model import DEFAULT_DATASET, STEPS
 from tasks.plan import Step
 from tasks.progress import Activity
 from tasks.results import remove
-from tasks.state import FileChecker, State, open_state
+from tasks.state import State, open_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

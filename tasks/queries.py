@@ -50,6 +50,7 @@ class ListModels(FriendlyCommand, DoitList):
         self._json = params["json"]
         of_doit = any(params[name] for name in ("subtasks", "status", "list_deps", "template"))
         generators.Options.kinds = None if of_doit else frozenset()
+        generators.Options.folders = None if of_doit else folders_named(args, bare=True)
         return int(super().execute(params, args))
 
     def _execute(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from workshop import OFFLINE, Workshop, count_calls
 
-from tasks.environments import build, lock_file, uv
+from tasks.environments import build, contents, lock_file, uv
 from tasks.environments.requirements import read, wanted
 from tasks.errors import UserError
 
@@ -225,7 +225,7 @@ def test_one_that_was_altered_is_refused(shop: Workshop) -> None:
     (path,) = Path(environment.folder).glob("lib/*/site-packages/one.py")
     path.unlink()  # it may be one file with that in uv's cache
     path.write_text("__version__ = '2.0'\n")
-    build._altered.cache_clear()
+    contents.altered.cache_clear()
 
     with pytest.raises(UserError) as caught:
         shop.ensure(model)

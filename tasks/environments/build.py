@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import glob
-import json
 import os
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks import frameworks
 from tasks.datasets import cache_folder
-from tasks.environments import lock_file, locks, uv
+from tasks.environments import contents, lock_file, locks, uv
 from tasks.environments.corrections import BUILT_WITH, normal
 from tasks.environments.requirements import package_digest, package_files, read
 from tasks.errors import UserError
 from tasks.fingerprint import Files, canonical
-from tasks.records import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +31,6 @@ if TYPE_CHECKING:
     from tasks.state import State
 
 FORMAT = 2
-DESCRIPTION = "environment.json"
 
 
 @dataclass(frozen=True)
@@ -66,12 +62,12 @@ class Environment:
     @property
     def built(self) -> bool:
         """Whether it is there, whole: its description is written before it gets its name."""
-        description = os.path.join(self.folder, DESCRIPTION)
+        description = os.path.join(self.folder, contents.FILE)
         return os.path.exists(description) and os.path.exists(self.python)
 
     def packages(self) -> dict[str, str]:
         """Return the versions of the packages inside, by name.  Raises ValueError if damaged."""
-        return dict(_described(self.folder)["packages"])
+        return dict(contents.described(self.folder)["packages"])
 
 
 def find(model: Model, state: State) -> Environment | None:
@@ -120,7 +116,7 @@ def ensure(model: Model, state: State, say: Callable[[str], None]) -> Environmen
 
 def check_unaltered(environment: Environment) -> None:
     """Raise UserError for an environment that is not as it was built."""
-    altered = _altered(environment.folder)
+    altered = contents.altered(environment.folder)
     if altered:
         raise UserError(
             f"The environment of model `{environment.model.name}` is not as it was built",
@@ -129,47 +125,6 @@ def check_unaltered(environment: Environment) -> None:
             hint="remove the folder and run `doit` again; if a package was edited in it, run"
             " `uv cache clean` as well, which shares files with it",
         )
-
-
-@functools.cache
-def _altered(folder: str) -> str:
-    """Return a file that was changed or removed since an environment was built, or nothing.
-
-    Looked at once a run.  What was added is left alone: packages keep caches of their own.
-    """
-    try:
-        before = _described(folder)["files"]
-    except ValueError:
-        return f"/{DESCRIPTION}"
-    now = _listing(folder)
-    return next((name for name, facts in before.items() if now.get(name) != facts), "")
-
-
-def _described(folder: str) -> dict[str, Any]:
-    """Return what an environment's description says.  Raises ValueError where it is damaged."""
-    with open(os.path.join(folder, DESCRIPTION), encoding="utf-8") as file:
-        description: dict[str, Any] = json.load(file)
-    digest = description.pop("digest", None)  # none in what was built before there was one
-    if digest not in (None, canonical("description", description)):
-        raise ValueError(f"{folder} has a damaged description")
-    return description
-
-
-def _listing(folder: str) -> dict[str, list[int]]:
-    """Return size and time (s) of every file of an environment, without the compiled ones."""
-    found: dict[str, list[int]] = {}
-    waiting = [""]
-    while waiting:
-        below = waiting.pop()
-        for entry in os.scandir(folder + below):
-            name = f"{below}/{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name != "__pycache__":
-                    waiting.append(name)
-            elif entry.name != DESCRIPTION:
-                now = entry.stat(follow_symlinks=False)
-                found[name] = [now.st_size, int(now.st_mtime)]
-    return found
 
 
 def _read_files(model: Model, state: State) -> Iterator[str]:
@@ -248,10 +203,7 @@ def _install(
     if library and lock:
         say(f"installing its {library.kind}s")
         library.install(environment.model, lock.library, state, cache_folder(), folder)
-    description = {"format": FORMAT, **environment.identity, "packages": packages}
-    description["files"] = _listing(folder)
-    digest = canonical("description", description)
-    write_json(os.path.join(folder, DESCRIPTION), {**description, "digest": digest})
+    contents.write(folder, {"format": FORMAT, **environment.identity, "packages": packages})
 
 
 def _install_pins(

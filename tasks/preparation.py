@@ -1,0 +1,118 @@
+"""What a step needs before it runs, and whether that is still what it was when it has run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tasks import datasets, discover, plan, records, results
+from tasks.environments import build
+from tasks.errors import InvalidModel, UserError
+from tasks.looks import look
+from tasks.sources import PACKAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tasks.environments.build import Environment
+    from tasks.fingerprint import Files
+    from tasks.looks import Look
+    from tasks.plan import Step
+    from tasks.progress import Activity
+    from tasks.state import State
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A step that is ready to run: its files read anew, its environment built, its key known."""
+
+    step: Step
+    environment: Environment
+    inputs: Mapping[str, str]
+    key: str
+    looks: Mapping[str, tuple[Look, str]]
+
+
+def read_again(step: Step, state: State) -> Step:
+    """Return a step of the model as its files are now.  Raises InvalidModel where it is broken."""
+    model = discover.read_again(step.model, state.files)
+    if model.broken:
+        raise InvalidModel(model.name, model.faults)
+    step = replace(step, model=model)
+    for made in (step, step.upstream):
+        if made:
+            results.look_again(made, state.files)
+    return step
+
+
+def prepare(step: Step, state: State, activity: Activity) -> Prepared:
+    """Read the model's files as they are now, and make ready all that the step needs."""
+    step = read_again(step, state)
+    model = step.model
+    if step.upstream and records.read(step.upstream.folder, state.files) is None:
+        raise UserError(
+            f"Model `{model.name}` is not trained", hint=f"`doit {step.upstream.task}` trains it"
+        )
+    activity.say("environment")
+    environment = build.ensure(model, state, activity.tell)
+    activity.say("data")
+    there = plan.data_paths(step)
+    state.files.forget(there)
+    state.files.digest_ahead(there, activity.tell)
+    for data_file in step.dataset.files:
+        datasets.fetch(data_file, step.dataset.path, state.files, activity.tell)
+    inputs = plan.inputs(step, state.files, environment.identity)
+    looks = {path: _look(path, state.files) for path in plan.read_paths(step, state.files)}
+    return Prepared(step, environment, inputs, plan.key(step, inputs), looks)
+
+
+def check_inputs(prepared: Prepared, state: State) -> None:
+    """Refuse a result whose inputs moved under it: nobody could say what it was made from."""
+    step = prepared.step
+    model = discover.read_again(step.model, state.files)
+    state.files.forget(plan.data_paths(step))
+    if step.upstream:
+        state.files.forget([f"{step.upstream.folder}/{plan.ARTEFACTS}"])
+    environment = build.find(model, state)
+    now = plan.inputs(
+        replace(step, model=model),
+        state.files,
+        environment.identity if environment else None,
+    )
+    moved = [
+        name
+        for name in sorted(prepared.inputs.keys() | now.keys())
+        if prepared.inputs.get(name) != now.get(name)
+    ]
+    # A file that was changed and changed back is the same again, but what was read of it?  Of one
+    # in which only a comment is other than it was, something may have been read half-written.
+    moved = moved or [
+        path for path, before in prepared.looks.items() if _look(path, state.files) != before
+    ]
+    if moved:
+        raise UserError(
+            f"What the {step.name} step of model `{model.name}` reads changed while it ran",
+            *(("changed", name) for name in moved),
+            hint="run `doit` again; if the model itself writes there, let it write to models/",
+        )
+
+
+def _look(path: str, files: Files) -> tuple[Look, str]:
+    """Return what is at a path now, and the digest of all its bytes, whatever of them counts."""
+    return look(path), files.digest(path) if os.path.exists(path) else ""
+
+
+def check_imports(prepared: Prepared, imported: list[str]) -> None:
+    """Refuse a result that ran a source which its key does not hold."""
+    step = prepared.step
+    known = {os.path.realpath(path) for path in prepared.looks}
+    hidden = [path for path in imported if path not in known]
+    if hidden:
+        raise UserError(
+            f"The {step.name} step of model `{step.model.name}` imported what no import statement"
+            f" in its {PACKAGE} names",
+            *(("file", os.path.relpath(path)) for path in hidden),
+            hint=f"import it from {PACKAGE}/ by a plain statement, or make it a package that"
+            " requirements.txt names, so that a change to it is seen",
+        )
