@@ -93,9 +93,17 @@ def _acceptance(step: Step, record: Record, why: str, state: State) -> Acceptanc
     if not records.changes(record, inputs):
         raise UserError(f"`{step.task}` is up to date: there is nothing to accept")
     _check(step, record, inputs)
+    key = plan.key(step, inputs)
+    stored = store.recorded(key)
+    if stored and stored.key == key:
+        raise UserError(
+            f"The store has a result of `{step.task}` that was made from what it reads now",
+            ("made", stored.run["started"]),
+            hint=f"`doit {step.task}` restores it",
+        )
     return Acceptance(
         inputs,
-        plan.key(step, inputs),
+        key,
         tuple(explain.explain(step, state)),
         why,
         _who(),

@@ -51,7 +51,9 @@ class Affected(ModelCommand):
 
 
 def _show(found: Found, base: str) -> None:
-    print(difference_forms.differing(len(found.affected), base, found.commit))
+    same = git.commit(base) == found.commit
+    since = base if same else f"what HEAD and {base} have in common"
+    print(difference_forms.differing(len(found.affected), since, found.commit))
     for one in found.affected:
         for step, reasons in one.reasons.items():
             print(f"{step}:{one.model.name} differs:")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -113,9 +112,6 @@ class Run(FriendlyCommand, DoitRun):
             raise InvalidCommand(str(error)) from error
         generators.Options.twice = frozenset(self.sel_tasks) if twice else frozenset()
         self._vouch()
-        before = {
-            number: signal.signal(number, processes.terminated) for number in processes.ENDING
-        }
         try:
             results.sweep()
             objects.sweep(store.ROOT)
@@ -133,9 +129,6 @@ class Run(FriendlyCommand, DoitRun):
         except BrokenPipeError:  # nobody reads on, as in `doit | head`
             processes.stop_all()
             return processes.status_unread()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _vouch(self) -> None:
         """Have the next command that is like this one answered without doit, see `front`."""

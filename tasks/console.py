@@ -114,9 +114,15 @@ class ConsoleReporter(Reporter):
         if self.interrupted:
             self._print(("interrupted", STYLES["interrupted"]), f" after {took}, {steps}: {each}")
         else:
-            saved = sum(values_of(step.task).get("saved", 0) for step in self.steps.values())
-            less = f" instead of {duration(saved)}" if saved else ""
+            less = f" instead of {duration(self._saved())}" if self._saved() else ""
             self._print(f"{steps}: {each} in {took}{less}")
+
+    def _saved(self) -> float:
+        """Return the seconds that all of it once took, where all was restored, and sooner."""
+        steps = [step for step in self.steps.values() if step.state != "up to date"]
+        saved = sum(values_of(step.task).get("saved", 0) for step in steps)
+        restored = all(step.state == "restored" for step in steps)
+        return float(saved) if restored and saved > time.monotonic() - self._began else 0.0
 
     def _listed(self) -> list[Step]:
         """Return the steps by kind, and by name within: what ran first is chance."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tasks.errors import UserError, without_password
+from tasks.folders import within
 from tasks.model import DataFile
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _is_file(key: str, value: str) -> bool:
 
 def _near(source: str, folder: str, files: Files) -> str:
     """Return the path that a name means: below the model's folder if it is there, or as it is."""
-    near = os.path.normpath(os.path.join(folder, source))
+    near = within(os.path.normpath(os.path.join(folder, source)))
     return near if "://" not in source and files.exists(near) else os.path.normpath(source)
 
 
@@ -78,7 +79,7 @@ def _data_file(keys: tuple[str | int, ...], source: str, sha256: str, near: str)
         return DataFile(keys, source, path, sha256.lower(), source)
     if scheme == "file":
         source_path = urllib.parse.unquote(urllib.parse.urlsplit(source).path)
-        return DataFile(keys, source, source_path, sha256.lower())
+        return DataFile(keys, source, within(source_path), sha256.lower())
     return DataFile(keys, source, near, sha256.lower())
 
 

@@ -20,7 +20,7 @@ FORMAT = 1
 
 _SHOWN = 12  # characters of a commit
 _DIGITS = 8  # of a digest
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(r"(?:tree )?([0-9a-f]{64})")
 _SHORTEST = 12  # columns for a name or a value, however narrow the terminal
 _LONGEST = 40  # for a value
 _RIGHT = 3  # from here on, columns of metrics are aligned to the right
@@ -89,7 +89,8 @@ def _text(value: Any) -> str:  # noqa: ANN401 - any JSON value
     text = (
         "" if value is None else clean(str(value) if isinstance(value, str) else json.dumps(value))
     )
-    return text[:_DIGITS] if _DIGEST.fullmatch(text) else shorten(" ".join(text.split()), _LONGEST)
+    digest = _DIGEST.fullmatch(text)
+    return digest[1][:_DIGITS] if digest else shorten(" ".join(text.split()), _LONGEST)
 
 
 def _aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:

@@ -71,11 +71,13 @@ def run_step(
     try:
         activity.say("waiting for another run of this step")
         with launch.hold(launch.lock_of(step)):
-            if not (force or twice) and (found := _found(step, state, activity)):
-                return replace(found, seconds=time.monotonic() - started)
-            prepared = preparation.prepare(step, state, activity)
-            inputs = prepared.inputs
-            if not (force or twice) and (found := _known(prepared.step, inputs, state, activity)):
+            anew = force or twice
+            found, tried = (None, {}) if anew else _found(step, state, activity)
+            if found is None:
+                prepared = preparation.prepare(step, state, activity)
+                if not anew and prepared.inputs != tried:
+                    found = _known(prepared.step, prepared.inputs, state, activity)
+            if found:
                 return replace(found, seconds=time.monotonic() - started)
             _run(prepared, state, activity)
             message = _run_again(prepared, state, activity) if twice else ""
@@ -86,19 +88,22 @@ def run_step(
     return Outcome("ran", step.folder, seconds, metrics=measured, message=message)
 
 
-def _found(step: Step, state: State, activity: Activity) -> Outcome | None:
+def _found(
+    step: Step, state: State, activity: Activity
+) -> tuple[Outcome | None, Mapping[str, str]]:
     """Return what came of a step whose result is there by now or stored, else None.
 
-    Nothing is built or fetched for that.
+    Nothing is built or fetched for that.  The inputs that were tried are returned as well.
     """
     step = preparation.read_again(step, state)
     try:
         environment = build.find(step.model, state)
     except UserError:  # told when it is to be built
-        return None
+        return None, {}
     if environment is None:
-        return None
-    return _known(step, plan.inputs(step, state.files, environment.identity), state, activity)
+        return None, {}
+    inputs = plan.inputs(step, state.files, environment.identity)
+    return _known(step, inputs, state, activity), inputs
 
 
 def _known(

@@ -68,6 +68,14 @@ def _target_outside(path: str) -> str:
     return "" if any(os.path.commonpath([real, one]) == one for one in places) else real
 
 
+def within(path: str) -> str:
+    """Return a path in the repository relative to it, also one that was absolute."""
+    for place in map(os.path.abspath, _PLACES):
+        if path.startswith(place + os.sep):
+            return os.path.relpath(path, place)
+    return path
+
+
 @contextlib.contextmanager
 def also_in(place: str) -> Iterator[None]:
     """Take the files of another folder for the repository's as well, meanwhile.

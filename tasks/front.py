@@ -45,10 +45,12 @@ class Place:
     def __str__(self) -> str:
         """Name it, with the variables that count, as what doit has vouched for.
 
-        Of one that may hold a password it counts whether it is set: this is kept in a file.
+        Of one that may hold a password its beginning counts: this is kept in a file.
         """
         names = sorted(name for name in os.environ if name.startswith(_VARIABLES))
-        variables = [n if n.startswith(_SECRETS) else f"{n}={os.environ[n]}" for n in names]
+        values = {n: os.environ[n] for n in names}
+        shown = {n: v.partition("://")[0] * ("://" in v) for n, v in values.items()}
+        variables = [f"{n}={(shown if n.startswith(_SECRETS) else values)[n]}" for n in names]
         return "\n".join([self.start, self.dodo, *variables])
 
     @property
@@ -72,6 +74,9 @@ def main() -> int:
             from tasks.processes import status_after  # noqa: PLC0415 - slow to import
 
             return status_after(interrupt)
+    if "" in sys.argv:  # doit has no answer to that
+        sys.stderr.write("ERROR: A word of the command is empty\n\nhint: is a variable not set?\n")
+        return 3
     from doit.doit_cmd import DoitMain  # noqa: PLC0415 - as above
 
     return int(DoitMain().run(sys.argv[1:]) or 0)

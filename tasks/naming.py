@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import signal
 from typing import TYPE_CHECKING, Any
 
 from doit.cmdparse import CmdParseError
@@ -52,10 +53,16 @@ class FriendlyCommand:
             return 0
         params, args = parsed(self, in_args)
         params.update(self.opt_vals)
+        before = {
+            number: signal.signal(number, processes.terminated) for number in processes.ENDING
+        }
         try:
             return int(self.execute(params, args) or 0)
         except KeyboardInterrupt as interrupt:
             return processes.status_after(interrupt)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def folders_named(words: Sequence[str], *, bare: bool = False) -> tuple[str, ...] | None:

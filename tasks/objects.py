@@ -67,7 +67,7 @@ def read_entry(key: str, data: bytes) -> Entry:
     try:
         found = json.loads(data)
         entry = Entry(found["key"], found["record"], found["signature"])
-        good = found["format"] == FORMAT and entry.key == key and _is_digest(entry.record)
+        good = found["format"] == FORMAT and entry.key == key and is_digest(entry.record)
     except (ValueError, KeyError, TypeError) as error:
         raise Unsound("its entry cannot be read") from error
     if not good:
@@ -75,7 +75,8 @@ def read_entry(key: str, data: bytes) -> Entry:
     return entry
 
 
-def _is_digest(text: str) -> bool:
+def is_digest(text: str) -> bool:
+    """Return whether a text is a SHA-256 as it is written here."""
     return len(text) == _DIGEST_LENGTH and not set(text) - set("0123456789abcdef")
 
 
@@ -139,8 +140,11 @@ def find_entry(root: str, key: str) -> Entry | None:
 
 
 def drop_entry(root: str, key: str) -> None:
-    """Take the entry of a key out of a store; what it leads to stays until it is collected."""
-    with contextlib.suppress(FileNotFoundError):
+    """Take the entry of a key out of a store; what it leads to stays until it is collected.
+
+    One that cannot be removed stays, and is found wanting again.
+    """
+    with contextlib.suppress(OSError):
         os.remove(f"{root}/{place(ENTRIES, key)}")
 
 

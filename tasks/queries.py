@@ -83,6 +83,7 @@ class ListModels(FriendlyCommand, DoitList):
 
 def _models(words: Sequence[str]) -> Sequence[Model]:
     """Return the models that a person named, all where none is."""
+    generators.Options.folders = generators.Options.folders or folders_named(words, bare=True)
     models = generators.models()
     try:
         return [plan.find_model(word, models) for word in words] if words else models

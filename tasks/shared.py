@@ -95,6 +95,12 @@ class Shared:
             file.write(signed.written())
         self._ask(lambda: self._write(objects.place(ENTRIES, entry.key), path))
 
+    def used(self, key: str) -> None:
+        """Note in a folder that a result was used just now, so that it is not collected soon."""
+        if "file" in self.system.protocol:
+            with contextlib.suppress(OSError):
+                os.utime(self._at(objects.place(ENTRIES, key)))
+
     def trouble_now(self) -> str:
         """Return why it cannot be read, asked for what is surely not there; empty where it can."""
         with contextlib.suppress(Unsound, Unreachable):
@@ -215,9 +221,11 @@ def shared() -> Shared | None:
     import fsspec  # noqa: PLC0415 - slow, and needed only where there is such a store
 
     folder = "://" not in address or address.startswith("file://")
-    if folder:
-        address = os.path.abspath(address.removeprefix("file://"))
-    system, root = fsspec.core.url_to_fs(address, use_listings_cache=False)
+    if folder:  # whatever its name has in it
+        system = fsspec.filesystem("file")
+        root = address = os.path.abspath(os.path.expanduser(address.removeprefix("file://")))
+    else:
+        system, root = fsspec.core.url_to_fs(address, use_listings_cache=False)
     read_only = os.environ.get(READ_ONLY_VARIABLE, "") not in {"", "0"}
     gone = folder and read_only and not os.path.isdir(root)
     return Shared(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PACKAGE = "model_modules"
 UNKNOWN = "*"
 
-_NEVER_READ = (".ipynb", ".pyc", "README.md")
+_NEVER_READ = (".ipynb", "README.md")
 _SETUP = {"requirements.txt", "requirements.R"}  # they decide the environment, nothing else
 
 

@@ -7,12 +7,13 @@ What cannot be had or is not sound costs a warning and a run, never a wrong resu
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import posixpath
 from typing import TYPE_CHECKING
 
-from tasks import launch, objects, plan, records, results
+from tasks import launch, objects, plan, processes, records, results
 from tasks.objects import Entry, Unsound
 from tasks.plan import BUILD
 from tasks.records import METRICS, RUN, Record
@@ -29,6 +30,8 @@ ROOT = f"{BUILD}/store"
 HITS = "store: hits"
 """What the state remembers of it: how many results were restored in this repository."""
 
+_FORGOTTEN = "store: forgotten"
+
 
 def serves(step: Step) -> bool:
     """Return whether a step's result is filed: not one that is no part of the build."""
@@ -41,7 +44,7 @@ def restore(
     """Publish the stored result of these inputs; return its record, None where there is none."""
     key = plan.key(step, inputs)
     entry = _entry(key, say)
-    if entry is None:
+    if entry is None or state.recall(f"{_FORGOTTEN} {entry.record}"):
         return None
     with launch.fresh_run(step) as run:
         try:
@@ -80,9 +83,15 @@ def share(key: str, scratch: str, say: Callable[[str], None]) -> None:
         return
     try:
         entry = objects.find_entry(ROOT, key)
-        if entry is None or _shared_already(to, entry):
+        if entry is None:
+            return
+        there = _sound_entry(to, key)
+        if there and there.record == entry.record:
+            to.used(key)
             return
         record = Record("", json.loads(objects.read(ROOT, entry.record)))
+        if record.key != key and there:
+            return  # what was accepted takes no place of what was made
         for digest in sorted({*record.outputs.values(), entry.record}):
             to.put(digest, f"{ROOT}/{objects.place(objects.OBJECTS, digest)}")
         to.put_entry(entry, f"{scratch}/entry")
@@ -92,18 +101,18 @@ def share(key: str, scratch: str, say: Callable[[str], None]) -> None:
         say(f"the result is not shared: {_reason(error)}")
 
 
-def _shared_already(to: Shared, entry: Entry) -> bool:
-    try:
-        there = to.entry(entry.key)
-    except Unsound:
-        return False
-    return there is not None and there.record == entry.record
+def _sound_entry(to: Shared, key: str) -> Entry | None:
+    with contextlib.suppress(Unsound):
+        return to.entry(key)
+    return None
 
 
 def forget(step: Step, state: State) -> None:
-    """Take the result that a step has now out of the store here, so that it is not restored."""
+    """Have the result that a step has now not restored again in this repository."""
     record = records.read(step.folder, state.files)
     if record and serves(step):
+        digest = state.files.digest(f"{step.folder}/{RUN}")
+        state.remember(f"{_FORGOTTEN} {digest}", "1")
         for key in record.keys:
             objects.drop_entry(ROOT, key)
 
@@ -155,6 +164,8 @@ def _lay_out(entry: Entry, inputs: Mapping[str, str], run: Run) -> None:
     if not same:
         raise Unsound("its record is that of something else")
     for name, digest in outputs.items():
+        if processes.stopping():
+            raise Unsound("interrupted")
         if posixpath.isabs(name) or ".." in name.split("/"):
             raise Unsound(f"its file {name!a} would lie outside")
         path = f"{run.work}/{name}"

@@ -52,6 +52,11 @@ class StoreCommand(FriendlyCommand, DoitCmdBase):
             status = int(super().execute(params, args) or 0)
         except UserError as error:
             raise InvalidCommand(str(error)) from error
+        except OSError as error:
+            raise InvalidCommand(
+                f"The store cannot be worked on: {error.filename}: {error.strerror}\n\n"
+                "hint: nothing is removed of what cannot be read; see whose files those are"
+            ) from error
         return status
 
     def print(self, text: str, as_json: object) -> None:
@@ -93,9 +98,10 @@ class Gc(StoreCommand):
     name = "gc"
     doc_purpose = "remove what is needed no more from the store of results"
     doc_description = (
-        "Kept are the results that are linked in build/models, those that branches and tags\n"
-        "need, and of each step the newest ones. Of the others all go; with --age those that were\n"
-        "not used for so long, with --size those that were used longest ago, until the rest fits."
+        "Kept are results that are linked in build/models or that a branch or tag of\n"
+        "this clone needs, and of each step the newest. Of the others all go; with\n"
+        "--age those that were not used for so long, with --size those that were used\n"
+        "longest ago, until the rest fits. With --shared, other clones may need more."
     )
     cmd_options = (
         {**option("keep", int, f"how many results of each step are kept, {KEPT} unless told"),
@@ -115,6 +121,8 @@ class Gc(StoreCommand):
     def _execute(self, keep: int, age: str, size: str, shared: bool, json: bool) -> int:
         """Choose, remove, and show what went."""
         root = _root(shared=shared)
+        if keep < 0:
+            raise UserError(f"`--keep {keep}` is not understood", hint="write it like `3`")
         policy = Policy(
             keep,
             frozenset(_keys_that_stay()),
@@ -124,7 +132,7 @@ class Gc(StoreCommand):
         if self._dry_run:
             found = storekeeping.stock(root)
             going = storekeeping.to_go(found, policy, time.time())
-            went = (len(going), *storekeeping.freed(found, going))
+            went = (len(going) + len(found.unsound), *storekeeping.freed(found, going))
         else:
             went = storekeeping.collect(
                 root, lambda found: storekeeping.to_go(found, policy, time.time())
@@ -187,8 +195,12 @@ def _root(*, shared: bool) -> str:
         raise UserError(
             f"`--shared` needs a folder in `{VARIABLE}`",
             ("is", others.address if others else "not set"),
-            hint="what is in a bucket goes by the bucket's own rules for the age of objects",
+            hint="what is in a bucket goes by the bucket's own rules for the age of objects"
+            if others
+            else f"set `{VARIABLE}=/path/of/a/folder`",
         )
+    if not os.path.isdir(others.root):
+        raise UserError(f"There is no folder `{others.root}`", hint=f"see `{VARIABLE}`")
     return others.root
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 DAY = 86_400.0
+_SHORT = re.compile("[0-9a-f]{2}")
 _WORKERS = min(4, os.cpu_count() or 1)  # hashing waits for the disk, and lets others go on
 
 
@@ -67,7 +69,10 @@ class Policy:
 
 
 def stock(root: str) -> Stock:
-    """Look at all that is in a store; nothing is hashed but the records."""
+    """Look at all that is in a store; nothing is hashed but the records.
+
+    Raises OSError where something cannot be read: it may be good, and who needs what is not known.
+    """
     sizes = {digest: os.path.getsize(path) for digest, path in _files(root, OBJECTS)}
     found, unsound = [], {}
     for key, path in _files(root, ENTRIES):
@@ -80,11 +85,13 @@ def stock(root: str) -> Stock:
 
 
 def _files(root: str, kind: str) -> Iterator[tuple[str, str]]:
-    """Yield digest and path of each file of a kind."""
+    """Yield digest and path of each file of a kind; what has another name is not ours."""
     with contextlib.suppress(FileNotFoundError):
         for folder in sorted(os.listdir(f"{root}/{kind}")):
-            for name in sorted(os.listdir(f"{root}/{kind}/{folder}")):
-                yield f"{folder}{name}", f"{root}/{kind}/{folder}/{name}"
+            names = os.listdir(f"{root}/{kind}/{folder}") if _SHORT.fullmatch(folder) else ()
+            for name in sorted(names):
+                if objects.is_digest(f"{folder}{name}"):
+                    yield f"{folder}{name}", f"{root}/{kind}/{folder}/{name}"
 
 
 def _stored(root: str, key: str, path: str, sizes: Mapping[str, int]) -> Stored | str:
@@ -109,7 +116,7 @@ def _stored(root: str, key: str, path: str, sizes: Mapping[str, int]) -> Stored 
         return "its record is not there"
     except Unsound as error:
         return str(error)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return "its record cannot be read"
 
 

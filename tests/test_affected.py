@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -236,6 +238,66 @@ def test_data_that_models_share(clone: Versioned) -> None:
             "evaluate": ["train:third must run first"],
         }
     } == clone.affected()
+
+
+@pytest.mark.parametrize("form", ["{}/data/x.csv", "file://{}/data/x.csv"])
+def test_data_named_by_an_absolute_path(clone: Versioned, form: str) -> None:
+    """A path into the repository is that of its file, however it is written."""
+    other(clone, data=form.format(clone.path))
+    clone.commit()
+    assert [] == clone.matrix()
+
+    clone.write("data/x.csv", "8,8\n")
+
+    assert "train:other differs:" in clone.told("affected", "--base=HEAD")
+
+
+def test_a_package_named_by_an_absolute_path(clone: Versioned) -> None:
+    """It is the same package at another commit."""
+    clone.write(f"{SHARED}/pyproject.toml", '[project]\nname = "features"\nversion = "1"\n')
+    place = f"features @ file://{clone.path}/{SHARED}\n"
+    clone.write(f"{FOLDER}/model_modules/requirements.txt", place)
+    clone.commit()
+    clone.write(f"{FOLDER}/README.md", "hi\n")
+    assert [] == clone.matrix()
+
+    clone.write(f"{SHARED}/features.py", "X = 1\n")
+    assert f"package {SHARED} changed" in clone.told("affected", "--base=HEAD")
+
+
+def test_a_fault_that_was_there_before(clone: Versioned) -> None:
+    """A model that cannot run, for the same reason as before, is no news."""
+    document = {"id": "one", "name": "One", "language": "pythn"}
+    clone.write(f"{FOLDER}/model.json", document)
+    clone.commit()
+    clone.write(f"{FOLDER}/README.md", "hi\n")
+
+    assert [] == clone.matrix()
+
+
+def test_nothing_committed_yet(repository: Repository) -> None:
+    """A repository without a commit says so; zeros are no commit either; nor is nothing."""
+    begin(repository.path)
+    for base, said in (("HEAD", "nothing is committed yet"), ("0" * 40, "zeros alone")):
+        done = repository.doit("affected", "--base", base)
+        assert 3 == done.returncode
+        assert said in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_by_a_signal(clone: Versioned, tmp_path: Path, number: int) -> None:
+    """What it has laid out goes, however it is ended."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    for number_of_models in range(30):
+        clone.add(GOOD, f"m{number_of_models}")
+    running = clone.start("affected", "--base=HEAD", TMPDIR=str(scratch))
+    while not os.listdir(scratch) and running.poll() is None:
+        time.sleep(0.001)
+    running.send_signal(number)
+    running.communicate()
+
+    assert [] == os.listdir(scratch)
 
 
 def test_data_that_git_does_not_hold(clone: Versioned) -> None:

@@ -231,6 +231,7 @@ def test_broken_model_stands_beside_good_ones(repository: Repository) -> None:
     """The good models run, the broken ones are told, each with its file and line."""
     broken = [repository.add("bad-json"), repository.add("crashes-in-train")]
     good = [repository.add("good-python", name) for name in ("a-good-one", "z-good-one")]
+    identify(repository, "z-good-one")
 
     done = repository.doit()
 

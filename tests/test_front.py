@@ -299,6 +299,22 @@ def test_the_installed_command_is_ours() -> None:
     assert texts[0] == texts[1]
 
 
+def test_an_empty_word(front: Front) -> None:
+    """A variable that is not set makes an empty word, which is told."""
+    for words in ([""], ["affected", "--base", ""]):
+        said = front(*words)
+        assert (3, True) == (said.status, "A word of the command is empty" in said.err)
+
+
+def test_an_address_of_another_kind(front: Front, tmp_path: Path) -> None:
+    """An address that cannot be one is told, although there is nothing to do."""
+    good = {"MODEL_STORE": f"{tmp_path}/others"}
+    front.here(**good)
+    assert not front.here(**good).by_doit
+
+    assert 3 == front.here(MODEL_STORE="ftp://nope").status
+
+
 def test_no_secret_is_kept(front: Front, tmp_path: Path) -> None:
     """What doit vouches for names variables; those that may hold a password without their value."""
     secrets = {"MODEL_STORE": f"{tmp_path}/others", "MODEL_STORE_KEY": "hunter2"}

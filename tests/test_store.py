@@ -320,6 +320,47 @@ class TestShared:
         other = clone(made, "other")
         assert (0, dict.fromkeys(STEPS, "restored")) == states(other, MODEL_STORE=others)
 
+    def test_forgotten(self, repository: Repository, others: str) -> None:
+        """What was forgotten runs again, although others still have it; then it is theirs."""
+        repository.add(NAME)
+        states(repository, MODEL_STORE=others)
+        repository.doit("forget", *STEPS, MODEL_STORE=others)
+
+        assert (0, dict.fromkeys(STEPS, "ran")) == states(repository, MODEL_STORE=others)
+        made = json.loads(entry_of(repository).read_text())["record"]
+        assert made == json.loads(entry_of(repository, top=Path(others)).read_text())["record"]
+
+    def test_an_acceptance_takes_no_place(self, repository: Repository, others: str) -> None:
+        """Where somebody has made it, nothing is accepted in its place; nor is that shared."""
+        repository.add(NAME)
+        states(repository, MODEL_STORE=others)
+        other = clone(repository, "other")
+        states(other, MODEL_STORE=others)
+        for one in (repository, other):
+            one.write(CONFIG, {"hyperParameters": {"factor": 7}})
+        states(repository, MODEL_STORE=others)
+
+        done = other.doit("accept", STEPS[0], "--why", "no matter", MODEL_STORE=others)
+        assert done.returncode
+        assert "The store has a result of" in done.stderr
+        assert 0 == other.doit("accept", STEPS[0], "--why", "no matter").returncode
+        unmake(repository)
+        shutil.rmtree(repository.path / STORE)
+        other.doit("clean", STEPS[0])
+        other.doit(STEPS[0], MODEL_STORE=others)
+
+        assert (0, dict.fromkeys(STEPS, "restored")) == states(repository, MODEL_STORE=others)
+        assert "70.0" == repository.read(f"build/models/{NAME}/train/models/model.txt")
+
+    def test_a_home_and_odd_names(self, repository: Repository, tmp_path: Path) -> None:
+        """A folder's name is taken as it is, but for the home at its beginning."""
+        repository.add(NAME)
+        for address, folder in (("~/s", "home/s"), (f"{tmp_path}/a::b#c[x]*", "a::b#c[x]*")):
+            done = repository.doit("-a", MODEL_STORE=address, HOME=str(tmp_path / "home"))
+            assert "warning" not in done.stdout
+            assert (tmp_path / folder / objects.ENTRIES).is_dir()
+        assert not (repository.path / "~").exists()
+
     def test_gone(self, repository: Repository, tmp_path: Path) -> None:
         """A store that is not there costs one warning."""
         repository.add(NAME)

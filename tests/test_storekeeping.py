@@ -199,7 +199,15 @@ def test_gc_of_a_store_of_others(made: Repository, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("--age", "3"), ("--age", "d"), ("--size", "big"), ("--size", "-1G"), ("--keep", "x")]
+    "words",
+    [
+        ("--keep", "-1"),
+        ("--age", "3"),
+        ("--age", "d"),
+        ("--size", "big"),
+        ("--size", "-1G"),
+        ("--keep", "x"),
+    ],
 )
 def test_measures_that_are_none(repository: Repository, words: tuple[str, str]) -> None:
     """A measure that is not understood is told, with one that is."""
@@ -231,3 +239,51 @@ def test_empty(repository: Repository) -> None:
     assert [] == asked(repository, "store")["results"]
     assert 0 == asked(repository, "gc")["results"]
     assert 0 == asked(repository, "verify")["objects"]
+
+
+def test_what_is_not_ours(made: Repository) -> None:
+    """Files of other programs are left alone; one that is no result is unsound."""
+    for path in ("objects/.DS_Store", "results/ab/.nfs01", "objects/notes"):
+        made.write(f"{STORE}/{path}", "other")
+
+    assert 6 == len(asked(made, "store")["results"])
+    assert 4 == asked(made, "gc", "--keep", "1")["results"]
+    assert [] == asked(made, "verify")["unsound"]
+    assert made.read(f"{STORE}/objects/.DS_Store") == "other"
+
+
+def test_what_cannot_be_read(made: Repository) -> None:
+    """What cannot be read may be good: nothing is removed, and it is said."""
+    entry = entry_of(made)
+    entry.unlink()
+    entry.mkdir()  # as unreadable as a file can be, for root too
+
+    for words in (["store"], ["gc", "--keep", "0"], ["verify"]):
+        done = made.doit(*words)
+        assert 3 == done.returncode
+        assert "The store cannot be worked on: " in done.stderr
+        assert "Traceback" not in done.stderr
+    assert 5 == len(stored(made.path / STORE, objects.ENTRIES))
+
+
+def test_used_lately_in_another_clone(made: Repository, tmp_path: Path) -> None:
+    """What was restored a moment ago is not old in the shared store either."""
+    others = str(tmp_path / "others")
+    made.doit("-a", MODEL_STORE=others)
+    for path in stored(Path(others), objects.ENTRIES):
+        os.utime(path, (1, 1))
+    made.doit("clean", *STEPS)
+    assert (0, dict.fromkeys(STEPS, "restored")) == states(made, MODEL_STORE=others)
+    made.doit("clean", *STEPS)
+
+    done = made.doit("gc", "--keep", "0", "--age", "30d", "--shared", MODEL_STORE=others)
+
+    assert "0 results went" in done.stdout
+
+
+def test_a_folder_that_is_not_there(repository: Repository, tmp_path: Path) -> None:
+    """A misspelt folder is no empty store."""
+    for command in ("store", "gc", "verify"):
+        done = repository.doit(command, "--shared", MODEL_STORE=f"{tmp_path}/misspelt")
+        assert 3 == done.returncode
+        assert f"There is no folder `{tmp_path}/misspelt`" in done.stderr

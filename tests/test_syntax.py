@@ -132,6 +132,16 @@ STATEMENTS = [
 ]  # fmt: skip
 
 BY_BYTES = {
+    "log file": "import logging\nlogging.basicConfig(filename='models/a.log')",
+    "log handler": "import logging\nh = logging.FileHandler('models/a.log')",
+    "traceback in a log": "import logging\nlogging.error('x', exc_info=True)",
+    "error stream": "import sys\nsys.stderr = open('models/errors', 'w')",
+    "redirected": "from contextlib import redirect_stderr\nwith redirect_stderr(f): pass",
+    "names of a class": "found = {n: getattr(C, n) for n in dir(C)}",
+    "names of a body": "class C:\n    found = dict(locals())",
+    "shell": "import os\nos.system('cat model_m*/t*')",
+    "any name": "from pathlib import Path\nfound = Path().glob('**/t*')",
+    "archive": "import tarfile\ntarfile.open('a.tar', 'w').add('.')",
     "its own path": "open(__file__)",
     "its path by name": "globals()['__file__']",
     "inspect": "import inspect",
@@ -180,6 +190,8 @@ BY_BYTES = {
 }
 
 BY_TREE = {
+    "plain log": "import logging\nlogging.basicConfig(level=logging.INFO)",
+    "csv files": "from pathlib import Path\nfound = Path('data').glob('part-*.csv')",
     "files of a kind": "Path('models').glob('*.parquet')",
     "files that begin so": "folder.glob('*/part-*')",
     "an array": "numpy.trace(a), numpy.stack([a]), a.compile(), re.compile('x')",

@@ -20,6 +20,7 @@ from tasks.environments.corrections import normal, renamed
 from tasks.environments.interpreters import specifier
 from tasks.errors import UserError
 from tasks.fingerprint import canonical
+from tasks.folders import within
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def _package(line: str, source: str) -> Package | None:
     name = unquote(re.sub(r"^file:(//)?", "", name)) if name.startswith("file:") else name
     for base in (os.path.dirname(source), ""):
         path = os.path.normpath(os.path.join(base, name))
-        path = os.path.relpath(path) if path.startswith(os.getcwd() + os.sep) else path
+        path = within(path)
         if os.path.isfile(path) or any(os.path.exists(f"{path}/{file}") for file in DESCRIPTIONS):
             extras = (named and named[1]) or place[2] or ""
             return Package(path, extras.replace(" ", ""), (place[3] or "").strip())

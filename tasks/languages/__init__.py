@@ -26,7 +26,7 @@ what of the source can count for a result, empty where that is every byte.
 GRAMMAR = (3, 10)
 """The Python in whose syntax trees are compared: the oldest that runs the build system."""
 
-_KIND = "source 6"
+_KIND = "source 7"
 
 
 @dataclass(frozen=True)

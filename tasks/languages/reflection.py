@@ -20,6 +20,7 @@ _MODULES = {
     *("ast", "bdb", "cProfile", "code", "codeop", "dis", "doctest", "inspect", "linecache"),
     *("marshal", "pdb", "profile", "py_compile", "pyclbr", "pydoc", "symtable", "tokenize"),
     *("trace", "traceback", "tracemalloc", "zipapp"),
+    *("faulthandler", "logging.config", "logging.handlers", "tarfile", "unittest", "zipfile"),
     # by value, with the line numbers, where a function has no name to be imported by
     *("cloudpickle", "dill", "mlflow", "bentoml"),
     # the text of the sources, or where in it something was called
@@ -32,9 +33,14 @@ _NAMES = {
     *("__file__", "__cached__", "__loader__", "__path__", "__spec__", "__code__", "__dict__"),
     *("__traceback__", "_getframe", "_current_frames", "settrace", "setprofile", "vars"),
     *("get_data", "get_source", "getsource", "getsourcelines", "catch_warnings"),
-    *("captureWarnings", "formatwarning", "showwarning"),
+    *("captureWarnings", "formatwarning", "showwarning", "excepthook", "print_stack"),
+    *("redirect_stderr", "dup2", "FileHandler", "StreamHandler", "exc_info", "stack_info"),
+    *("__cause__", "__context__", "tb_frame", "f_back", "gi_frame", "cr_frame", "ag_frame"),
+    # Python 3.13 has the first line of a class among its names
+    *("dir", "globals", "locals", "getmembers", "__prepare__"),
     # folders, which could be the one with the sources
-    *("copytree", "iterdir", "listdir", "make_archive", "scandir", "walk"),
+    *("copytree", "fwalk", "iterdir", "listdir", "make_archive", "popen", "scandir", "system"),
+    *("walk",),
     # Keras keeps the code of a Lambda layer; the others are of PyTorch
     *("Lambda", "jit", "to_onnx", "to_torchscript"),
 }
@@ -44,7 +50,8 @@ _GLOBS = {"glob", "iglob", "rglob"}
 
 # In a string: what is looked up by name, formats of logs, and paths to sources.
 _TEXT = re.compile(r"lineno|__(?:file|code|spec|loader|dict)__|model_modules|\.py\b", re.IGNORECASE)
-_WILD = re.compile(r"\*|\?|\[.*?\]")
+# Names that no module has: with another ending, or a dash behind their first word.
+_NO_SOURCES = re.compile(r"\.(?!py|ipy)\w+$|(?:^|/)\w+-[^/]*$")
 
 
 def sees_itself(nodes: Iterable[ast.AST], imports: Iterable[str]) -> bool:
@@ -62,18 +69,31 @@ def _looks(node: ast.AST) -> bool:
     if isinstance(node, ast.Name):
         return node.id in _FUNCTIONS or "lineno" in node.id
     if isinstance(node, ast.Attribute):
+        if node.attr == "stderr" and isinstance(node.ctx, ast.Store):  # tracebacks go there
+            return True
         return node.attr in _ATTRIBUTES or "lineno" in node.attr or node.attr.startswith("co_")
     if isinstance(node, ast.Constant):
         return isinstance(node.value, str) and bool(_TEXT.search(node.value))
-    return isinstance(node, ast.Call) and _globs(node)
+    return isinstance(node, ast.Call) and (_globs(node) or _logs_into_a_file(node))
+
+
+def _called(call: ast.Call) -> str:
+    function = call.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
 def _globs(call: ast.Call) -> bool:
     """Return whether a call lists files whose names could be anything, sources as well."""
-    function = call.func
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    if name not in _GLOBS:
+    if _called(call) not in _GLOBS:
         return False
     pattern = call.args[0] if call.args else None
     text = pattern.value if isinstance(pattern, ast.Constant) else None
-    return not (isinstance(text, str) and _WILD.sub("", text.rpartition("/")[2]).strip("."))
+    return not (isinstance(text, str) and _NO_SOURCES.search(text))
+
+
+def _logs_into_a_file(call: ast.Call) -> bool:
+    """Return whether a call has logs, and the tracebacks in them, written elsewhere, or asks so."""
+    words = {keyword.arg for keyword in call.keywords}
+    return bool(words & {"exc_info", "stack_info"}) or (
+        _called(call) == "basicConfig" and bool(words - {"level", "force"})
+    )

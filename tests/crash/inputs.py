@@ -81,7 +81,9 @@ class Inputs:
         for number, name in enumerate(MODELS):
             folder = f"model_definitions/{name}"
             document = {"id": f"00000000-0000-4000-8000-00000000000{number}", "name": name}
-            self.repository.write(f"{folder}/model.json", {**document, "language": "python"})
+            self.repository.write(
+                f"{folder}/model.json", {**document, "language": "python", "keyBy": "bytes"}
+            )
             self.repository.write(f"{folder}/config.json", {"hyperParameters": {}})
             self.repository.write(f"{folder}/model_modules/__init__.py", "")
             for step in ("train", "evaluate"):
