@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from doit.cmd_base import DoitCmdBase
@@ -125,17 +125,19 @@ class Gc(StoreCommand):
             raise UserError(f"`--keep {keep}` is not understood", hint="write it like `3`")
         policy = Policy(
             keep,
-            frozenset(_keys_that_stay()),
+            frozenset(_linked()),
             _measure("age", age, SPANS) if age else None,
             int(_measure("size", size, UNITS)) if size else None,
         )
+        found = storekeeping.stock(root)
+        if storekeeping.to_go(found, policy, time.time()):  # else nobody needs to ask Git
+            policy = replace(policy, keys=policy.keys | _needed())
+        going = storekeeping.to_go(found, policy, time.time())
         if self._dry_run:
-            found = storekeeping.stock(root)
-            going = storekeeping.to_go(found, policy, time.time())
             went = (len(going) + len(found.unsound), *storekeeping.freed(found, going))
         else:
             went = storekeeping.collect(
-                root, lambda found: storekeeping.to_go(found, policy, time.time())
+                root, lambda now: storekeeping.to_go(now, policy, time.time())
             )
         names = ("results", "objects", "bytes")
         document = {"dry_run": self._dry_run, **dict(zip(names, went, strict=True))}
@@ -204,16 +206,22 @@ def _root(*, shared: bool) -> str:
     return others.root
 
 
-def _keys_that_stay() -> Iterator[str]:
-    """Yield the key of each result that is linked now, or that a branch or tag needs."""
-    files, line = open_state().files, _Line()
-    yield from needed.keys(open_state(), line.tell)
-    line.clear()
+def _linked() -> Iterator[str]:
+    """Yield the keys of each result that is linked now, current or not."""
+    files = open_state().files
     for top, names, _ in os.walk(f"{BUILD}/{RESULTS}"):
         for name in names:
             record = records.read(f"{top}/{name}", files) if name in STEPS else None
             if record:
                 yield from record.keys
+
+
+def _needed() -> set[str]:
+    """Return the keys that a branch or tag needs, with a line on a terminal while it looks."""
+    line = _Line()
+    found = needed.keys(open_state(), line.tell)
+    line.clear()
+    return found
 
 
 def _overview(root: str, found: Stock, hits: int) -> list[str]:
