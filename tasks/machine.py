@@ -28,6 +28,7 @@ from tasks.languages import r_home, spark
 from tasks.plan import BUILD
 from tasks.snapshot import STATE_FILE
 from tasks.state import State, copied, unusable
+from tasks.wording import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -221,7 +222,7 @@ def _disk() -> Iterator[Finding]:
     for names in disks.values():
         free = shutil.disk_usage(places[names[0]]).free
         state = MISSING if free < LEAST_BYTES else WARNING if free < LITTLE_BYTES else OK
-        found = f"{_amount(free)} free for {' and '.join(names)}"
+        found = f"{size_text(free)} free for {' and '.join(names)}"
         if "the cache" in names and size:
             found += f", which takes {size} in {short(cache)}"
         hint = f"`rm -r {short(cache)}/environments` when nothing runs: they are made anew"
@@ -235,7 +236,7 @@ def _size(folder: str) -> str:
             ["du", "-s", "--block-size=1", folder], capture_output=True, text=True, check=False,
             timeout=CONNECT_SECONDS,
         )  # fmt: skip
-        return _amount(int(done.stdout.split()[0]))
+        return size_text(int(done.stdout.split()[0]))
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return ""
 
@@ -263,8 +264,3 @@ def short(path: str) -> str:
     """Return a path as people write it, with `~` for the home folder."""
     home = str(Path.home())
     return f"~{path[len(home) :]}" if path.startswith(home + os.sep) else path
-
-
-def _amount(size: int) -> str:
-    """Return a number of bytes as people say it."""
-    return f"{size / GB:.1f} GB" if size >= GB else f"{size / 1e6:.0f} MB"

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from tasks.fingerprint import canonical
+from tasks.hashing import of_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,11 +160,8 @@ def read(root: str, digest: str) -> bytes:
 
 def digest_of(path: str) -> str:
     """Return the SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
-        sha = hashlib.sha256()
-        while data := file.read(1 << 18):
-            sha.update(data)
-        return sha.hexdigest()
+    with open(path, "rb", buffering=0) as file:
+        return of_file(file, os.path.getsize(path), lambda _size: None)
 
 
 def _appear(source: str, target: str, made: str) -> None:

@@ -19,7 +19,7 @@ from tasks.explain import acceptance, explain
 from tasks.model import STEPS
 from tasks.naming import KINDS, FriendlyCommand, folders_named, named, option
 from tasks.state import open_state
-from tasks.wording import main_metrics, one_line
+from tasks.wording import counted, main_metrics, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -158,7 +158,7 @@ class Why(ModelCommand):
         else:
             shown = told if pos_args else {task: why for task, why in told.items() if why}
             if not shown:
-                print(f"nothing to do: {_count(len(told), 'step')} are up to date")
+                print(f"nothing to do: {counted(len(told), 'step')} are up to date")
             accepted = {step.task: acceptance(step, state) for step in named if step.task in shown}
             for task, because in shown.items():
                 must = "must be built:" if task in about else "must run:"
@@ -231,8 +231,8 @@ class Check(ModelCommand):
             warnings = sum(fault.warning for fault in faults)
             good = sum(not model.broken for model in models)
             print(
-                f"{_count(len(models), 'model')}, of which {good} can run:"
-                f" {_count(len(faults) - warnings, 'fault')}, {_count(warnings, 'warning')}"
+                f"{counted(len(models), 'model')}, of which {good} can run:"
+                f" {counted(len(faults) - warnings, 'fault')}, {counted(warnings, 'warning')}"
             )
         self.dep_manager.close()
         return 1 if any(not fault.warning for fault in faults) else 0
@@ -246,7 +246,3 @@ def _steps_without(model: Model) -> Iterator[Fault]:
             message = f"there is no {' or '.join(f'`{name}`' for name in names)}"
             hint = f"`doit {step}:{model.name}` has nothing to run"
             yield Fault(f"{model.root}/{sources.PACKAGE}", 0, "", message, hint, warning=True)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

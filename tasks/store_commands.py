@@ -23,7 +23,7 @@ from tasks.shared import VARIABLE
 from tasks.shared import shared as shared_store
 from tasks.state import open_state
 from tasks.storekeeping import Policy
-from tasks.wording import duration
+from tasks.wording import counted, duration, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tasks.storekeeping import Stock
 
 SHARED_OPTION = option("shared", bool, "the folder that MODEL_STORE names, not build/store")
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 SPANS = {"h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 KEPT = 3
 REDRAW_SECONDS = 0.2
@@ -54,7 +54,7 @@ class StoreCommand(FriendlyCommand, DoitCmdBase):
             raise InvalidCommand(str(error)) from error
         except OSError as error:
             raise InvalidCommand(
-                f"The store cannot be worked on: {error.filename}: {error.strerror}\n\n"
+                f"The store cannot be worked on: {error}\n\n"
                 "hint: nothing is removed of what cannot be read; see whose files those are"
             ) from error
         return status
@@ -132,8 +132,8 @@ class Gc(StoreCommand):
         found = storekeeping.stock(root)
         if storekeeping.to_go(found, policy, time.time()):  # else nobody needs to ask Git
             policy = replace(policy, keys=policy.keys | _needed())
-        going = storekeeping.to_go(found, policy, time.time())
         if self._dry_run:
+            going = storekeeping.to_go(found, policy, time.time())
             went = (len(going) + len(found.unsound), *storekeeping.freed(found, going))
         else:
             went = storekeeping.collect(
@@ -142,7 +142,7 @@ class Gc(StoreCommand):
         names = ("results", "objects", "bytes")
         document = {"dry_run": self._dry_run, **dict(zip(names, went, strict=True))}
         verb = "would go" if self._dry_run else "went"
-        text = f"{root}: {_count(went[0], 'result')} {verb}, {size_text(went[2])}"
+        text = f"{root}: {counted(went[0], 'result')} {verb}, {size_text(went[2])}"
         self.print(text, document if json else None)
         return 0
 
@@ -162,8 +162,11 @@ class Verify(StoreCommand):
         found, wrong = storekeeping.verify(root, line.show)
         line.clear()
         document = {"objects": len(found.sizes), "bytes": found.size, "unsound": wrong}
-        lines = [*wrong, f"{root}: {_count(len(found.sizes), 'object')}, {size_text(found.size)}: "]
-        lines[-1] += f"{_count(len(wrong), 'thing')} removed" if wrong else "all as it was stored"
+        lines = [
+            *wrong,
+            f"{root}: {counted(len(found.sizes), 'object')}, {size_text(found.size)}: ",
+        ]
+        lines[-1] += f"{counted(len(wrong), 'thing')} removed" if wrong else "all as it was stored"
         self.print("\n".join(lines), document if json else None)
         return 1 if wrong else 0
 
@@ -225,10 +228,10 @@ def _needed() -> set[str]:
 
 
 def _overview(root: str, found: Stock, hits: int) -> list[str]:
-    counted = f"{_count(len(found.results), 'result')}, {_count(len(found.sizes), 'object')}"
-    lines = [f"{root}: {counted}, {size_text(found.size)}"]
+    inside = f"{counted(len(found.results), 'result')}, {counted(len(found.sizes), 'object')}"
+    lines = [f"{root}: {inside}, {size_text(found.size)}"]
     if hits:
-        lines.append(f"{_count(hits, 'result')} restored in this repository so far")
+        lines.append(f"{counted(hits, 'result')} restored in this repository so far")
     if others := shared_store():
         how = "is only read" if others.read_only else "is read and written"
         lines.append(f"{others.address} {how}{', signed' if others.secret else ''}")
@@ -247,20 +250,8 @@ def _overview(root: str, found: Stock, hits: int) -> list[str]:
 
 def _measure(name: str, text: str, units: dict[str, Any]) -> float:
     """Return a number with a unit.  Raises UserError for one that is not like that."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]?)(?:i?B)?", text.strip())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]?)B?", text.strip())
     if not match or match[2] not in units:
         example = "30d" if name == "age" else "20G"
         raise UserError(f"`--{name} {text}` is not understood", hint=f"write it like `{example}`")
     return float(match[1]) * float(units[match[2]])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def size_text(size: float) -> str:
-    """Return a size for people, in units of 1,024."""
-    if size < UNITS["K"]:
-        return f"{size:.0f} B"
-    name = next((name for name in "TGM" if size >= UNITS[name]), "K")
-    return f"{size / UNITS[name]:.1f} {name}iB"

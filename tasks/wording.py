@@ -268,3 +268,15 @@ def phase_of(step: Step) -> list[str]:
     phase = "" if phase == step.task.name.partition(":")[0] else phase
     detail = clean(str(getattr(activity, "detail", ""))).strip().rpartition("\n")[2]
     return [text for text in (phase, f"  {detail}" if phase and detail else detail) if text]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: `1 step`, `2 steps`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes as people say it, in units of 1,000."""
+    units = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
+    unit = next((unit for unit, least in units.items() if size >= least), "")
+    return f"{size / units[unit]:.1f} {unit}" if unit else f"{size:.0f} bytes"
