@@ -218,6 +218,7 @@ class Accept(FriendlyCommand, DoitCmdBase):
             for name in more._non_default_keys:  # noqa: SLF001 - doit's own way to know
                 params[name] = more[name]
         generators.Options.kinds = frozenset()
+        generators.Options.folders = folders_named(words)
         return int(super().execute(params, words))
 
     def _execute(self, why: str, pos_args: list[str]) -> int:
