@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from doit.cmd_base import DoitCmdBase, subtasks_iter, tasks_and_deps_iter
@@ -13,7 +14,7 @@ from doit.cmd_info import Info as DoitInfo
 from doit.cmd_run import Run as DoitRun
 from doit.exceptions import InvalidCommand
 
-from tasks import front, generators, objects, processes, publish, results, shared, store
+from tasks import front, generators, looks, objects, processes, publish, results, shared, store
 from tasks.errors import UserError
 from tasks.model import STEPS
 from tasks.naming import KINDS, FriendlyCommand, folders_named, named, option, parsed
@@ -21,7 +22,7 @@ from tasks.plan import steps_of
 from tasks.state import open_state
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 TELLING_ALL = ("json", "evaluation")
 """The reporters that speak of steps with nothing to do as well."""
@@ -111,7 +112,7 @@ class Run(FriendlyCommand, DoitRun):
         except UserError as error:
             raise InvalidCommand(str(error)) from error
         generators.Options.twice = frozenset(self.sel_tasks) if twice else frozenset()
-        self._vouch()
+        to_do = self._vouch(generators.Options.folders or ())
         try:
             results.sweep()
             objects.sweep(store.ROOT)
@@ -121,6 +122,8 @@ class Run(FriendlyCommand, DoitRun):
                     single, auto_delayed_regex, force_verbosity, failure_verbosity, pdb,
                 )
             )  # fmt: skip
+            if status == 0:
+                self._vouch_anew(to_do)
             # doit's 2 says that a step could not run because another failed: no news to a caller.
             return min(status, 1)
         except KeyboardInterrupt as interrupt:
@@ -130,19 +133,31 @@ class Run(FriendlyCommand, DoitRun):
             processes.stop_all()
             return processes.status_unread()
 
-    def _vouch(self) -> None:
-        """Have the next command that is like this one answered without doit, see `front`."""
+    def _vouch(self, folders: Iterable[str]) -> list[str]:
+        """Have the next command that is like this one answered without doit, see `front`.
+
+        Returns those of the models' folders in which something is to be done.
+        """
         place, state = front.Place.asked, open_state()
         if place is None or not self._plain or self.sel_tasks != (self._words or ["evaluate"]):
-            return
-        for folder in generators.Options.folders or ():
-            generators.learnt(
-                folder, [step for step in STEPS if step in (_kinds(self._words) or ())]
-            )
+            return []
+        kinds = [step for step in STEPS if step in (_kinds(self._words) or ())]
+        to_do = [folder for folder in folders if generators.learnt(folder, kinds)]
         with state.files.tracing() as trace:
             for path in place.files:
                 state.files.look(path)
         state.conclude(front.PLACE, str(place), trace)
+        return to_do
+
+    def _vouch_anew(self, made: Iterable[str]) -> None:
+        """Look again at the models that this command has made, as the next one would have to."""
+        folders = [*made, *generators.stale_folders()]
+        if folders and front.Place.asked:
+            time.sleep(looks.TICK_NS / looks.SECOND_NS)
+            state = open_state()
+            state.look_anew()
+            self._vouch(folders)
+            state.save({})
 
 
 class Clean(FriendlyCommand, DoitClean):

@@ -137,6 +137,11 @@ def _survey() -> Survey:
     return Survey(_longest_first(stale), len(kinds) * (len(folders) - len(stale)))
 
 
+def stale_folders() -> list[str]:
+    """Return the folders of the models that were found to have something to do."""
+    return [model.folder for model in _survey().stale] if Options.only_stale else []
+
+
 def learnt(folder: str, kinds: Sequence[str]) -> list[Model]:
     """Return the model of a folder if it has something to do; that it has not is remembered."""
     state = open_state()

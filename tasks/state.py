@@ -52,9 +52,13 @@ class State:
         except sqlite3.DatabaseError:
             _set_aside(path)
             self._connection = self._open()
+        self.look_anew()
+        self._verdicts: list[snapshot.Row] = []
+
+    def look_anew(self) -> None:
+        """Look at files as a new process would: what was seen by this one is from before."""
         self.files = Files(self._seen)
         self.files.tell = _tell
-        self._verdicts: list[snapshot.Row] = []
 
     def _open(self) -> sqlite3.Connection:
         try:

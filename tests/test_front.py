@@ -112,6 +112,28 @@ def test_it_says_what_doit_says(front: Front, words: list[str]) -> None:
     assert expected.stdout.startswith("nothing to do: ")
 
 
+@pytest.mark.parametrize("words", [[], ["train"], ["evaluate:one"], ["evaluate:group/two"]])
+def test_what_was_just_made_is_known(front: Front, words: list[str]) -> None:
+    """A run looks at what it has made once more: already the next one needs no doit."""
+    front.repository.write(f"{ONE}/config.json", '{"hyperParameters": {"factor": 31}}')
+    front.repository.write(f"{MODELS}/group/two/config.json", '{"hyperParameters": {"factor": 32}}')
+
+    assert front.here(*words).by_doit
+    said = front.here(*words)
+
+    assert (0, False) == (said.status, said.by_doit)
+    assert said.out.startswith("nothing to do: ")
+
+
+def test_what_was_changed_meanwhile_is_not_known(front: Front) -> None:
+    """An edit in the moment in which a run ends is found by the next one."""
+    front.repository.write(f"{ONE}/config.json", '{"hyperParameters": {"factor": 31}}')
+    front.here()
+    front.repository.write(f"{ONE}/config.json", '{"hyperParameters": {"factor": 32}}')
+
+    assert front.here().by_doit
+
+
 @pytest.mark.parametrize(
     "words",
     [["--reporter", "json"], ["-n", "1"], ["-a", "train:one"], ["train:on"], ["train:none"],
