@@ -79,13 +79,21 @@ def main() -> int:
         return 3
     from doit.doit_cmd import DoitMain  # noqa: PLC0415 - as above
 
-    return int(DoitMain().run(sys.argv[1:]) or 0)
+    return int(DoitMain().run(_spelled_out(sys.argv[1:])) or 0)
 
 
 def nothing_to_do(steps: int) -> str:
     """Return what is said where all steps are up to date."""
     each = f": {steps} step{' is' if steps == 1 else 's are'} up to date" if steps else ""
     return f"nothing to do{each}"
+
+
+def _spelled_out(arguments: Sequence[str]) -> list[str]:
+    """Return a command line with `serve:MODEL` as the command `serve MODEL`, as doit knows it."""
+    if not any(word.startswith("serve:") for word in arguments):
+        return [*arguments]
+    words = [word.removeprefix("serve:") for word in arguments]
+    return words if words[0] == "serve" else ["serve", *words]
 
 
 def _understood(arguments: Sequence[str]) -> list[str] | None:

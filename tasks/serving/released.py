@@ -1,0 +1,114 @@
+"""Which trained models may be served: those that were evaluated, as they were evaluated."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tasks import preparation, records
+from tasks.environments import build
+from tasks.errors import UserError
+from tasks.execute import VERSION_DIGITS
+from tasks.explain import why
+from tasks.plan import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tasks.environments.build import Environment
+    from tasks.model import Model
+    from tasks.records import Record
+    from tasks.state import State
+
+SAMPLES = ("samples/data.json", "model_modules/samples/data.json")
+
+
+@dataclass(frozen=True)
+class Release:
+    """A trained model that may be served: its `score` step, training's record, its environment.
+
+    `sample` is the request that the model brings along, `names` and `values`; None without one.
+    """
+
+    step: Step
+    trained: Record
+    environment: Environment
+    sample: dict[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.step.model.name
+
+    @property
+    def key(self) -> str:
+        """The key of the training that made it."""
+        return self.trained.key
+
+    @property
+    def version(self) -> str:
+        """What stands for that key."""
+        return self.key[:VERSION_DIGITS]
+
+    @property
+    def lock(self) -> str:
+        """The digest of its environment's lock, empty where it has none."""
+        return self.environment.identity.get("lock", "")
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """Where the results are that it stands on: what changes when a new version is published."""
+        return published(self.step)
+
+
+def published(step: Step) -> tuple[str, ...]:
+    """Return where the results of training and evaluation are now, empty where there is none."""
+    return tuple(os.path.realpath(one.folder) for one in _bases(step))
+
+
+def _bases(step: Step) -> tuple[Step, Step]:
+    return replace(step, name="train"), replace(step, name="evaluate")
+
+
+def find(model: Model, state: State, say: Callable[[str], None]) -> Release:
+    """Return a model as it may be served, its environment built.
+
+    Raises UserError, with all that stands against it, where it is not trained, or what was trained
+    is not what was evaluated, or an artefact is not what its record says.
+    """
+    step = preparation.read_again(Step(model, "score"), state)
+    for base in _bases(step):
+        if reasons := why(base, state):
+            raise UserError(
+                f"Model `{model.name}` is not served",
+                *((base.task, reason) for reason in reasons),
+                hint=f"`doit evaluate:{model.name}` makes it current",
+            )
+    trained = records.read(_bases(step)[0].folder, state.files)
+    assert trained is not None  # noqa: S101 - it is current
+    environment = build.ensure(step.model, state, say)
+    return Release(step, trained, environment, sample_of(step.model))
+
+
+def sample_of(model: Model) -> dict[str, Any] | None:
+    """Return the request that a model brings along, None without one.
+
+    Raises UserError where its file is no request.
+    """
+    for name in SAMPLES:
+        path = f"{model.root}/{name}"
+        try:
+            with open(path, encoding="utf-8") as file:
+                data = json.load(file)["data"]
+            return {"names": list(data.get("names") or ()), "values": list(data["ndarray"])}
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"`{path}` is no request for predictions",
+                ("reason", f"{type(error).__name__}: {error}"),
+                hint='it is to be {"data": {"names": [...], "ndarray": [[...]]}}, names optional',
+            ) from error
+    return None
