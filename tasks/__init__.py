@@ -10,7 +10,11 @@ lock_file, locks, contents, build, reasons), explain, listing, metrics, publish,
 progress, runs, launch, results, store, storekeeping, git, revision, mentions, basis, needed,
 affected, lookup, shards, preparation, execute, acceptance, scratch, wording, comparison, forms,
 differences, difference_forms, report, console, screen, json_lines, evaluation, backend, generators,
-serving (arrays, settings, released, workers, pool, gateway, server), naming, commands,
+serving (arrays, schema, examples, payloads, payloads.parsing, payloads.tensors, payloads.plain,
+payloads.csv_text, payloads.infer, payloads.infer_answer, payloads.invocations,
+payloads.flatbuffers, payloads.arrow_batches, payloads.arrow, payloads.arrow_answer,
+payloads.negotiation, settings, released, workers, pool, metrics, access, connections, inference,
+gateway, server), naming, commands,
 serve_command, queries, store_commands, changes, diagnosis, readiness, machine, doctor, matrix,
 prompts, run_model, templates, scaffold, upkeep, repository
 

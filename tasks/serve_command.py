@@ -31,6 +31,9 @@ class Serve(Run):
         *DoitRun.cmd_options,
         {**option("host", str, "the address to listen on"), "default": "127.0.0.1"},
         {**option("port", int, "the port to listen on, 0: any that is free"), "default": 8080},
+        {**option("limit", int, "the size of a request at most, in MiB"), "default": 64},
+        option("certificate", str, "a certificate in PEM format: requests come by HTTPS then"),
+        option("key", str, "the certificate's key, where it is a file of its own"),
     )
 
     def execute(self, params: Any, args: list[str]) -> int:
@@ -53,6 +56,7 @@ class Serve(Run):
         try:
             models = generators.models()
             named = [plan.find_model(word, models) for word in words] or models
-            return serve(named, Options(params["host"], params["port"]))
+            options = ("host", "port", "limit", "certificate", "key")
+            return serve(named, Options(**{name: params[name] for name in options}))
         except UserError as error:
             raise InvalidCommand(str(error)) from error

@@ -2,144 +2,212 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
+import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
-from tasks.serving.arrays import Array, RequestError
+from tasks.serving import access, inference
+from tasks.serving.arrays import RequestError
+from tasks.serving.payloads.negotiation import negotiate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
     from starlette.types import Message, Receive, Scope, Send
 
+    from tasks.serving.metrics import Metrics
     from tasks.serving.pool import Pool
 
-REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+ASKS = ("predict", "explain", "invocations")
+"""What can be asked of a model in forms that are not those of the Open Inference Protocol."""
 
+GONE = 499
+"""The status, in the log, of a request whose client has gone; nobody is told of it."""
 
-class _Data(msgspec.Struct):
-    ndarray: msgspec.Raw
-    names: tuple[str, ...] | None = None
-
-
-class _Body(msgspec.Struct):
-    data: _Data
-
-
-_DECODER = msgspec.json.Decoder(_Body)
+_FORM = "application/x-www-form-urlencoded"  # what curl says of JSON
 
 
 class Gateway:
     """The ASGI application: `pools` has the version of each model that is served, by its name."""
 
-    def __init__(self, pools: Mapping[str, Pool], limit: int) -> None:
+    def __init__(
+        self,
+        pools: Mapping[str, Pool],
+        metrics: Metrics,
+        log: access.Log,
+        tokens: access.Tokens,
+        limit: int,
+    ) -> None:
         """Serve these; a body has at most `limit` bytes."""
-        self.pools, self.limit = pools, limit
-        self._routes = Router(
-            [
-                Route("/models/{model:path}/predict", self.predict, methods=["POST"]),
-                Route("/models/{model:path}/explain", self.explain, methods=["POST"]),
-                Route("/predict", self.predict, methods=["POST"]),
-                Route("/explain", self.explain, methods=["POST"]),
-                Route("/health/live", self.live),
-                Route("/health/ready", self.is_ready),
-            ]
-        )
+        self.pools, self._metrics, self._log, self._tokens = pools, metrics, log, tokens
+        self._limit = limit
+        asks = [
+            Route(f"{model}/{ask}", self._asking(ask), methods=["POST"])
+            for model in ("/models/{model:path}", "")
+            for ask in ASKS
+        ]
+        self._routes = Router([*asks, *self._others()])
+
+    def _others(self) -> list[Route]:
+        model = "/v2/models/{model:path}"
+        versioned = f"{model}/versions/{{version}}"
+        return [
+            *(
+                Route(f"{one}/infer", self._asking("infer"), methods=["POST"])
+                for one in (versioned, model)
+            ),
+            *(Route(f"{one}/ready", self._model_ready) for one in (versioned, model)),
+            Route("/v2/health/live", self._live),
+            Route("/v2/health/ready", self._ready),
+            Route("/v2", self._server),
+            *(Route(one, self._model) for one in (versioned, model)),
+            Route("/health/live", self._live),
+            Route("/health/ready", self._ready),
+            Route("/metrics", self._told),
+            Route("/models", self._models),
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Answer a request, count it and write it into the log."""
         if scope["type"] != "http":
             return
-        request_id = _request_id(scope)
+        began = time.perf_counter()
+        name = access.request_id(scope)
+        status = GONE
 
         async def sending(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
-                message["headers"].append((b"x-request-id", request_id))
+                status = message["status"]
+                message["headers"].append((b"x-request-id", name))
             await send(message)
 
+        scope["app"] = self  # so that Starlette raises what it has no route for
         try:
+            self._tokens.check(scope)
             await self._routes(scope, receive, sending)
         except RequestError as error:
-            await failure(error, request_id)(scope, receive, sending)
+            await failure(error, name)(scope, receive, sending)
         except HTTPException as error:
             told = RequestError(error.detail, error.status_code)
-            await failure(told, request_id)(scope, receive, sending)
+            await failure(told, name, error.headers)(scope, receive, sending)
+        except ClientDisconnect:
+            pass
+        seconds = time.perf_counter() - began
+        asked: dict[str, str] = scope.get("asked", {})
+        if asked:
+            self._metrics.answered(asked["model"], asked["ask"], status, seconds)
+        self._log.tell(scope, status, seconds, request=name.decode(), **asked)
 
-    def pool(self, request: Request) -> Pool:
-        """Return the pool that a request is for.  Raises RequestError."""
-        name = request.path_params.get("model")
-        if name is None and len(self.pools) == 1:
-            return next(iter(self.pools.values()))
-        found = self.pools.get(name or "")
-        if found is None:
-            known = ", ".join(f"`{one}`" for one in self.pools)
-            raise RequestError(f"there is no such model; served are {known}", HTTPStatus.NOT_FOUND)
-        return found
+    def _asking(self, ask: str) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            return await self._ask(request, ask)
 
-    async def predict(self, request: Request) -> Response:
-        """Answer with predictions."""
-        return await self._ask(request, "predict")
-
-    async def explain(self, request: Request) -> Response:
-        """Answer with what the model says of how it came to its predictions."""
-        return await self._ask(request, "explain")
+        return answer
 
     async def _ask(self, request: Request, ask: str) -> Response:
-        pool = self.pool(request)
-        body = await self.body(request)
-        try:
-            data = _DECODER.decode(body).data
-        except msgspec.DecodeError as error:
-            raise RequestError(str(error)) from None
-        array = Array(bytes(data.ndarray), data.names or ())
-        answer = await pool.submit(array, ask)
-        names = json.dumps(answer.names).encode()
-        text = b'{"data":{"names":%b,"ndarray":%b},"meta":{}}' % (names, answer.data)
-        return Response(text, media_type="application/json")
+        """Put what a client asks to a model."""
+        name = self._name(request)
+        request.scope["asked"] = {"model": name, "ask": ask}
+        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in
+                   request.scope["headers"]}  # fmt: skip
+        media = headers.get("content-type", "")
+        read, write = negotiate(ask, "" if media == _FORM else media, headers.get("accept", ""))
+        body = await self._body(request)
+        pool = self.pools[name]  # not before: another version may have taken over meanwhile
+        array, wanted = read(body, headers)
+        array = pool.release.schema.check(array)
+        if ask == "explain" and not pool.explains:
+            raise RequestError(f"model `{name}` does not explain", HTTPStatus.NOT_FOUND)
+        answer = await pool.submit(array, "explain" if ask == "explain" else "predict")
+        text, more = write(answer, pool.about, wanted)
+        request.scope["asked"]["version"] = pool.release.version
+        return Response(text, headers={**more, **pool.headers})
 
-    async def body(self, request: Request) -> bytes:
+    def _name(self, request: Request) -> str:
+        """Return the name of the model that a request is for.  Raises RequestError."""
+        name: str | None = request.path_params.get("model")
+        if name is None and len(self.pools) == 1:
+            return next(iter(self.pools))
+        version = request.path_params.get("version")
+        found = self.pools.get(name or "")
+        if found is None or (version and version != found.release.version):
+            known = ", ".join(f"`{one}` {self.pools[one].release.version}" for one in self.pools)
+            message = f"there is no such model or version; served are {known}"
+            raise RequestError(message, HTTPStatus.NOT_FOUND)
+        return found.release.name
+
+    async def _body(self, request: Request) -> bytes:
         """Return the body of a request.  Raises RequestError where it is too large."""
         parts, size = [], 0
         async for part in request.stream():
             size += len(part)
-            if size > self.limit:
-                message = f"a request has at most {self.limit} bytes"
+            if size > self._limit:
+                message = f"a request has at most {self._limit} bytes"
                 raise RequestError(message, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def live(self, request: Request) -> Response:
+    async def _live(self, request: Request) -> Response:
         """Say that the gateway is there."""
         del request
         return JSONResponse({"live": True})
 
-    async def is_ready(self, request: Request) -> Response:
+    async def _ready(self, request: Request) -> Response:
         """Say whether each model has a worker to answer."""
         del request
         models = {name: pool.ready for name, pool in self.pools.items()}
         ready = all(models.values())
-        return JSONResponse({"ready": ready, "models": models}, 200 if ready else 503)
+        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return JSONResponse({"ready": ready, "models": models}, status)
+
+    async def _model_ready(self, request: Request) -> Response:
+        ready = self.pools[self._name(request)].ready
+        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return JSONResponse({"ready": ready}, status)
+
+    async def _server(self, request: Request) -> Response:
+        del request
+        return JSONResponse(inference.server())
+
+    async def _model(self, request: Request) -> Response:
+        return JSONResponse(inference.model(self.pools[self._name(request)]))
+
+    async def _models(self, request: Request) -> Response:
+        """Say which models are served, and which version of each."""
+        del request
+        return JSONResponse({"models": [_facts(pool) for pool in self.pools.values()]})
+
+    async def _told(self, request: Request) -> Response:
+        del request
+        return Response(self._metrics.text(), headers={"content-type": self._metrics.TYPE})
 
 
-def failure(error: RequestError, request_id: bytes) -> Response:
+def _facts(pool: Pool) -> dict[str, Any]:
+    release = pool.release
+    model = release.step.model
+    return {
+        **release.meta,
+        "title": model.title,
+        "description": model.document.get("description", ""),
+        "ready": pool.ready,
+    }
+
+
+def failure(
+    error: RequestError, request_id: bytes, headers: Mapping[str, str] | None = None
+) -> Response:
     """Return the answer to a request that cannot be answered."""
     told = {"status": error.status, "message": str(error), "request": request_id.decode()}
-    later = error.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-    return JSONResponse({"error": told}, error.status, {"Retry-After": "1"} if later else None)
-
-
-def _request_id(scope: Scope) -> bytes:
-    """Return the name of a request: the client's, if that is one, else a new one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
-            return bytes(value)
-    return os.urandom(8).hex().encode()
+    more = dict(headers or {})
+    if error.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        more["Retry-After"] = "1"
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        more["WWW-Authenticate"] = "Bearer"
+    return JSONResponse({"error": told}, error.status, more)

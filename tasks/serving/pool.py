@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -21,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 from tasks import launch, processes, runs
 from tasks.errors import UserError
 from tasks.serving.arrays import Array, RequestError
+from tasks.serving.examples import answered
+from tasks.serving.payloads import About
 from tasks.serving.settings import settings_of
 from tasks.serving.workers import Channel, Worker
 from tasks.sources import PACKAGE
@@ -84,8 +87,10 @@ class Pool:
         self.release, self.say, self.watch = release, say, watch
         self.settings = settings_of(release.step.model)
         self.queue: deque[Pending] = deque()
-        self.answer: Array | None = None
-        """The answer to the sample request."""
+        self.outputs = release.schema.outputs
+        facts = release.meta
+        self.about = About(release.name, release.version, json.dumps(facts).encode())
+        self.headers = {f"x-model-{name}": facts[name] for name in ("version", "key", "lock")}
         self.explains = self.batches = False
         self._places: list[Place] = []
         self._idle: list[Place] = []
@@ -127,11 +132,11 @@ class Pool:
         self._server = await self._loop.create_unix_server(
             lambda: Channel(self._received, self._lost), self._socket
         )
-        logs = f"{LOGS}/{release.name}"
-        os.makedirs(logs, exist_ok=True)
+        logs = os.path.dirname(self._log(1))
+        shutil.rmtree(os.path.dirname(logs), ignore_errors=True)
+        os.makedirs(logs)
         for number in range(1, self.settings.workers + 1):
-            log = f"{logs}/worker-{number}.log"
-            self._places.append(Place(Worker(number, release, run, log)))
+            self._places.append(Place(Worker(number, release, run, self._log(number))))
             self._start_worker(self._places[-1])
         await self._first
         self._looking = self._loop.create_task(self._look())
@@ -198,8 +203,9 @@ class Pool:
     def _is_ready(self, place: Place, told: dict[str, Any], payload: memoryview) -> None:
         place.ready = True
         self.batches, self.explains = told["batches"], told["explains"]
-        answer = told.get("answer")
-        self.answer = Array(bytes(payload), tuple(answer["names"])) if answer else None
+        if told.get("answer"):
+            answer = Array(bytes(payload), tuple(told["answer"]["names"]))
+            self.outputs = answered(self.release.schema, answer).outputs
         self._idle.append(place)
         if self.workers == self.settings.workers and not self._first.done():
             self._first.set_result(None)
@@ -209,16 +215,15 @@ class Pool:
         """Have whoever waits for the first start know why it failed."""
         error = UserError(
             f"Model `{self.release.name}` cannot be served: {message}",
-            ("log", processes.tail(self._log, LOG_LINES) or "(empty)"),
+            ("log", processes.tail(self._log(1), LOG_LINES) or "(empty)"),
         )
         if not self._first.done():
             self._first.set_exception(error)
         else:
-            self.say(f"{self.release.name}: a worker cannot start: {message} ({self._log})")
+            self.say(f"{self.release.name}: a worker cannot start: {message} ({self._log(1)})")
 
-    @property
-    def _log(self) -> str:
-        return f"{LOGS}/{self.release.name}/worker-1.log"
+    def _log(self, number: int) -> str:
+        return f"{LOGS}/{self.release.name}/{self.release.version}/worker-{number}.log"
 
     def _start_worker(self, place: Place) -> None:
         def ended(status: int) -> None:

@@ -13,29 +13,32 @@ from tasks.errors import UserError
 from tasks.execute import VERSION_DIGITS
 from tasks.explain import why
 from tasks.plan import Step
+from tasks.serving import examples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tasks.environments.build import Environment
     from tasks.model import Model
     from tasks.records import Record
+    from tasks.serving.examples import Example
+    from tasks.serving.schema import Schema
     from tasks.state import State
-
-SAMPLES = ("samples/data.json", "model_modules/samples/data.json")
 
 
 @dataclass(frozen=True)
 class Release:
     """A trained model that may be served: its `score` step, training's record, its environment.
 
-    `sample` is the request that the model brings along, `names` and `values`; None without one.
+    `schema` is what it takes, as far as that is known, and `examples` are requests that it brings
+    along.
     """
 
     step: Step
     trained: Record
     environment: Environment
-    sample: dict[str, Any] | None
+    schema: Schema
+    examples: Sequence[Example]
 
     @property
     def name(self) -> str:
@@ -56,6 +59,19 @@ class Release:
     def lock(self) -> str:
         """The digest of its environment's lock, empty where it has none."""
         return self.environment.identity.get("lock", "")
+
+    @property
+    def sample(self) -> dict[str, Any] | None:
+        """The first of the examples as its names and values, None without one."""
+        if not self.examples:
+            return None
+        array = self.schema.check(self.examples[0].array)
+        return {"names": array.names, "values": json.loads(array.data)}
+
+    @property
+    def meta(self) -> dict[str, str]:
+        """What a client is told of the version that answers."""
+        return {"model": self.name, "version": self.version, "key": self.key, "lock": self.lock}
 
     @property
     def published(self) -> tuple[str, ...]:
@@ -89,26 +105,4 @@ def find(model: Model, state: State, say: Callable[[str], None]) -> Release:
     trained = records.read(_bases(step)[0].folder, state.files)
     assert trained is not None  # noqa: S101 - it is current
     environment = build.ensure(step.model, state, say)
-    return Release(step, trained, environment, sample_of(step.model))
-
-
-def sample_of(model: Model) -> dict[str, Any] | None:
-    """Return the request that a model brings along, None without one.
-
-    Raises UserError where its file is no request.
-    """
-    for name in SAMPLES:
-        path = f"{model.root}/{name}"
-        try:
-            with open(path, encoding="utf-8") as file:
-                data = json.load(file)["data"]
-            return {"names": list(data.get("names") or ()), "values": list(data["ndarray"])}
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"`{path}` is no request for predictions",
-                ("reason", f"{type(error).__name__}: {error}"),
-                hint='it is to be {"data": {"names": [...], "ndarray": [[...]]}}, names optional',
-            ) from error
-    return None
+    return Release(step, trained, environment, *examples.read(step.model))

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import resource
 import signal
 import socket
+import ssl
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tasks.errors import UserError
 from tasks.serving import released
+from tasks.serving.access import TOKENS, Log, Tokens
+from tasks.serving.connections import Connection
 from tasks.serving.gateway import Gateway
+from tasks.serving.metrics import Metrics
 from tasks.serving.pool import Pool, Watch
 from tasks.state import open_state
 
@@ -28,22 +32,27 @@ if TYPE_CHECKING:
     from tasks.serving.released import Release
 
 LOOK_SECONDS = 1.0
+FLUSH_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Options:
-    """Where and how to serve: `limit` is the size of a request's body in bytes."""
+    """Where and how to serve: `limit` is the size of a request's body in MiB.
 
-    host: str = "127.0.0.1"
-    port: int = 8080
-    limit: int = 64 << 20
-    patience: float = 30.0
+    `certificate` and `key` are PEM files, for HTTPS; empty for HTTP.
+    """
+
+    host: str
+    port: int
+    limit: int
+    certificate: str = ""
+    key: str = ""
 
 
 def serve(models: Sequence[Model], options: Options) -> int:
     """Serve models until told to end, and return the exit status.
 
-    Raises UserError where none of them can be served.
+    Raises UserError where none of them can be served, or not in the way that is asked for.
     """
     state = open_state()
     releases, refused = [], []
@@ -56,27 +65,53 @@ def serve(models: Sequence[Model], options: Options) -> int:
         sys.stderr.write(f"{one}\n\n")
     if not releases:
         raise UserError("There is no model to serve")
+    _check_certificate(options)
     _many_files()
     with _listening(options) as listening:
-        uvloop.run(Server(releases, options).run(listening))
+        uvloop.run(Server(options).run(releases, listening))
     return 0
 
 
 class Server:
     """Pools of workers behind a gateway."""
 
-    def __init__(self, releases: Sequence[Release], options: Options) -> None:
-        """Make ready to serve these."""
-        self._releases, self._options = releases, options
+    def __init__(self, options: Options) -> None:
+        """Make ready to serve."""
+        self._options = options
         self._pools: dict[str, Pool] = {}
+        self._metrics = Metrics(self._pools)
+        self._log = Log()
 
-    async def run(self, listening: socket.socket) -> None:
+    async def run(self, releases: Sequence[Release], listening: socket.socket) -> None:
         """Serve until a signal says to end, then answer what has come."""
-        loop = asyncio.get_running_loop()
+        await self._start(releases)
         options = self._options
-        for release in self._releases:
-            _say(f"{release.name}: starting")
-        pools = [Pool(release, _say, Watch()) for release in self._releases]
+        tokens = Tokens([one for one in os.environ.get(TOKENS, "").split(",") if one])
+        gateway = Gateway(self._pools, self._metrics, self._log, tokens, options.limit << 20)
+        server = _Uvicorn(
+            uvicorn.Config(
+                gateway, http=Connection, ws="none", lifespan="off", log_config=None,
+                access_log=False, server_header=False, proxy_headers=False,
+                ssl_certfile=options.certificate or None, ssl_keyfile=options.key or None,
+            )
+        )  # fmt: skip
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, server.end)
+        host, port = listening.getsockname()[:2]
+        scheme = "https" if options.certificate else "http"
+        _say(f"serving on {scheme}://{f'[{host}]' if ':' in host else host}:{port}")
+        beside = [loop.create_task(one) for one in (self._follow(), self._flush())]
+        await server.serve([listening])
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*(pool.drain() for pool in self._pools.values()))
+        self._log.flush()
+        _say("ended")
+
+    async def _start(self, releases: Sequence[Release]) -> None:
+        """Start all workers at once; what cannot be served is told."""
+        pools = [self._pool(release) for release in releases]
         found = await asyncio.gather(*(pool.start() for pool in pools), return_exceptions=True)
         for pool, error in zip(pools, found, strict=True):
             if isinstance(error, UserError):
@@ -87,19 +122,49 @@ class Server:
                 self._pools[pool.release.name] = pool
         if not self._pools:
             raise UserError("There is no model to serve")
-        config = uvicorn.Config(
-            Gateway(self._pools, options.limit), http=HttpToolsProtocol, lifespan="off",
-            log_config=None, access_log=False, server_header=False, proxy_headers=False,
-            ws="none",
-        )  # fmt: skip
-        server = _Uvicorn(config)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, server.end)
-        host, port = listening.getsockname()[:2]
-        _say(f"serving on http://{host}:{port}")
-        await server.serve([listening])
-        await asyncio.gather(*(pool.drain() for pool in self._pools.values()))
-        _say("ended")
+
+    def _pool(self, release: Release) -> Pool:
+        _say(f"{release.name}: starting version {release.version}")
+        name, metrics = release.name, self._metrics
+        watch = Watch(
+            lambda requests, seconds: metrics.worked(name, requests, seconds),
+            lambda: metrics.restarted(name),
+        )
+        return Pool(release, _say, watch)
+
+    async def _follow(self) -> None:
+        """Take over each version that is published; one that cannot be served changes nothing."""
+        seen = {name: pool.release.published for name, pool in self._pools.items()}
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            for name, pool in list(self._pools.items()):
+                now = released.published(pool.release.step)
+                if now != seen[name]:
+                    seen[name] = now
+                    await self._take_over(pool)
+
+    async def _take_over(self, before: Pool) -> None:
+        """Start the workers of what is published now, have them answer, and let the others end."""
+        state, model = open_state(), before.release.step.model
+        try:
+            state.look_anew()
+            release = await asyncio.to_thread(released.find, model, state, _say)
+            if (release.key, release.lock) == (before.release.key, before.release.lock):
+                return
+            pool = self._pool(release)
+            await pool.start()
+        except UserError as error:
+            _say(f"{before.release.name}: version {before.release.version} stays\n{error}\n")
+            return
+        self._pools[release.name] = pool
+        _say(f"{release.name}: version {release.version} answers")
+        await before.drain()
+
+    async def _flush(self) -> None:
+        """Write the access log, a few times a second."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            self._log.flush()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -125,7 +190,23 @@ def _listening(options: Options) -> socket.socket:
         raise UserError(
             f"Cannot listen on port {options.port} of `{options.host}`",
             ("reason", getattr(error, "strerror", None) or error),
-            hint="`--port` names another, 0 any that is free",
+            hint="`--port` names another one; 0 is any that is free",
+        ) from error
+
+
+def _check_certificate(options: Options) -> None:
+    """Raise UserError for a certificate that cannot be used."""
+    if not options.certificate:
+        return
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(options.certificate, options.key or None)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"The certificate `{options.certificate}` cannot be used",
+            *([("key", options.key)] if options.key else []),
+            ("reason", error),
+            hint="`--certificate` and `--key` are files in PEM format; the key has no password",
         ) from error
 
 
