@@ -123,7 +123,7 @@ def _current(words: Sequence[str], place: Place) -> int:
     before = os.getcwd()
     os.chdir(place.repository)
     try:
-        if str(place) not in snapshot.held(PLACE, [str(place)]) or _has_entries(RUNS):
+        if str(place) not in snapshot.held(PLACE, [str(place)]) or _left_over(RUNS):
             return 0
         named = [word for word in words if ":" in word]
         if named and len(named) < len(words):
@@ -165,8 +165,9 @@ def needed(steps: Sequence[str]) -> list[str]:
     return [step for step in STEPS if step in steps or step == "train"]
 
 
-def _has_entries(folder: str) -> bool:
+def _left_over(runs: str) -> bool:
+    """Return whether a run that was killed has left its folder; those under way are held."""
     try:
-        return bool(os.listdir(folder))
+        return not all(looks.is_held(f"{runs}/{name}/held") for name in os.listdir(runs))
     except FileNotFoundError:
         return False

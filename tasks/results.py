@@ -12,6 +12,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from tasks import plan, records, runs
+from tasks.looks import is_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +131,7 @@ def sweep(build: str = plan.BUILD) -> None:
     if not _names(under_way):
         return
     with runs.hold(f"{build}/{runs.CREATING}"):
-        dead = [n for n in _names(under_way) if not runs.is_held(f"{under_way}/{n}/held")]
+        dead = [n for n in _names(under_way) if not is_held(f"{under_way}/{n}/held")]
         orphans = set(_names(results)) - (set(_names(under_way)) - set(dead))
         # Links are read after that: a run that ended meanwhile has moved its link already.
         links = _links(f"{build}/{plan.RESULTS}")

@@ -90,15 +90,3 @@ def hold(path: str, *, wait: bool = True) -> Iterator[IO[str]]:
     with open(path, "a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield file
-
-
-def is_held(path: str) -> bool:
-    """Return whether a process holds the file's lock."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False

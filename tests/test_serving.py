@@ -10,12 +10,13 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import Repository
+from tests.conftest import RUNNER, Repository
 from tests.serving import Server, answer_of, asked, children, one_by_one, resident_bytes, serving
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODEL = "answers-requests"
+FRONT = "import sys; from tasks.front import main; sys.argv[0] = 'doit'; sys.exit(main())"
 FLAT_BYTES = 20_000_000
 """By how much more memory a process may have after many requests."""
 
@@ -346,6 +348,21 @@ def test_what_is_not_good_enough_does_not_take_over(copy: Repository) -> None:
 
         server.wait_for("stays")
         assert [7.0] == server.predict([[3, 1]]).body["data"]["ndarray"]
+
+
+def test_doit_meanwhile(copy: Repository) -> None:
+    """While a server runs, a run that has nothing to do is still answered without doit."""
+    with serving(copy):
+        command = [sys.executable, "-X", "importtime", "-c", FRONT]
+        command += ["-f", str(RUNNER / "dodo.py"), "-d", str(copy.path)]
+        for _ in range(2):
+            done = subprocess.run(
+                command, cwd=copy.path, env=copy.variables(), capture_output=True, text=True,
+                check=True,
+            )  # fmt: skip
+
+    assert "nothing to do" in done.stdout
+    assert "doit.doit_cmd" not in done.stderr
 
 
 def test_the_end(copy: Repository) -> None:
