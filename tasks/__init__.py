@@ -13,8 +13,8 @@ differences, difference_forms, report, console, screen, json_lines, evaluation, 
 serving (arrays, schema, examples, payloads, payloads.parsing, payloads.tensors, payloads.plain,
 payloads.csv_text, payloads.infer, payloads.infer_answer, payloads.invocations,
 payloads.flatbuffers, payloads.arrow_batches, payloads.arrow, payloads.arrow_answer,
-payloads.negotiation, settings, released, workers, pool, metrics, access, connections, inference,
-gateway, server), naming, commands,
+payloads.negotiation, settings, divergence, counts, columns, rows, windows, monitoring, released,
+workers, pool, metrics, access, connections, inference, gateway, server), naming, commands,
 serve_command, queries, store_commands, changes, diagnosis, readiness, machine, doctor, matrix,
 prompts, run_model, templates, scaffold, upkeep, repository
 

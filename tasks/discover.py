@@ -16,7 +16,7 @@ from tasks.datasets import locate
 from tasks.errors import Fault, UserError
 from tasks.folders import links_out, walk
 from tasks.looks import MODELS, model_folders
-from tasks.model import DEFAULT_DATASET, STEPS, Dataset, Model
+from tasks.model import DEFAULT_DATASET, SAMPLES, STEPS, Dataset, Model
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def read_model(folder: str, files: Files) -> Model:
         faults.append(_without_modules(folder, files))
     datasets, found = _datasets(folder, files)
     read = [f"{folder}/model.json", config_path, f"{folder}/datasets", f"{root}/{PACKAGE}"]
+    read += [f"{root}/{SAMPLES[0]}"] if document.get("monitoring") is True else []
     read += [*(one.path for one in datasets.values()), *(f"{root}/{PACKAGE}/{n}" for n in names)]
     found += links_out(root, read)
     return replace(

@@ -13,11 +13,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import datasets, frameworks, processes
+from tasks import datasets, frameworks, plan, processes
 from tasks.errors import UserError, telling_line
 from tasks.fingerprint import Files
 from tasks.languages import Command, Start
 from tasks.metrics import GIVEN_NS
+from tasks.model import SAMPLES
 from tasks.publish import VARIABLE
 from tasks.records import LOGS, artefacts, write_json
 from tasks.shared import SECRET_VARIABLE
@@ -173,8 +174,21 @@ def request(step: Step, run: Run, version: str) -> dict[str, Any]:
             "job_id": "cli",
         },
         "data_files": [os.path.abspath(file.path) for file in dataset.files],
+        "monitoring": _monitoring(step),
         "seed": seed,
         "scratch": os.path.abspath(run.scratch),
+    }
+
+
+def _monitoring(step: Step) -> dict[str, Any] | None:
+    """Return what a training needs to record the statistics of its data, None where it does not."""
+    model = step.model
+    if not plan.is_recorded(step):
+        return None
+    return {
+        "samples": [os.path.abspath(f"{model.root}/{name}") for name in SAMPLES],
+        "data_files": [os.path.abspath(path) for path in plan.data_paths(step)],
+        "modules": frameworks.language(model).entries["score"],
     }
 
 

@@ -16,6 +16,12 @@ STEPS = ("train", "evaluate", "score")
 PHASES = {"train": "training", "evaluate": "evaluation", "score": "deployment"}
 """What `automation` in `model.json` calls the steps."""
 
+SAMPLES = ("samples/data.json", "model_modules/samples/data.json")
+"""Where a model may have a sample request, the first that is there counts."""
+
+MONITORING_FORMAT = 1
+"""Raised when a training records other statistics of its data than before."""
+
 DEFAULT_DATASET = ""
 """The name of the dataset that a step uses when none is named."""
 
@@ -93,6 +99,11 @@ class Model:
     def framework(self) -> str:
         """The name of the file in `envs/` that says what its environment brings."""
         return str(self.document.get("framework") or self.language)
+
+    @property
+    def monitored(self) -> bool:
+        """Whether training records the statistics that what is scored is compared with."""
+        return self.document.get("monitoring") is True
 
     @property
     def dataset_names(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tasks import datasets, frameworks
 from tasks.errors import UserError, did_you_mean
 from tasks.fingerprint import canonical
-from tasks.model import DEFAULT_DATASET, STEPS, Dataset, Model
+from tasks.model import DEFAULT_DATASET, MONITORING_FORMAT, SAMPLES, STEPS, Dataset, Model
 from tasks.sources import PACKAGE, read_by_step, trees
 
 if TYPE_CHECKING:
@@ -120,13 +120,20 @@ def source_paths(step: Step, files: Files) -> list[str]:
 def read_paths(step: Step, files: Files) -> list[str]:
     """Return all the files of the repository that the step reads and that are there now."""
     paths = [*source_paths(step, files), *data_paths(step)]
-    return [*paths, step.dataset.path] if step.dataset.path else paths
+    paths += [step.dataset.path] if step.dataset.path else []
+    sample = f"{step.model.root}/{SAMPLES[0]}"
+    return [*paths, sample] if is_recorded(step) and os.path.exists(sample) else paths
 
 
 def data_paths(step: Step) -> list[str]:
     """Return the data files that are there now."""
     paths = (path for item in step.dataset.files for path in datasets.members(item.path))
     return [path for path in paths if os.path.exists(path)]
+
+
+def is_recorded(step: Step) -> bool:
+    """Return whether the step records statistics of its data, for monitoring."""
+    return step.name == "train" and step.model.monitored
 
 
 def inputs(step: Step, files: Files, environment: Mapping[str, str] | None) -> dict[str, str]:
@@ -143,6 +150,9 @@ def inputs(step: Step, files: Files, environment: Mapping[str, str] | None) -> d
     if step.name == "evaluate":
         thresholds = model.document.get("evaluation", {}).get("thresholds", {})
         found["model.json: thresholds"] = json.dumps(thresholds, sort_keys=True)
+    if is_recorded(step):
+        found["model.json: monitoring"] = str(MONITORING_FORMAT)
+        found[f"file {SAMPLES[0]}"] = _digest_or(f"{model.root}/{SAMPLES[0]}", MISSING, files)
     for name, value in frameworks.language(model).settings(model.document, step.name).items():
         found[f"model.json: {name}"] = value
     variables = frameworks.read(model.framework, files).variables

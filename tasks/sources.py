@@ -53,6 +53,9 @@ def read_by_step(step: str, model: Model, files: Files) -> dict[str, str]:
         pickled = _reached(entries, sources)
         for name in pickled.keys() - set(entries):
             reached.setdefault(name, f"what `{entries[0]}` pickles may be of it")
+    if step == "train" and model.monitored:
+        for name in _reached(_entries("score", sources), sources):
+            reached.setdefault(name, "`monitoring`: what was trained is asked through it")
     return reached | rest
 
 

@@ -11,6 +11,8 @@ The working directory is the step's own folder.  REQUEST is a JSON file:
     modules       where the function may be, as names inside that package, in order
     arguments     what can be passed, by parameter name (`data_conf`, `model_conf`, ...)
     data_files    the data files, for batch scoring by a `ModelScorer`
+    monitoring    of a training that is to record statistics of its data, else null: the places of a
+                  sample request (`samples`), the `data_files`, the `modules` with the scorer
     seed          the seed for `random` and, when the model imports them, NumPy and TensorFlow
     scratch       a folder for files that nobody needs afterwards (MODEL_SCRATCH as well)
     progress      the file that progress messages are appended to, one JSON object a line
@@ -37,6 +39,7 @@ import os
 import sys
 from typing import Any, Dict, List
 
+from model_runtime import baseline
 from model_runtime.contract import plain
 from model_runtime.parent import die_with_parent
 from model_runtime.process import describe, loaded, prepare, trusted_folders
@@ -58,7 +61,9 @@ def main(paths: List[str]) -> int:
         engine = importlib.import_module(f"model_runtime.engines.{request['engine']}")
         handler = progress_handler(request["progress"])
         arguments = {**request["arguments"], "progress_callback_handler": handler}
-        result["returned"] = plain(engine.call(request, arguments))
+        result["returned"] = plain(engine.call(request, dict(arguments)))
+        if request["monitoring"]:
+            baseline.record(engine, request, arguments)
         result["ok"] = True
     except BaseException as error:  # noqa: BLE001 - a SystemExit is a failure too
         result["error"] = describe(error, root)
