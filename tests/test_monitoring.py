@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import discover, plan
@@ -28,6 +28,7 @@ from tasks.serving.monitoring import LARGEST, MOST_REQUESTS, Monitor, read_basel
 from tasks.serving.rows import pieces
 from tasks.serving.windows import NO_BASELINE
 from tests.conftest import ask
+from tests.test_docs import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,9 @@ HEADER = "id,town,income,note,left"
 NAMES = ("income", "town", "note")
 ROWS = 2000
 WAIT_SECONDS = 60
+
+steady = settings(deadline=None)
+"""How long an example takes depends on what else the machine does."""
 
 Row = list[Any]
 
@@ -349,6 +353,7 @@ def test_psi_by_hand() -> None:
     assert few == pytest.approx(psi((1, 0, 1), (2, 0, 0)))
 
 
+@steady
 @given(COUNTS)
 def test_psi_of_the_same_is_next_to_nothing(counts: list[int]) -> None:
     """As many in each bin, or a hundred times as many in each, is no shift."""
@@ -358,6 +363,7 @@ def test_psi_of_the_same_is_next_to_nothing(counts: list[int]) -> None:
     assert 0 == pytest.approx(psi(many, [100 * count for count in many]), abs=1e-3)
 
 
+@steady
 @given(PAIRS, st.randoms(use_true_random=False))
 def test_psi_does_not_know_the_order_of_bins(
     pairs: list[tuple[int, int]], chance: random.Random
@@ -377,6 +383,7 @@ def test_psi_of_a_shift_is_large() -> None:
     assert psi([1000, 0], [900, 100]) > 0.25
 
 
+@steady
 @given(st.lists(st.integers(0, 9), min_size=1), st.lists(st.integers(0, 9), min_size=1))
 def test_ks_where_each_value_has_a_bin_is_that_of_the_samples(
     before: list[int], now: list[int]
@@ -439,6 +446,7 @@ VALUES = st.lists(
 )
 
 
+@steady
 @given(VALUES)
 def test_quantiles_are_near(values: list[float]) -> None:
     """Each is a value of that rank, but for a fiftieth of it."""
@@ -451,6 +459,7 @@ def test_quantiles_are_near(values: list[float]) -> None:
         assert abs(summary.quantile(share) - exact) <= ACCURACY * 1.0001 * abs(exact)
 
 
+@steady
 @given(VALUES, VALUES, st.lists(st.floats(-10, 10), unique=True, max_size=9).map(sorted))
 def test_merged_numbers_are_those_of_the_whole(
     first: list[float], second: list[float], edges: list[float]
@@ -470,6 +479,7 @@ def test_merged_numbers_are_those_of_the_whole(
     assert sum(whole.bins) == len(first) + len(second)
 
 
+@steady
 @given(st.lists(st.text("abcdefghijklmnop", max_size=1)), st.lists(st.text("ghijklmnopqrstuvw")))
 def test_merged_categories_are_those_of_the_whole(first: list[str], second: list[str]) -> None:
     """Counts, what is not known, and the first examples of it."""
@@ -702,6 +712,22 @@ def test_the_thread_summarises(baseline: dict[str, Any]) -> None:
 
     assert 300 == monitor.drift()["recent"]["requests"]
     assert not monitor._thread.is_alive()
+
+
+def test_the_reference_has_every_field(baseline: dict[str, Any]) -> None:
+    """Of what training records, and of what the server answers."""
+    rows = people(400)
+    rows[0][1] = "west"
+    found = watched(Monitor(baseline), rows)
+    recent = found["recent"]
+    ours = {key for column in baseline["inputs"] for key in column}
+    told = {key for column in recent["inputs"].values() for key in column}
+
+    recorded = listed("What training records", "`models/monitoring.json`")
+    assert recorded == {"format", *baseline, *ours}
+    assert set(found) == listed("Drift", "field")
+    assert set(recent) == listed("Drift", "field of a window")
+    assert told == listed("Drift", "field of a column")
 
 
 def test_what_is_no_baseline(tmp_path: Path) -> None:
