@@ -12,7 +12,6 @@ from tasks.environments import build
 from tasks.errors import UserError
 from tasks.execute import VERSION_DIGITS
 from tasks.explain import why
-from tasks.model import SAMPLES
 from tasks.plan import Step
 from tasks.serving import examples
 
