@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from tasks import discover, explain, launch, metrics, plan, records, results, store
+from tasks import discover, explain, metrics, plan, records, results, runs, store
 from tasks.environments import build
 from tasks.errors import InvalidModel, UserError
 from tasks.records import Acceptance
@@ -39,7 +39,7 @@ def accept(step: Step, why: str, state: State, say: Callable[[str], None]) -> Ac
     if not why:
         raise UserError(f"An acceptance of `{step.task}` needs a reason", hint='`--why "..."`')
     try:
-        with launch.hold(launch.lock_of(step), wait=False):
+        with runs.hold(runs.lock_of(step), wait=False):
             results.look_again(step, state.files)
             step = replace(step, model=discover.read_again(step.model, state.files))
             record = _result(step, state)
@@ -161,7 +161,7 @@ def _publish(
 
     It is filed by the accepted key, beside what is filed by its own.
     """
-    with launch.fresh_run(step) as run:
+    with runs.fresh_run(step) as run:
         for name in record.outputs:
             os.makedirs(os.path.dirname(f"{run.work}/{name}"), exist_ok=True)
             _link(f"{record.folder}/{name}", f"{run.work}/{name}")

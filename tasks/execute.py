@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tasks import launch, metrics, plan, preparation, processes, records, results, store
+from tasks import launch, metrics, plan, preparation, processes, records, results, runs, store
 from tasks.environments import build
 from tasks.errors import UserError
 from tasks.progress import Activity, followed
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tasks.fingerprint import Files
-    from tasks.launch import Run
     from tasks.plan import Step
     from tasks.preparation import Prepared
     from tasks.processes import Watcher
     from tasks.records import Record
+    from tasks.runs import Run
     from tasks.state import State
 
 
@@ -70,7 +70,7 @@ def run_step(
     started = time.monotonic()
     try:
         activity.say("waiting for another run of this step")
-        with launch.hold(launch.lock_of(step)):
+        with runs.hold(runs.lock_of(step)):
             anew = force or twice
             found, tried = (None, {}) if anew else _found(step, state, activity)
             if found is None:
@@ -126,7 +126,7 @@ def _known(
 def _run(prepared: Prepared, state: State, activity: Activity) -> None:
     """Run a step in a fresh folder and publish what it made, or keep what it left."""
     step = prepared.step
-    with launch.fresh_run(step) as run, followed(step, run.progress, activity) as watcher:
+    with runs.fresh_run(step) as run, followed(step, run.progress, activity) as watcher:
         try:
             began = time.time()
             made = _call(prepared, run, state, activity, watcher)
@@ -253,7 +253,7 @@ def _run_again(prepared: Prepared, state: State, activity: Activity) -> str:
     activity.say("second run")
     first = records.read(prepared.step.folder, state.files)
     step = prepared.step
-    with launch.fresh_run(step) as run, followed(step, run.progress, activity) as watcher:
+    with runs.fresh_run(step) as run, followed(step, run.progress, activity) as watcher:
         try:
             made = _call(prepared, run, state, activity, watcher)
         except UserError as error:

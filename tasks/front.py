@@ -79,13 +79,21 @@ def main() -> int:
         return 3
     from doit.doit_cmd import DoitMain  # noqa: PLC0415 - as above
 
-    return int(DoitMain().run(sys.argv[1:]) or 0)
+    return int(DoitMain().run(_spelled_out(sys.argv[1:])) or 0)
 
 
 def nothing_to_do(steps: int) -> str:
     """Return what is said where all steps are up to date."""
     each = f": {steps} step{' is' if steps == 1 else 's are'} up to date" if steps else ""
     return f"nothing to do{each}"
+
+
+def _spelled_out(arguments: Sequence[str]) -> list[str]:
+    """Return a command line with `serve:MODEL` as the command `serve MODEL`, as doit knows it."""
+    if not any(word.startswith("serve:") for word in arguments):
+        return [*arguments]
+    words = [word.removeprefix("serve:") for word in arguments]
+    return words if words[0] == "serve" else ["serve", *words]
 
 
 def _understood(arguments: Sequence[str]) -> list[str] | None:
@@ -115,7 +123,7 @@ def _current(words: Sequence[str], place: Place) -> int:
     before = os.getcwd()
     os.chdir(place.repository)
     try:
-        if str(place) not in snapshot.held(PLACE, [str(place)]) or _has_entries(RUNS):
+        if str(place) not in snapshot.held(PLACE, [str(place)]) or _left_over(RUNS):
             return 0
         named = [word for word in words if ":" in word]
         if named and len(named) < len(words):
@@ -157,8 +165,9 @@ def needed(steps: Sequence[str]) -> list[str]:
     return [step for step in STEPS if step in steps or step == "train"]
 
 
-def _has_entries(folder: str) -> bool:
+def _left_over(runs: str) -> bool:
+    """Return whether a run that was killed has left its folder; those under way are held."""
     try:
-        return bool(os.listdir(folder))
+        return not all(looks.is_held(f"{runs}/{name}/held") for name in os.listdir(runs))
     except FileNotFoundError:
         return False

@@ -7,36 +7,31 @@ prints is for people.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from tasks import datasets, frameworks, processes
 from tasks.errors import UserError, telling_line
 from tasks.fingerprint import Files
-from tasks.languages import Start
+from tasks.languages import Command, Start
 from tasks.metrics import GIVEN_NS
-from tasks.plan import file_name
 from tasks.publish import VARIABLE
-from tasks.records import LOG, LOGS, artefacts, write_json
+from tasks.records import LOGS, artefacts, write_json
 from tasks.shared import SECRET_VARIABLE
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from tasks.environments.build import Environment
     from tasks.plan import Step
     from tasks.processes import Watcher
     from tasks.records import Record
+    from tasks.runs import Run
 
-RUNS = "runs"
-HELD = "held"
-CREATING = f"{HELD}/creating"
 FORMAT = 3
 DEFAULT_SEED = 0
 LOG_LINES = 20
@@ -44,89 +39,8 @@ LOG_LINES = 20
 # What the runner puts into a step's folder; the rest is the step's own doing.
 FURNITURE = frozenset({"config.json", "model_modules", "artifacts/input", "artifacts/output"})
 
-_RUN_STEP = str(Path(__file__).parent / "runtime" / "run_step.py")
-
-
-@dataclass(frozen=True)
-class Run:
-    """The folder of a run that is under way: `work` is the model's working directory."""
-
-    id: str
-    folder: str
-
-    @property
-    def work(self) -> str:
-        """The working directory of the model."""
-        return f"{self.folder}/work"
-
-    @property
-    def scratch(self) -> str:
-        """A folder for what the model needs only while it runs."""
-        return f"{self.folder}/scratch"
-
-    @property
-    def log(self) -> str:
-        """What the model prints."""
-        return f"{self.folder}/{LOG}"
-
-    @property
-    def progress(self) -> str:
-        """What the model tells of its progress."""
-        return f"{self.folder}/progress.jsonl"
-
-
-def run_name(step: Step) -> str:
-    """Return the name of a step's runs, without the number behind its last `-`."""
-    return file_name(f"{step.name}-{step.variant}")
-
-
-@contextlib.contextmanager
-def fresh_run(step: Step) -> Iterator[Run]:
-    """Make a folder for a run; it is gone afterwards, whatever happens.
-
-    It is held while the run is under way, so that another process can tell it from one that was
-    killed.
-    """
-    run_id = f"{run_name(step)}-{os.urandom(6).hex()}"
-    run = Run(run_id, f"{step.build}/{RUNS}/{run_id}")
-    try:
-        with contextlib.ExitStack() as stack:
-            with hold(f"{step.build}/{CREATING}"):
-                os.makedirs(run.work)
-                os.makedirs(run.scratch)
-                stack.enter_context(hold(f"{run.folder}/held"))
-            yield run
-    finally:
-        shutil.rmtree(run.folder, ignore_errors=True)
-
-
-def lock_of(step: Step) -> str:
-    """Return the file whose lock is held by whoever makes the step's result."""
-    return f"{step.build}/{HELD}/{file_name(step.task)}"
-
-
-@contextlib.contextmanager
-def hold(path: str, *, wait: bool = True) -> Iterator[IO[str]]:
-    """Hold a file's lock; the kernel lets go of it when the process ends, however it ends.
-
-    Raises BlockingIOError where another process holds it and that is not to be waited for.
-    """
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "a", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield file
-
-
-def is_held(path: str) -> bool:
-    """Return whether a process holds the file's lock."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
+RUNTIME = Path(__file__).parent / "runtime"
+_RUN_STEP = str(RUNTIME / "run_step.py")
 
 
 def furnish(run: Run, step: Step, upstream: Record | None) -> dict[str, str]:
@@ -177,22 +91,14 @@ def call(
     Raises UserError, with the end of the log, where the model failed.
     """
     request_path, result_path = f"{run.folder}/request.json", f"{run.folder}/result.json"
-    command = frameworks.language(step.model).command(
-        Start(
-            document=step.model.document,
-            step=step.name,
-            python=environment.python,
-            program=(_RUN_STEP, os.path.abspath(request_path), os.path.abspath(result_path)),
-            work=os.path.abspath(run.work),
-            variables=variables(environment, run),
-        )
-    )
+    program = (_RUN_STEP, os.path.abspath(request_path), os.path.abspath(result_path))
+    command = command_for(program, step, environment, run)
     process = {
         "progress": os.path.abspath(run.progress),
         "trusted": command.trusted,
         "parent": os.getpid() if command.direct else 0,
     }
-    write_json(request_path, {**_request(step, run, version), **process})
+    write_json(request_path, {**request(step, run, version), **process})
     with open(run.log, "wb", buffering=0) as log:
         status = processes.run_logged(
             command.words,
@@ -206,6 +112,20 @@ def call(
     if status == 0 and result is not None and result["ok"]:
         return result
     raise _failure(step, status, result, run)
+
+
+def command_for(program: Sequence[str], step: Step, environment: Environment, run: Run) -> Command:
+    """Return the command that starts a program of the runtime in the model's environment."""
+    return frameworks.language(step.model).command(
+        Start(
+            document=step.model.document,
+            step=step.name,
+            python=environment.python,
+            program=tuple(program),
+            work=os.path.abspath(run.work),
+            variables=variables(environment, run),
+        )
+    )
 
 
 def variables(environment: Environment, run: Run) -> dict[str, str]:
@@ -227,7 +147,8 @@ def variables(environment: Environment, run: Run) -> dict[str, str]:
     return {**environment.variables, **kept, **fixed, "PATH": path}
 
 
-def _request(step: Step, run: Run, version: str) -> dict[str, Any]:
+def request(step: Step, run: Run, version: str) -> dict[str, Any]:
+    """Return what the runtime is told of a step; `version` is that of the trained model."""
     model, dataset = step.model, step.dataset
     language = frameworks.language(model)
     config = model.config

@@ -6,6 +6,7 @@ that has nothing to do is over before anything else of the build system, or doit
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 TYPE_CHECKING = False  # `typing` alone would take longer to import than all that is needed here
@@ -49,6 +50,18 @@ def settled(found: Look, since_ns: int) -> bool:
     newest = max(found[1:3])
     tick = TICK_NS if newest % SECOND_NS else COARSE_TICK_NS
     return newest + tick < since_ns
+
+
+def is_held(path: str) -> bool:
+    """Return whether a process holds the file's lock."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def model_folders(top: str = MODELS, known: Container[str] = ()) -> list[str]:

@@ -49,15 +49,18 @@ class Watcher(NamedTuple):
     echo: Callable[[bytes], None]
 
 
-def run_logged(
+def run_logged(  # noqa: PLR0913 - all but two by name
     command: Sequence[str],
     log: IO[bytes],
     *,
     cwd: str,
     env: Mapping[str, str],
     watcher: Watcher,
+    started: Callable[[int], None] | None = None,
 ) -> int:
     """Run a command with its output in `log`, and return its exit status (negative: a signal).
+
+    `started` is told the number of its process group.
 
     The log keeps the first 8 MB and the last 2 MB, without the values of the command's secret
     variables.  The process has a group of its own, which is ended with it, so that what it left in
@@ -70,6 +73,8 @@ def run_logged(
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     _running.add(process)
+    if started:
+        started(process.pid)
     bounded = _BoundedLog(log)
 
     def write(data: bytes) -> None:

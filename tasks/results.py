@@ -11,14 +11,15 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from tasks import launch, plan, records
+from tasks import plan, records, runs
+from tasks.looks import is_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tasks.fingerprint import Files
-    from tasks.launch import Run
     from tasks.plan import Step
+    from tasks.runs import Run
 
 RESULTS = "results"
 """The folder below `build/` that the results themselves are in."""
@@ -68,7 +69,7 @@ def _own_result(step: Step) -> str:
     """
     target = os.path.realpath(step.folder)
     inside = os.path.dirname(target) == os.path.realpath(f"{step.build}/{RESULTS}")
-    own = os.path.basename(target).rpartition("-")[0] == launch.run_name(step)
+    own = os.path.basename(target).rpartition("-")[0] == runs.run_name(step)
     return target if inside and own else ""
 
 
@@ -126,19 +127,19 @@ def sweep(build: str = plan.BUILD) -> None:
 
     Nothing is looked at while a run is being created, so that a new one is not taken for dead.
     """
-    runs, results = f"{build}/{launch.RUNS}", f"{build}/{RESULTS}"
-    if not _names(runs):
+    under_way, results = f"{build}/{runs.RUNS}", f"{build}/{RESULTS}"
+    if not _names(under_way):
         return
-    with launch.hold(f"{build}/{launch.CREATING}"):
-        dead = [n for n in _names(runs) if not launch.is_held(f"{runs}/{n}/held")]
-        orphans = set(_names(results)) - (set(_names(runs)) - set(dead))
+    with runs.hold(f"{build}/{runs.CREATING}"):
+        dead = [n for n in _names(under_way) if not is_held(f"{under_way}/{n}/held")]
+        orphans = set(_names(results)) - (set(_names(under_way)) - set(dead))
         # Links are read after that: a run that ended meanwhile has moved its link already.
         links = _links(f"{build}/{plan.RESULTS}")
         orphans -= {os.path.basename(os.path.realpath(path)) for path in links}
         for name in orphans:
             shutil.rmtree(f"{results}/{name}", ignore_errors=True)
         for name in dead:
-            shutil.rmtree(f"{runs}/{name}", ignore_errors=True)
+            shutil.rmtree(f"{under_way}/{name}", ignore_errors=True)
 
 
 def _names(folder: str) -> list[str]:

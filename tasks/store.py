@@ -13,7 +13,7 @@ import os
 import posixpath
 from typing import TYPE_CHECKING
 
-from tasks import launch, objects, plan, processes, records, results
+from tasks import objects, plan, processes, records, results, runs
 from tasks.objects import Entry, Unsound
 from tasks.plan import BUILD
 from tasks.records import METRICS, RUN, Record
@@ -22,8 +22,8 @@ from tasks.shared import Shared, Unreachable, shared
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tasks.launch import Run
     from tasks.plan import Step
+    from tasks.runs import Run
     from tasks.state import State
 
 ROOT = f"{BUILD}/store"
@@ -46,7 +46,7 @@ def restore(
     entry = _entry(key, say)
     if entry is None or state.recall(f"{_FORGOTTEN} {entry.record}"):
         return None
-    with launch.fresh_run(step) as run:
+    with runs.fresh_run(step) as run:
         try:
             _lay_out(entry, inputs, run)
             objects.put_entry(ROOT, entry)

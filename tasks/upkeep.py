@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import discover, launch, plan, readme, results
+from tasks import discover, plan, readme, results, runs
 from tasks.environments import lock_file
 from tasks.errors import UserError
 from tasks.fingerprint import Files
@@ -91,7 +91,7 @@ def _move_results(model: Model, renamed: Model) -> None:
         for old, new in ((step.folder, moved.folder), (step.failed_folder, moved.failed_folder)):
             if os.path.lexists(old) and not os.path.lexists(new):
                 os.makedirs(os.path.dirname(new), exist_ok=True)
-                _move_result(old, new, launch.run_name(step), launch.run_name(moved))
+                _move_result(old, new, runs.run_name(step), runs.run_name(moved))
                 _drop_empty(os.path.dirname(old))
 
 

@@ -63,6 +63,7 @@ def check(kind: str, text: str | bytes, path: str) -> Checked:
             faults += _download_faults(parsed)
         if kind == "model":
             faults += [*_argument_faults(parsed), *_threshold_faults(parsed)]
+            faults += _column_faults(parsed)
         faults = sorted(dict.fromkeys(faults), key=lambda fault: fault.line)
         return Checked(value if parsed.valid else None, tuple(faults))
     if parsed.valid:
@@ -283,3 +284,16 @@ def _threshold_faults(parsed: Parsed) -> Iterator[Fault]:
         if isinstance(least, (int, float)) and isinstance(most, (int, float)) and least > most:
             message = f"expected `min` below `max`, found {least:g} and {most:g}"
             yield parsed.fault(keys, message)
+
+
+def _column_faults(parsed: Parsed) -> Iterator[Fault]:
+    """Yield a fault for each column of requests or answers that is named as one before it."""
+    lines: dict[Keys, int] = {}
+    for keys, value in _objects(parsed.value, ()):
+        name = value.get("name")
+        if keys[:2] == ("serving", "schema") and isinstance(name, str):
+            column = (keys[2], name)
+            if column in lines:
+                again = f"expected each name once, found {shown(name)} on line {lines[column]} too"
+                yield parsed.fault((*keys, "name"), again)
+            lines.setdefault(column, parsed.lines[(*keys, "name")])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import launch, plan
+from tasks import plan, runs
 from tasks.acceptance import accept
 from tasks.discover import read_model
 from tasks.errors import UserError
@@ -414,9 +414,9 @@ def test_a_step_that_is_running(built: Repository, monkeypatch: pytest.MonkeyPat
     append(built, "\nX = 1\n")
     monkeypatch.chdir(built.path)
     step = Step(read_model(MODEL, Files()), "train")
-    hold = f"from tasks import launch\nwith launch.hold({launch.lock_of(step)!r}):\n"
+    hold = f"from tasks import runs\nwith runs.hold({runs.lock_of(step)!r}):\n"
     hold += "    print(flush=True)\n    input()\n"
-    root = os.path.dirname(os.path.dirname(launch.__file__))
+    root = os.path.dirname(os.path.dirname(runs.__file__))
     with subprocess.Popen(
         [os.sys.executable, "-c", hold], cwd=built.path, env={**os.environ, "PYTHONPATH": root},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,

@@ -103,6 +103,13 @@ def test_keys(kind: str, title: str) -> None:
     assert set() == {p for p in patterns if not any(fnmatch(k, p) for k in known)}
 
 
+def test_keys_of_columns() -> None:
+    """The reference lists what is said of a column of requests and answers."""
+    known = schema("model")["$defs"]["columns"]["items"]["properties"]
+
+    assert set(known) == listed("Columns of requests and answers", "key of a column")
+
+
 def test_tasks() -> None:
     """The reference lists every kind of task."""
     assert {f"{kind}:MODEL" for kind in commands.KINDS} == listed("Tasks", "task")

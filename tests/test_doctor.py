@@ -366,7 +366,7 @@ def test_who_never_answers(repository: Repository, silent: int) -> None:
     assert WARNING == found_of(found, "shared store")[STATE]
     assert "no answer within" in found_of(found, "shared store")[FOUND]
     assert WARNING == found_of(found, "progress broker")[STATE]
-    assert "no answer within 5 s" in found_of(found, "progress broker")[FOUND]
+    assert "no answer within" in found_of(found, "progress broker")[FOUND]
     states = [one[STATE] for one in found if one["model"] == name and one[THING] == "data"]
     assert [WARNING, OK] == states
     assert PASSWORD not in json.dumps(found)

@@ -320,6 +320,29 @@ model.json:5: `resources.training.args`: expected arguments, found no closing qu
 model.json:2: `resolveAsOf`: expected a date such as `2019-08-31`, found the string `2019-02-30`
 model.json:3: `progress.stallAfter`: expected a number of seconds above 0, found the number `0`
 
+### columns: model
+{"id": "1", "name": "n", "language": "R", "serving": {"schemas": {}, "schema": {
+"inputs": [
+{"name": "age", "type": "nummer"},
+{"name": "age", "type": "number", "nullable": 1,
+"null": true},
+{"type": "string"},
+{"name": "", "type": "float"},
+"bmi"],
+"outputs": []}}}
+--- says
+model.json:1: warning: `serving.schemas`: expected a known key, found `schemas`
+model.json:3: `serving.schema.inputs[0].type`: expected `number`, `integer`, `string`, `boolean` or `any`, found the string `nummer`
+  hint: did you mean `number`?
+model.json:4: `serving.schema.inputs[1].nullable`: expected `true` or `false`, found the number `1`
+model.json:4: `serving.schema.inputs[1].name`: expected each name once, found `age` on line 3 too
+model.json:5: `serving.schema.inputs[1].null`: expected `name`, `type` or `nullable`, found `null`
+model.json:6: `serving.schema.inputs[2].name`: expected this required key, found none
+model.json:7: `serving.schema.inputs[3].name`: expected a string that is not empty, found an empty string
+model.json:7: `serving.schema.inputs[3].type`: expected `number`, `integer`, `string`, `boolean` or `any`, found the string `float`
+model.json:8: `serving.schema.inputs[4]`: expected an object, found the string `bmi`
+model.json:9: `serving.schema.outputs`: expected a list of columns, such as `[{"name": "age", "type": "number"}]`, found an empty list
+
 ### tables: dataset
 {"tables": {
 "events": {"url": "a.csv"},
@@ -468,6 +491,7 @@ RIGHT = [
     ("model", {"python": ">=3.10, <3.13", "resolveAsOf": "2019-08-31"}),
     ("model", {"python": "~=3.10", "progress": {"stallAfter": 0.5}}),
     ("model", {"evaluation": {"thresholds": {"auc": {"min": 0.7}, "r mse": {"max": 1}}}}),
+    ("model", {"serving": {"schema": {"inputs": [{"name": "a", "type": "any"}]}}}),
     ("config", {}),
     ("config", {"hyperparameters": {"n.trees": 2000, "use": "False", "of": [1, None]}}),
     ("config", {"hyperParameters": {}, "formula": "a ~ b", "hyperParams": "deliberate"}),

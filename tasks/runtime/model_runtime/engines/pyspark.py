@@ -24,6 +24,11 @@ def call(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
         raise
 
 
+def scorer(request: Dict[str, Any], arguments: Dict[str, Any]) -> python.Scorer:
+    """Load the model, as a Python model is; Spark's session stays."""
+    return python.scorer(request, arguments)
+
+
 def name_cause(error: Any) -> None:
     """Have an error from Java begin with what Java says, not with how it was called."""
     if hasattr(error, "java_exception") and hasattr(error, "errmsg"):

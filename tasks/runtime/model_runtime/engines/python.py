@@ -3,11 +3,14 @@
 import importlib
 import importlib.util
 import inspect
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from model_runtime import tables
 from model_runtime.context import context_of
 from model_runtime.contract import PACKAGE, ModelFault, read_rows, select, write_predictions
+
+WAYS = ("predict", "explain")
+"""What a scorer may be asked for."""
 
 
 def call(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
@@ -41,13 +44,67 @@ def find(name: str, modules: List[str]) -> Optional[Callable[..., Any]]:
 
 def score_rows(request: Dict[str, Any]) -> None:
     """Score the rows of the data files with the model's `ModelScorer`."""
-    scorer_class = find("ModelScorer", request["modules"])
-    if scorer_class is None:
+    if find("ModelScorer", request["modules"]) is None:
         raise ModelFault("no function `score` and no class `ModelScorer` in `scoring.py`")
     if not request["data_files"]:
         raise ModelFault("no function `score`, and the dataset names no file to score")
-    takes_config = "config" in inspect.signature(scorer_class).parameters
-    config = {"config": request["arguments"]["model_conf"]} if takes_config else {}
-    scorer = scorer_class(**config)
+    model = model_scorer(request, request["arguments"])
     rows = [row for path in request["data_files"] for row in read_rows(path)]
-    write_predictions(scorer.predict(rows))
+    write_predictions(model.predict(rows))
+
+
+def model_scorer(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
+    """Return the model's own `ModelScorer`, given `config` and `context` if it asks for them."""
+    scorer_class = find("ModelScorer", request["modules"])
+    if scorer_class is None:
+        raise ModelFault("no class `ModelScorer` in `scoring.py`, which answers requests")
+    config = arguments["model_conf"]
+    available = {"config": config, "model_conf": config, "context": context_of("score", arguments)}
+    asked = inspect.signature(scorer_class).parameters
+    return scorer_class(**{name: available[name] for name in asked if name in available})
+
+
+class Scorer:
+    """Puts requests to a `ModelScorer`: `explain` is None where that has no such method."""
+
+    def __init__(self, model: Any) -> None:
+        """Wrap the model's own scorer."""
+        self._names_for = {way: asks_for_names(getattr(model, way, None)) for way in WAYS}
+        self._model = model
+        self.explain = self._explain if callable(getattr(model, "explain", None)) else None
+
+    def predict(self, names: Sequence[str], values: Any) -> Tuple[Sequence[str], Any]:
+        """Return the names of the answer's columns, where it has any, and its values."""
+        return self._ask("predict", names, values)
+
+    def _explain(self, names: Sequence[str], values: Any) -> Tuple[Sequence[str], Any]:
+        return self._ask("explain", names, values)
+
+    def _ask(self, way: str, names: Sequence[str], values: Any) -> Tuple[Sequence[str], Any]:
+        more = {name: list(names) for name in self._names_for[way]}
+        return named(getattr(self._model, way)(values, **more))
+
+
+def scorer(request: Dict[str, Any], arguments: Dict[str, Any]) -> Scorer:
+    """Load the model of the working directory, to answer requests with."""
+    return Scorer(model_scorer(request, arguments))
+
+
+def asks_for_names(function: Optional[Callable[..., Any]]) -> List[str]:
+    """Return by which of its parameters a method is told the names of the columns."""
+    if function is None:
+        return []
+    parameters = list(inspect.signature(function).parameters)[1:]
+    return [name for name in parameters if name in ("names", "feature_names", "features_names")]
+
+
+def named(found: Any) -> Tuple[Sequence[str], Any]:
+    """Return the names of an answer's columns, where it has any, and its values."""
+    if isinstance(found, tuple) and found:
+        found = found[0]  # models of 2019 return (predictions, ...)
+    if hasattr(found, "to_pandas"):
+        found = found.to_pandas()
+    columns = getattr(found, "columns", None)
+    if columns is not None and hasattr(found, "values"):
+        return [str(name) for name in columns], found.values.tolist()
+    return (), found.to_numpy() if hasattr(found, "to_numpy") else found

@@ -1,0 +1,43 @@
+"""Messages between the gateway and a model's worker, over a Unix socket.
+
+A message is a head of 12 bytes (the length of the header, 4 bytes, and of the payload, 8 bytes,
+both with the first byte the highest), a header in JSON, and the payload: the values of a batch of
+requests, or of its answers, one behind the other.  In either, an entry for each says
+
+    names     the names of the columns, empty where nobody named them
+    dtype     empty where the values are JSON text; else what NumPy calls the elements of a tensor
+    shape     of a tensor
+    size      how many bytes of the payload are its values
+
+The gateway sends `{"do": "predict" or "explain", "requests": [entry, ...]}`.  The worker says first
+`{"worker": NUMBER, "pid": PID}`, then `{"ready": {...}}` or `{"failed": MESSAGE}`, and then
+`{"answers": [entry, ...], "seconds": TIME}` to each batch; the entry of a request that failed has
+`error`, a message, and `refused`: whether it was the values that the model could not take.
+
+Only the standard library is used, in a form that Python 3.6 parses.
+"""
+
+import json
+import struct
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+HEAD = struct.Struct("!IQ")
+
+
+def send(connection: Any, header: Dict[str, Any], values: Sequence[Any] = ()) -> None:
+    """Send a message; `values` are the parts of its payload, each as bytes."""
+    text = json.dumps(header).encode()
+    size = sum(len(part) for part in values)
+    connection.sendall(b"".join([HEAD.pack(len(text), size), text, *values]))
+
+
+def receive(stream: Any) -> Optional[Tuple[Dict[str, Any], memoryview]]:
+    """Return the next message's header and payload, None when the other side has gone."""
+    head = stream.read(HEAD.size)
+    if len(head) < HEAD.size:
+        return None
+    of_header, of_payload = HEAD.unpack(head)
+    header, payload = stream.read(of_header), stream.read(of_payload)
+    if len(header) + len(payload) < of_header + of_payload:
+        return None
+    return json.loads(header.decode()), memoryview(payload)

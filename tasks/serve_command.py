@@ -1,0 +1,62 @@
+"""`doit serve`: trained models behind HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doit.cmd_run import Run as DoitRun
+from doit.exceptions import InvalidCommand
+
+from tasks import generators, plan
+from tasks.commands import Run
+from tasks.errors import UserError
+from tasks.naming import option, parsed
+
+PREFIX = "serve:"
+FAILED = 1
+
+
+class Serve(Run):
+    """`doit serve [MODEL ...]`: have models evaluated, then answer requests with them."""
+
+    name = "serve"
+    doc_purpose = "put trained models behind HTTP"
+    doc_usage = "[MODEL ...] [--host HOST] [--port PORT]"
+    doc_description = (
+        "Without a name all models are served. What is not up to date is trained and evaluated\n"
+        "first; a model that is not as it was evaluated is refused.\n"
+        "Exit status 0: ended by Ctrl-C or SIGTERM; 1: nothing can be served; 3: not understood."
+    )
+    cmd_options = (
+        *DoitRun.cmd_options,
+        {**option("host", str, "the address to listen on"), "default": "127.0.0.1"},
+        {**option("port", int, "the port to listen on, 0: any that is free"), "default": 8080},
+        {**option("limit", int, "the size of a request at most, in MiB"), "default": 64},
+        option("certificate", str, "a certificate in PEM format: requests come by HTTPS then"),
+        option("key", str, "the certificate's key, where it is a file of its own"),
+    )
+
+    def execute(self, params: Any, args: list[str]) -> int:
+        """Bring the models up to date as `doit evaluate` does, and serve them."""
+        words, rest = [], list(args)
+        while rest:
+            words.append(rest.pop(0).removeprefix(PREFIX))
+            more, rest = parsed(self, rest)
+            for name in more._non_default_keys:  # noqa: SLF001 - doit's own way to know
+                params[name] = more[name]
+        asked = {"dataset": "", "twice": False, "as-of": ""}
+        for name, value in asked.items():
+            params[name] = value
+        status = super().execute(params, [f"evaluate:{word}" for word in words])
+        if status not in (0, FAILED):
+            return status
+        # Slow to import, and no other command needs it.
+        from tasks.serving.server import Options, serve  # noqa: PLC0415
+
+        try:
+            models = generators.models()
+            named = [plan.find_model(word, models) for word in words] or models
+            options = ("host", "port", "limit", "certificate", "key")
+            return serve(named, Options(**{name: params[name] for name in options}))
+        except UserError as error:
+            raise InvalidCommand(str(error)) from error

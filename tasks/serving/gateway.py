@@ -1,0 +1,213 @@
+"""The gateway: HTTP on one side, the pools of workers on the other."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, Router
+
+from tasks.serving import access, inference
+from tasks.serving.arrays import RequestError
+from tasks.serving.payloads.negotiation import negotiate
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from starlette.requests import Request
+    from starlette.types import Message, Receive, Scope, Send
+
+    from tasks.serving.metrics import Metrics
+    from tasks.serving.pool import Pool
+
+ASKS = ("predict", "explain", "invocations")
+"""What can be asked of a model in forms that are not those of the Open Inference Protocol."""
+
+GONE = 499
+"""The status, in the log, of a request whose client has gone; nobody is told of it."""
+
+_FORM = "application/x-www-form-urlencoded"  # what curl says of JSON
+
+
+class Gateway:
+    """The ASGI application: `pools` has the version of each model that is served, by its name."""
+
+    def __init__(
+        self,
+        pools: Mapping[str, Pool],
+        metrics: Metrics,
+        log: access.Log,
+        tokens: access.Tokens,
+        limit: int,
+    ) -> None:
+        """Serve these; a body has at most `limit` bytes."""
+        self.pools, self._metrics, self._log, self._tokens = pools, metrics, log, tokens
+        self._limit = limit
+        asks = [
+            Route(f"{model}/{ask}", self._asking(ask), methods=["POST"])
+            for model in ("/models/{model:path}", "")
+            for ask in ASKS
+        ]
+        self._routes = Router([*asks, *self._others()])
+
+    def _others(self) -> list[Route]:
+        model = "/v2/models/{model:path}"
+        versioned = f"{model}/versions/{{version}}"
+        return [
+            *(
+                Route(f"{one}/infer", self._asking("infer"), methods=["POST"])
+                for one in (versioned, model)
+            ),
+            *(Route(f"{one}/ready", self._model_ready) for one in (versioned, model)),
+            Route("/v2/health/live", self._live),
+            Route("/v2/health/ready", self._ready),
+            Route("/v2", self._server),
+            *(Route(one, self._model) for one in (versioned, model)),
+            Route("/health/live", self._live),
+            Route("/health/ready", self._ready),
+            Route("/metrics", self._told),
+            Route("/models", self._models),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, count it and write it into the log."""
+        if scope["type"] != "http":
+            return
+        began = time.perf_counter()
+        name = access.request_id(scope)
+        status = GONE
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"].append((b"x-request-id", name))
+            await send(message)
+
+        scope["app"] = self  # so that Starlette raises what it has no route for
+        try:
+            self._tokens.check(scope)
+            await self._routes(scope, receive, sending)
+        except RequestError as error:
+            await failure(error, name)(scope, receive, sending)
+        except HTTPException as error:
+            told = RequestError(error.detail, error.status_code)
+            await failure(told, name, error.headers)(scope, receive, sending)
+        except ClientDisconnect:
+            pass
+        seconds = time.perf_counter() - began
+        asked: dict[str, str] = scope.get("asked", {})
+        if asked:
+            self._metrics.answered(asked["model"], asked["ask"], status, seconds)
+        self._log.tell(scope, status, seconds, request=name.decode(), **asked)
+
+    def _asking(self, ask: str) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            return await self._ask(request, ask)
+
+        return answer
+
+    async def _ask(self, request: Request, ask: str) -> Response:
+        """Put what a client asks to a model."""
+        name = self._name(request)
+        request.scope["asked"] = {"model": name, "ask": ask}
+        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in
+                   request.scope["headers"]}  # fmt: skip
+        media = headers.get("content-type", "")
+        read, write = negotiate(ask, "" if media == _FORM else media, headers.get("accept", ""))
+        body = await self._body(request)
+        pool = self.pools[name]  # not before: another version may have taken over meanwhile
+        array, wanted = read(body, headers)
+        array = pool.release.schema.check(array)
+        if ask == "explain" and not pool.explains:
+            raise RequestError(f"model `{name}` does not explain", HTTPStatus.NOT_FOUND)
+        answer = await pool.submit(array, "explain" if ask == "explain" else "predict")
+        text, more = write(answer, pool.about, wanted)
+        request.scope["asked"]["version"] = pool.release.version
+        return Response(text, headers={**more, **pool.headers})
+
+    def _name(self, request: Request) -> str:
+        """Return the name of the model that a request is for.  Raises RequestError."""
+        name: str | None = request.path_params.get("model")
+        if name is None and len(self.pools) == 1:
+            return next(iter(self.pools))
+        version = request.path_params.get("version")
+        found = self.pools.get(name or "")
+        if found is None or (version and version != found.release.version):
+            known = ", ".join(f"`{one}` {self.pools[one].release.version}" for one in self.pools)
+            message = f"there is no such model or version; served are {known}"
+            raise RequestError(message, HTTPStatus.NOT_FOUND)
+        return found.release.name
+
+    async def _body(self, request: Request) -> bytes:
+        """Return the body of a request.  Raises RequestError where it is too large."""
+        parts, size = [], 0
+        async for part in request.stream():
+            size += len(part)
+            if size > self._limit:
+                message = f"a request has at most {self._limit} bytes"
+                raise RequestError(message, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _live(self, request: Request) -> Response:
+        """Say that the gateway is there."""
+        del request
+        return JSONResponse({"live": True})
+
+    async def _ready(self, request: Request) -> Response:
+        """Say whether each model has a worker to answer."""
+        del request
+        models = {name: pool.ready for name, pool in self.pools.items()}
+        ready = all(models.values())
+        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return JSONResponse({"ready": ready, "models": models}, status)
+
+    async def _model_ready(self, request: Request) -> Response:
+        ready = self.pools[self._name(request)].ready
+        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return JSONResponse({"ready": ready}, status)
+
+    async def _server(self, request: Request) -> Response:
+        del request
+        return JSONResponse(inference.server())
+
+    async def _model(self, request: Request) -> Response:
+        return JSONResponse(inference.model(self.pools[self._name(request)]))
+
+    async def _models(self, request: Request) -> Response:
+        """Say which models are served, and which version of each."""
+        del request
+        return JSONResponse({"models": [_facts(pool) for pool in self.pools.values()]})
+
+    async def _told(self, request: Request) -> Response:
+        del request
+        return Response(self._metrics.text(), headers={"content-type": self._metrics.TYPE})
+
+
+def _facts(pool: Pool) -> dict[str, Any]:
+    release = pool.release
+    model = release.step.model
+    return {
+        **release.meta,
+        "title": model.title,
+        "description": model.document.get("description", ""),
+        "ready": pool.ready,
+    }
+
+
+def failure(
+    error: RequestError, request_id: bytes, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return the answer to a request that cannot be answered."""
+    told = {"status": error.status, "message": str(error), "request": request_id.decode()}
+    more = dict(headers or {})
+    if error.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        more["Retry-After"] = "1"
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        more["WWW-Authenticate"] = "Bearer"
+    return JSONResponse({"error": told}, error.status, more)

@@ -1,0 +1,50 @@
+"""The Open Inference Protocol (v2): what it is told of the server and its models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tasks.serving.payloads.infer_answer import OUTPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tasks.serving.pool import Pool
+    from tasks.serving.schema import Column
+
+PLATFORM = "modelmake"
+EXTENSIONS = ("binary_tensor_data",)
+INPUT = "input"
+
+_DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL"}
+_ANY_LENGTH = -1
+
+
+def server() -> dict[str, Any]:
+    """Return what is said of the server."""
+    return {"name": PLATFORM, "version": "2", "extensions": list(EXTENSIONS)}
+
+
+def model(pool: Pool) -> dict[str, Any]:
+    """Return what is said of a model: its versions, and the tensors that it takes and gives."""
+    schema = pool.release.schema
+    return {
+        "name": pool.release.name,
+        "versions": [pool.release.version],
+        "platform": PLATFORM,
+        "inputs": _tensors(schema.inputs, INPUT),
+        "outputs": _tensors(pool.outputs, OUTPUT),
+    }
+
+
+def _tensors(columns: Sequence[Column], name: str) -> list[dict[str, Any]]:
+    """Return one tensor where the columns are of one type, else a tensor for each."""
+    types = [_DATATYPES.get(column.kind, "BYTES") for column in columns]
+    named = all(column.name for column in columns)
+    if len(set(types)) > 1 and named:
+        return [
+            {"name": column.name, "datatype": datatype, "shape": [_ANY_LENGTH, 1]}
+            for column, datatype in zip(columns, types, strict=True)
+        ]
+    shape = [_ANY_LENGTH, len(columns) or _ANY_LENGTH]
+    return [{"name": name, "datatype": types[0] if types else "BYTES", "shape": shape}]

@@ -1,0 +1,92 @@
+"""What Prometheus is told of the models that are served."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tasks.serving.pool import Pool
+
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+REQUESTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """Counters of what has happened, and gauges of the pools as they are when somebody asks."""
+
+    TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+    def __init__(self, pools: Mapping[str, Pool]) -> None:
+        """Begin to count; `pools` are those that are served, by the names of their models."""
+        self._registry = registry = CollectorRegistry()
+        registry.register(_Pools(pools))
+        self._requests = Counter(
+            "modelmake_requests", "Requests that were answered", ["model", "ask", "status"],
+            registry=registry,
+        )  # fmt: skip
+        self._seconds = Histogram(
+            "modelmake_request_seconds", "From a request to its answer", ["model", "ask"],
+            buckets=SECONDS, registry=registry,
+        )  # fmt: skip
+        self._batches = Histogram(
+            "modelmake_batch_requests", "Requests that were put to a worker at once", ["model"],
+            buckets=REQUESTS, registry=registry,
+        )  # fmt: skip
+        self._working = Histogram(
+            "modelmake_batch_seconds", "Time of a worker for a batch", ["model"],
+            buckets=SECONDS, registry=registry,
+        )  # fmt: skip
+        self._restarts = Counter(
+            "modelmake_worker_restarts", "Workers that ended and were started again", ["model"],
+            registry=registry,
+        )  # fmt: skip
+
+    def answered(self, model: str, ask: str, status: int, seconds: float) -> None:
+        """Count a request, and the seconds that it took."""
+        self._requests.labels(model, ask, str(status)).inc()
+        self._seconds.labels(model, ask).observe(seconds)
+
+    def worked(self, model: str, requests: int, seconds: float) -> None:
+        """Count a batch of so many requests, and the seconds that the worker took."""
+        self._batches.labels(model).observe(requests)
+        self._working.labels(model).observe(seconds)
+
+    def restarted(self, model: str) -> None:
+        """Count a worker that is started again."""
+        self._restarts.labels(model).inc()
+
+    def text(self) -> bytes:
+        """Return it all in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _Pools(Collector):
+    """Looks at the pools when it is asked."""
+
+    def __init__(self, pools: Mapping[str, Pool]) -> None:
+        self._pools = pools
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Return how many requests wait and how many workers are there, and which versions."""
+        waiting = GaugeMetricFamily(
+            "modelmake_queue_requests", "Requests that wait for a worker", labels=["model"]
+        )
+        workers = GaugeMetricFamily(
+            "modelmake_workers", "Workers that are there to answer", labels=["model"]
+        )
+        versions = GaugeMetricFamily(
+            "modelmake_model_info", "The version that answers", labels=["model", "version", "key",
+            "lock"],
+        )  # fmt: skip
+        for name, pool in self._pools.items():
+            waiting.add_metric([name], len(pool.queue))
+            workers.add_metric([name], pool.workers)
+            release = pool.release
+            versions.add_metric([name, release.version, release.key, release.lock], 1)
+        yield from (waiting, workers, versions)

@@ -1,0 +1,108 @@
+"""Which trained models may be served: those that were evaluated, as they were evaluated."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tasks import preparation, records
+from tasks.environments import build
+from tasks.errors import UserError
+from tasks.execute import VERSION_DIGITS
+from tasks.explain import why
+from tasks.plan import Step
+from tasks.serving import examples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tasks.environments.build import Environment
+    from tasks.model import Model
+    from tasks.records import Record
+    from tasks.serving.examples import Example
+    from tasks.serving.schema import Schema
+    from tasks.state import State
+
+
+@dataclass(frozen=True)
+class Release:
+    """A trained model that may be served: its `score` step, training's record, its environment.
+
+    `schema` is what it takes, as far as that is known, and `examples` are requests that it brings
+    along.
+    """
+
+    step: Step
+    trained: Record
+    environment: Environment
+    schema: Schema
+    examples: Sequence[Example]
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.step.model.name
+
+    @property
+    def key(self) -> str:
+        """The key of the training that made it."""
+        return self.trained.key
+
+    @property
+    def version(self) -> str:
+        """What stands for that key."""
+        return self.key[:VERSION_DIGITS]
+
+    @property
+    def lock(self) -> str:
+        """The digest of its environment's lock, empty where it has none."""
+        return self.environment.identity.get("lock", "")
+
+    @property
+    def sample(self) -> dict[str, Any] | None:
+        """The first of the examples as its names and values, None without one."""
+        if not self.examples:
+            return None
+        array = self.schema.check(self.examples[0].array)
+        return {"names": array.names, "values": json.loads(array.data)}
+
+    @property
+    def meta(self) -> dict[str, str]:
+        """What a client is told of the version that answers."""
+        return {"model": self.name, "version": self.version, "key": self.key, "lock": self.lock}
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """Where the results are that it stands on: what changes when a new version is published."""
+        return published(self.step)
+
+
+def published(step: Step) -> tuple[str, ...]:
+    """Return where the results of training and evaluation are now, empty where there is none."""
+    return tuple(os.path.realpath(one.folder) for one in _bases(step))
+
+
+def _bases(step: Step) -> tuple[Step, Step]:
+    return replace(step, name="train"), replace(step, name="evaluate")
+
+
+def find(model: Model, state: State, say: Callable[[str], None]) -> Release:
+    """Return a model as it may be served, its environment built.
+
+    Raises UserError, with all that stands against it, where it is not trained, or what was trained
+    is not what was evaluated, or an artefact is not what its record says.
+    """
+    step = preparation.read_again(Step(model, "score"), state)
+    for base in _bases(step):
+        if reasons := why(base, state):
+            raise UserError(
+                f"Model `{model.name}` is not served",
+                *((base.task, reason) for reason in reasons),
+                hint=f"`doit evaluate:{model.name}` makes it current",
+            )
+    trained = records.read(_bases(step)[0].folder, state.files)
+    assert trained is not None  # noqa: S101 - it is current
+    environment = build.ensure(step.model, state, say)
+    return Release(step, trained, environment, *examples.read(step.model))

@@ -1,0 +1,221 @@
+"""Serve: start the workers, answer until told to end, take over what is published meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import socket
+import ssl
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uvicorn
+import uvloop
+
+from tasks.errors import UserError
+from tasks.serving import released
+from tasks.serving.access import TOKENS, Log, Tokens
+from tasks.serving.connections import Connection
+from tasks.serving.gateway import Gateway
+from tasks.serving.metrics import Metrics
+from tasks.serving.pool import Pool, Watch
+from tasks.state import open_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tasks.model import Model
+    from tasks.serving.released import Release
+
+LOOK_SECONDS = 1.0
+FLUSH_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where and how to serve: `limit` is the size of a request's body in MiB.
+
+    `certificate` and `key` are PEM files, for HTTPS; empty for HTTP.
+    """
+
+    host: str
+    port: int
+    limit: int
+    certificate: str = ""
+    key: str = ""
+
+
+def serve(models: Sequence[Model], options: Options) -> int:
+    """Serve models until told to end, and return the exit status.
+
+    Raises UserError where none of them can be served, or not in the way that is asked for.
+    """
+    state = open_state()
+    releases, refused = [], []
+    for model in models:
+        try:
+            releases.append(released.find(model, state, _say))
+        except UserError as error:  # noqa: PERF203 - of a model that says nothing of the others
+            refused.append(error)
+    for one in refused:
+        sys.stderr.write(f"{one}\n\n")
+    if not releases:
+        raise UserError("There is no model to serve")
+    _check_certificate(options)
+    _many_files()
+    with _listening(options) as listening:
+        uvloop.run(Server(options).run(releases, listening))
+    return 0
+
+
+class Server:
+    """Pools of workers behind a gateway."""
+
+    def __init__(self, options: Options) -> None:
+        """Make ready to serve."""
+        self._options = options
+        self._pools: dict[str, Pool] = {}
+        self._metrics = Metrics(self._pools)
+        self._log = Log()
+
+    async def run(self, releases: Sequence[Release], listening: socket.socket) -> None:
+        """Serve until a signal says to end, then answer what has come."""
+        await self._start(releases)
+        options = self._options
+        tokens = Tokens([one for one in os.environ.get(TOKENS, "").split(",") if one])
+        gateway = Gateway(self._pools, self._metrics, self._log, tokens, options.limit << 20)
+        server = _Uvicorn(
+            uvicorn.Config(
+                gateway, http=Connection, ws="none", lifespan="off", log_config=None,
+                access_log=False, server_header=False, proxy_headers=False,
+                ssl_certfile=options.certificate or None, ssl_keyfile=options.key or None,
+            )
+        )  # fmt: skip
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, server.end)
+        host, port = listening.getsockname()[:2]
+        scheme = "https" if options.certificate else "http"
+        _say(f"serving on {scheme}://{f'[{host}]' if ':' in host else host}:{port}")
+        beside = [loop.create_task(one) for one in (self._follow(), self._flush())]
+        await server.serve([listening])
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*(pool.drain() for pool in self._pools.values()))
+        self._log.flush()
+        _say("ended")
+
+    async def _start(self, releases: Sequence[Release]) -> None:
+        """Start all workers at once; what cannot be served is told."""
+        pools = [self._pool(release) for release in releases]
+        found = await asyncio.gather(*(pool.start() for pool in pools), return_exceptions=True)
+        for pool, error in zip(pools, found, strict=True):
+            if isinstance(error, UserError):
+                sys.stderr.write(f"{error}\n\n")
+            elif error:
+                raise error
+            else:
+                self._pools[pool.release.name] = pool
+        if not self._pools:
+            raise UserError("There is no model to serve")
+
+    def _pool(self, release: Release) -> Pool:
+        _say(f"{release.name}: starting version {release.version}")
+        name, metrics = release.name, self._metrics
+        watch = Watch(
+            lambda requests, seconds: metrics.worked(name, requests, seconds),
+            lambda: metrics.restarted(name),
+        )
+        return Pool(release, _say, watch)
+
+    async def _follow(self) -> None:
+        """Take over each version that is published; one that cannot be served changes nothing."""
+        seen = {name: pool.release.published for name, pool in self._pools.items()}
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            for name, pool in list(self._pools.items()):
+                now = released.published(pool.release.step)
+                if now != seen[name]:
+                    seen[name] = now
+                    await self._take_over(pool)
+
+    async def _take_over(self, before: Pool) -> None:
+        """Start the workers of what is published now, have them answer, and let the others end."""
+        state, model = open_state(), before.release.step.model
+        try:
+            state.look_anew()
+            release = await asyncio.to_thread(released.find, model, state, _say)
+            if (release.key, release.lock) == (before.release.key, before.release.lock):
+                return
+            pool = self._pool(release)
+            await pool.start()
+        except UserError as error:
+            _say(f"{before.release.name}: version {before.release.version} stays\n{error}\n")
+            return
+        self._pools[release.name] = pool
+        _say(f"{release.name}: version {release.version} answers")
+        await before.drain()
+
+    async def _flush(self) -> None:
+        """Write the access log, a few times a second."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            self._log.flush()
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn's server, without its own handling of signals: the workers end after it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+    def end(self) -> None:
+        """End in peace; called again, at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def _listening(options: Options) -> socket.socket:
+    """Return the socket that requests come to.  Raises UserError where it cannot be had."""
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    try:
+        return socket.create_server((options.host, options.port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"Cannot listen on port {options.port} of `{options.host}`",
+            ("reason", getattr(error, "strerror", None) or error),
+            hint="`--port` names another one; 0 is any that is free",
+        ) from error
+
+
+def _check_certificate(options: Options) -> None:
+    """Raise UserError for a certificate that cannot be used."""
+    if not options.certificate:
+        return
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(options.certificate, options.key or None)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"The certificate `{options.certificate}` cannot be used",
+            *([("key", options.key)] if options.key else []),
+            ("reason", error),
+            hint="`--certificate` and `--key` are files in PEM format; the key has no password",
+        ) from error
+
+
+def _many_files() -> None:
+    """Allow as many connections as the system does."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

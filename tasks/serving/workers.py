@@ -1,0 +1,138 @@
+"""A worker: a process in a model's own environment that answers requests over a Unix socket.
+
+What is said over the socket is told in runtime/model_runtime/wire.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import struct
+from threading import Thread
+from typing import TYPE_CHECKING, Any, cast
+
+from tasks import launch, processes
+from tasks.processes import Watcher
+from tasks.records import write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tasks.runs import Run
+    from tasks.serving.released import Release
+
+HEAD = struct.Struct("!IQ")
+PROGRAM = str(launch.RUNTIME / "serve_model.py")
+
+
+class Channel(asyncio.Protocol):
+    """The connection to a worker: `received` is given each message, `lost` told when it ends."""
+
+    def __init__(
+        self,
+        received: Callable[[Channel, dict[str, Any], memoryview], None],
+        lost: Callable[[Channel], None],
+    ) -> None:
+        """Wait for the worker's first message."""
+        self._received, self._lost = received, lost
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the connection."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come, and hand on each message that is whole."""
+        self._buffer += data
+        while len(self._buffer) >= HEAD.size:
+            of_header, of_payload = HEAD.unpack_from(self._buffer)
+            start = HEAD.size + of_header
+            end = start + of_payload
+            if len(self._buffer) < end:
+                return
+            message = bytes(memoryview(self._buffer)[HEAD.size : end])
+            del self._buffer[:end]
+            self._received(self, json.loads(message[:of_header]), memoryview(message)[of_header:])
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tell of the end."""
+        del error
+        self._lost(self)
+
+    def send(self, header: Mapping[str, Any], parts: Sequence[bytes]) -> None:
+        """Send a message; its payload is the parts, one behind the other."""
+        if self._transport is not None:
+            text = json.dumps(header, separators=(",", ":")).encode()
+            head = HEAD.pack(len(text), sum(map(len, parts)))
+            self._transport.write(b"".join([head, text, *parts]))
+
+    def close(self) -> None:
+        """Let the worker end: it has nothing to answer any more."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+class Worker:
+    """The process itself, watched by a thread of its own for as long as it lives.
+
+    The kernel kills it when that thread ends, and so with this process.
+    """
+
+    def __init__(self, number: int, release: Release, run: Run, log: str) -> None:
+        """Make ready to start it; `log` is the file that what it prints goes to."""
+        self.number, self._release, self._run, self._log = number, release, run, log
+        self._group = 0
+        self._thread: Thread | None = None
+
+    def start(self, socket: str, ended: Callable[[int], None]) -> None:
+        """Start the process, which connects to the socket; `ended` is told its exit status.
+
+        That is called in another thread.  Raises UserError where it cannot be started.
+        """
+        run, release = self._run, self._release
+        path = os.path.abspath(f"{run.folder}/worker-{self.number}.json")
+        command = launch.command_for([PROGRAM, path], release.step, release.environment, run)
+        told = {
+            **launch.request(release.step, run, release.version),
+            "root": os.path.abspath(run.work),  # the code that was there when serving began
+            "trusted": command.trusted,
+            "parent": os.getpid() if command.direct else 0,
+            "socket": socket,
+            "worker": self.number,
+            "sample": release.sample,
+        }
+        scratch = os.path.abspath(f"{run.scratch}/{self.number}")
+        os.makedirs(scratch, exist_ok=True)
+        write_json(path, {**told, "scratch": scratch})
+        variables = {**command.variables, "MODEL_SCRATCH": scratch}
+
+        def watch() -> None:
+            with open(self._log, "wb", buffering=0) as log:
+                silent = Watcher(lambda: "", lambda _data: None)
+                status = processes.run_logged(
+                    command.words, log, cwd=run.work, env=variables, watcher=silent,
+                    started=self._started,
+                )  # fmt: skip
+            ended(status)
+
+        self._thread = Thread(target=watch, name=f"{release.name} {self.number}", daemon=True)
+        self._thread.start()
+
+    def _started(self, group: int) -> None:
+        self._group = group
+
+    def kill(self) -> None:
+        """Kill the process, with all that it has started."""
+        if self._group:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._group, signal.SIGKILL)
+
+    def join(self, seconds: float) -> bool:
+        """Wait until it has ended, so long at most; return whether it has."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return self._thread is None or not self._thread.is_alive()

@@ -1,0 +1,475 @@
+"""`doit serve`: a real server on loopback, with real workers, and what goes wrong around it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import RUNNER, Repository
+from tests.serving import Server, answer_of, asked, children, one_by_one, resident_bytes, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MODEL = "answers-requests"
+FRONT = "import sys; from tasks.front import main; sys.argv[0] = 'doit'; sys.exit(main())"
+FLAT_BYTES = 20_000_000
+"""By how much more memory a process may have after many requests."""
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Repository:
+    """Return a repository with a model that is trained and evaluated."""
+    made = Repository(tmp_path_factory.mktemp("serving") / "repository", cache)
+    made.add(MODEL)
+    done = made.doit()
+    assert 0 == done.returncode, done.stderr
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(evaluated: Repository) -> Iterator[Server]:
+    """Return a server of that model, for tests that leave it as it was."""
+    with serving(evaluated) as found:
+        yield found
+
+
+@pytest.fixture
+def copy(evaluated: Repository, tmp_path: Path) -> Repository:
+    """Return a repository of a test's own."""
+    shutil.copytree(evaluated.path, tmp_path / "repository", symlinks=True)
+    return Repository(tmp_path / "repository", evaluated.cache)
+
+
+def run(evaluated: Repository) -> dict[str, Any]:
+    """Return the record of the training."""
+    found: dict[str, Any] = evaluated.json(f"build/models/{MODEL}/train/run.json")
+    return found
+
+
+def test_rows_and_a_flat_row(server: Server, evaluated: Repository) -> None:
+    """Each row has its answer, with what is known of the model."""
+    answer = server.predict([[3, 1], [0.5, 2]])
+
+    key = run(evaluated)["key"]
+    assert (200, [7.0, 3.0]) == (answer.status, answer.body["data"]["ndarray"])
+    assert {"model": MODEL, "version": key[:12], "key": key, "lock": ""} == answer.body["meta"]
+    assert key == answer.headers["x-model-key"]
+    assert key[:12] == answer.headers["x-model-version"]
+    assert [7.0] == server.predict([3, 1]).body["data"]["ndarray"]
+    assert [7.0] == server.predict([3, 1], MODEL).body["data"]["ndarray"]
+
+
+def test_explanations(server: Server) -> None:
+    """A model that can explain is asked to."""
+    answer = server.ask("/explain", {"data": {"ndarray": [[3, 1]]}})
+
+    assert [[6.0, 1]] == answer.body["data"]["ndarray"]
+
+
+def test_names_say_which_column_is_which(server: Server) -> None:
+    """Columns in another order are put into the model's."""
+    data = {"names": ["second", "first"], "ndarray": [[1, 3]]}
+
+    assert [7.0] == server.ask("/predict", {"data": data}).body["data"]["ndarray"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "method", "status", "words"),
+    [
+        ("/predict", b"nothing of the kind", "POST", 400, "ndarray"),
+        ("/predict", b"", "POST", 400, "ndarray"),
+        ("/predict", asked([]), "POST", 422, "no rows"),
+        ("/predict", asked([[1, 2, 3]]), "POST", 422, "found 3"),
+        ("/predict", asked([["refuse", 1]]), "POST", 422, "ValueError: not this one"),
+        ("/predict", asked([["break", 1]]), "POST", 500, "RuntimeError: this is a bug"),
+        ("/models/other/predict", asked([[1, 2]]), "POST", 404, f"`{MODEL}`"),
+        ("/models/../predict", asked([[1, 2]]), "POST", 404, ""),
+        ("/nowhere", None, "GET", 404, ""),
+        ("/predict", None, "GET", 405, ""),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_cannot_be_answered(  # noqa: PLR0913, PLR0917 - one case in a line
+    server: Server, path: str, body: bytes | None, method: str, status: int, words: str
+) -> None:
+    """The answer says what is wrong, in one form, and the server goes on."""
+    answer = server.ask(path, body, method)
+
+    assert status == answer.status
+    error = answer.body["error"]
+    assert (status, answer.headers["x-request-id"]) == (error["status"], error["request"])
+    assert words in error["message"]
+    assert 200 == server.predict([[3, 1]]).status
+
+
+def test_a_bad_request_spoils_no_other(server: Server) -> None:
+    """Of requests that are put to the model together, only the one that is wrong fails."""
+    bodies = [asked([["refuse", 1] if number == 7 else [number, 0]]) for number in range(16)]
+
+    async def ask_all() -> list[tuple[int, bytes]]:
+        found = await asyncio.gather(*(one_by_one(server.port, [body]) for body in bodies))
+        return [answer for (answer,) in found]
+
+    answers = asyncio.run(ask_all())
+
+    statuses = [status for status, _ in answers]
+    assert [422 if number == 7 else 200 for number in range(16)] == statuses
+    values = [json.loads(body)["data"]["ndarray"] for status, body in answers if status == 200]
+    assert [[2.0 * number] for number in range(16) if number != 7] == values
+
+
+def test_requests_are_put_together(server: Server) -> None:
+    """While the worker is busy others wait, and are answered at once."""
+
+    async def ask_all() -> list[list[tuple[int, bytes]]]:
+        busy = asyncio.create_task(one_by_one(server.port, [asked([["wait", 2]])]))
+        await asyncio.sleep(0.2)
+        others = [one_by_one(server.port, [asked([[number, 0]])]) for number in range(32)]
+        return [await busy, *await asyncio.gather(*others)]
+
+    before = metric(server, "modelmake_batch_requests_count")
+    answers = asyncio.run(ask_all())
+
+    assert [200] * 33 == [status for some in answers for status, _ in some]
+    assert metric(server, "modelmake_batch_requests_count") - before <= 4
+
+
+def metric(server: Server, name: str) -> float:
+    """Return a number that Prometheus is told of the model."""
+    lines = server.ask("/metrics").body.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name}{{"))
+
+
+def test_metrics_and_the_access_log(server: Server, evaluated: Repository) -> None:
+    """What was asked is counted, and has a line of JSON by which it can be found again."""
+    before = metric(server, "modelmake_requests_total")
+    assert (
+        "by-hand-17" == server.predict([[3, 1]], x_request_id="by-hand-17").headers["x-request-id"]
+    )
+
+    assert before + 1 <= metric(server, "modelmake_requests_total")
+    assert f'version="{run(evaluated)["key"][:12]}"' in server.ask("/metrics").body
+    until = time.monotonic() + 10
+    while "by-hand-17" not in (text := server.log.read_text()) and time.monotonic() < until:
+        time.sleep(0.1)
+    (line,) = [json.loads(one) for one in text.splitlines() if "by-hand-17" in one]
+    assert ("POST", "/predict", 200, MODEL) == tuple(
+        line[name] for name in ("method", "path", "status", "model")
+    )
+
+
+def test_health(server: Server) -> None:
+    """It says that it is there, and which models have a worker."""
+    assert {"live": True} == server.ask("/health/live").body
+    assert {"ready": True, "models": {MODEL: True}} == server.ask("/health/ready").body
+
+
+def test_large_bodies(copy: Repository) -> None:
+    """A body past the limit is refused, whether its length is told or not; others go on."""
+    with serving(copy, "--limit", "1") as server:
+        assert 413 == server.ask("/predict", b"x" * 100_000_000, "POST").status
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(
+                b"POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+            )
+            part = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+            for _ in range(32):
+                connection.sendall(part)
+            assert b" 413 " in connection.recv(1000)
+        assert 200 == server.predict([[3, 1]]).status
+
+
+def test_slow_and_half_closed_clients(copy: Repository) -> None:
+    """Who does not finish a request is cut off; who closes one side still has the answer."""
+    with serving(copy, patience=1) as server:
+        address = ("127.0.0.1", server.port)
+        head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n"
+        for sent in (b"", b"POST /pre", head, head + b'{"data"'):
+            with socket.create_connection(address, timeout=30) as connection:
+                connection.sendall(sent)
+                assert connection.recv(1000).startswith(b"HTTP/1.1 408 ")
+                assert b"" == connection.recv(1000)
+        body = asked([[3, 1]])
+        with socket.create_connection(address, timeout=30) as connection:
+            connection.sendall(head.replace(b"1000", str(len(body)).encode()) + body)
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+        with socket.create_connection(address, timeout=30) as connection:
+            connection.sendall(head + b"{")  # and goes
+        assert 200 == server.predict([[3, 1]]).status
+
+
+def test_a_thousand_connections(server: Server) -> None:
+    """All are answered, although all come at once."""
+
+    async def ask_all() -> list[list[tuple[int, bytes]]]:
+        gate = asyncio.Semaphore(200)  # of the client's own connecting
+        all_there = asyncio.Event()
+
+        async def ask(number: int) -> list[tuple[int, bytes]]:
+            async with gate:
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            connected.append(writer)
+            if len(connected) == 1000:
+                all_there.set()
+            await all_there.wait()
+            body = asked([[number, 0]])
+            head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+            return [await answer_of(reader)]
+
+        connected: list[asyncio.StreamWriter] = []
+        try:
+            return await asyncio.gather(*(ask(number) for number in range(1000)))
+        finally:
+            for writer in connected:
+                writer.close()
+
+    answers = [answer for some in asyncio.run(ask_all()) for answer in some]
+
+    assert {200} == {status for status, _ in answers}
+    values = [json.loads(body)["data"]["ndarray"] for _, body in answers]
+    assert [[2.0 * number] for number in range(1000)] == values
+
+
+def test_memory_stays_flat(server: Server) -> None:
+    """Many requests leave nothing behind, in the gateway or the worker."""
+    processes = [server.process.pid, *children(server.process.pid)]
+
+    async def ask(count: int) -> None:
+        bodies = [asked([[number, 0]]) for number in range(count)]
+        await asyncio.gather(*(one_by_one(server.port, bodies) for _ in range(8)))
+
+    asyncio.run(ask(100))
+    before = [resident_bytes(process) for process in processes]
+    asyncio.run(ask(400))
+    after = [resident_bytes(process) for process in processes]
+
+    assert len(processes) > 1
+    assert all(now - then < FLAT_BYTES for then, now in zip(before, after, strict=True))
+
+
+def test_a_worker_that_dies(copy: Repository) -> None:
+    """The request that it had fails, others are answered by the next, and it is counted."""
+    with serving(copy) as server:
+        answer = server.predict([["exit", 0]])
+        assert (500, "ended while it answered") == (
+            answer.status, answer.body["error"]["message"][-23:],
+        )  # fmt: skip
+        assert [7.0] == server.predict([[3, 1]]).body["data"]["ndarray"]
+        assert 1 == metric(server, "modelmake_worker_restarts_total")
+        (pid,) = server.predict([["pid", 0]]).body["data"]["ndarray"]
+
+        async def ask_all() -> list[list[tuple[int, bytes]]]:
+            bodies = [asked([[number, 0]]) for number in range(50)]
+            asking = [asyncio.create_task(one_by_one(server.port, bodies)) for _ in range(8)]
+            await asyncio.sleep(0.05)
+            os.kill(int(pid), signal.SIGKILL)
+            return await asyncio.gather(*asking)
+
+        statuses = [status for some in asyncio.run(ask_all()) for status, _ in some]
+        assert {200, 500} >= set(statuses)
+        assert statuses.count(500) <= 8
+        assert 2 == metric(server, "modelmake_worker_restarts_total")
+
+
+def test_a_request_that_takes_too_long(copy: Repository) -> None:
+    """It is given up, with the worker that is stuck on it; a full queue turns others away."""
+    document = copy.json(f"model_definitions/{MODEL}/model.json")
+    document["serving"] |= {"timeout": 1, "queue": 2}
+    copy.write(f"model_definitions/{MODEL}/model.json", document)
+    with serving(copy) as server:
+
+        async def ask_all() -> list[tuple[int, bytes]]:
+            stuck = asyncio.create_task(one_by_one(server.port, [asked([["wait", 600]])]))
+            await asyncio.sleep(0.3)
+            waiting = [one_by_one(server.port, [asked([[1, 0]])]) for _ in range(6)]
+            found = await asyncio.gather(stuck, *waiting)
+            return [answer for some in found for answer in some]
+
+        answers = asyncio.run(ask_all())
+        statuses = [status for status, _ in answers]
+        assert 504 == statuses[0]
+        assert 4 == statuses.count(429)
+        assert {200, 503, 504} >= {*statuses} - {429}
+        until = time.monotonic() + 30
+        while server.predict([[3, 1]]).status != 200:
+            assert time.monotonic() < until
+
+
+def test_a_new_version_takes_over(copy: Repository) -> None:
+    """What is published while requests come answers from then on, and no request is lost."""
+    with serving(copy) as server:
+        first = server.predict([[3, 1]]).body["meta"]["version"]
+        copy.write(f"model_definitions/{MODEL}/config.json", {"hyperParameters": {"factor": 5}})
+
+        async def ask_all() -> list[tuple[int, bytes]]:
+            doit = await asyncio.create_subprocess_exec(
+                *copy.command(), env=copy.variables(), stdout=subprocess.DEVNULL
+            )
+            found = []
+            while not found or b"16.0" not in found[-1][1]:
+                some = await asyncio.gather(
+                    *(one_by_one(server.port, [asked([[3, 1]])] * 5) for _ in range(4))
+                )
+                found += [answer for answers in some for answer in answers]
+            assert 0 == await doit.wait()
+            return found
+
+        answers = asyncio.run(asyncio.wait_for(ask_all(), 120))
+
+        assert {200} == {status for status, _ in answers}
+        assert {(7.0,), (16.0,)} == {tuple(json.loads(b)["data"]["ndarray"]) for _, b in answers}
+        assert first != server.predict([[3, 1]]).body["meta"]["version"]
+        server.wait_for(r"version \w+ answers")
+
+
+def test_what_is_not_good_enough_does_not_take_over(copy: Repository) -> None:
+    """A version whose evaluation fails is not served; the one before goes on."""
+    with serving(copy) as server:
+        document = copy.json(f"model_definitions/{MODEL}/model.json")
+        document["evaluation"] = {"thresholds": {"factor": {"max": 3}}}
+        copy.write(f"model_definitions/{MODEL}/model.json", document)
+        copy.write(f"model_definitions/{MODEL}/config.json", {"hyperParameters": {"factor": 5}})
+        assert 1 == copy.doit().returncode
+
+        server.wait_for("stays")
+        assert [7.0] == server.predict([[3, 1]]).body["data"]["ndarray"]
+
+
+def test_doit_meanwhile(copy: Repository) -> None:
+    """While a server runs, a run that has nothing to do is still answered without doit."""
+    with serving(copy):
+        command = [sys.executable, "-X", "importtime", "-c", FRONT]
+        command += ["-f", str(RUNNER / "dodo.py"), "-d", str(copy.path)]
+        for _ in range(2):
+            done = subprocess.run(
+                command, cwd=copy.path, env=copy.variables(), capture_output=True, text=True,
+                check=True,
+            )  # fmt: skip
+
+    assert "nothing to do" in done.stdout
+    assert "doit.doit_cmd" not in done.stderr
+
+
+def test_the_end(copy: Repository) -> None:
+    """What has come is answered, then all is gone: the processes and the folder of the run."""
+    with serving(copy) as server:
+
+        async def ask() -> list[tuple[int, bytes]]:
+            asking = asyncio.create_task(one_by_one(server.port, [asked([["wait", 1]])]))
+            await asyncio.sleep(0.4)
+            server.process.send_signal(signal.SIGTERM)
+            return await asking
+
+        workers = children(server.process.pid)
+        assert [200] == [status for status, _ in asyncio.run(ask())]
+        assert 0 == server.process.wait(30)
+        assert workers
+        assert not any(os.path.exists(f"/proc/{worker}") for worker in workers)
+        assert [] == os.listdir(copy.path / "build/runs")
+
+
+def test_a_server_that_is_killed_takes_its_workers_along(copy: Repository) -> None:
+    """The kernel sees to that; the next run sweeps the folder away."""
+    with serving(copy) as server:
+        (pid,) = server.predict([["pid", 0]]).body["data"]["ndarray"]
+        server.process.kill()
+        server.process.wait()
+        until = time.monotonic() + 30
+        while os.path.exists(f"/proc/{int(pid)}") and time.monotonic() < until:
+            time.sleep(0.05)
+
+    assert not os.path.exists(f"/proc/{int(pid)}")
+    assert 0 == copy.doit().returncode
+    assert [] == os.listdir(copy.path / "build/runs")
+
+
+def test_an_artefact_that_is_not_what_training_made(copy: Repository) -> None:
+    """It is trained anew before it is served; and a copy is checked again."""
+    path = copy.path / f"build/models/{MODEL}/train/models/model.txt"
+    path.write_text("9.0")
+
+    with serving(copy) as server:
+        assert [7.0] == server.predict([[3, 1]]).body["data"]["ndarray"]
+
+
+def test_a_model_that_cannot_be_served(copy: Repository) -> None:
+    """One that does not take its own sample is refused with its traceback; others are served."""
+    copy.add(MODEL, "second")
+    document = copy.json("model_definitions/second/model.json")
+    document |= {"id": "00000000-0000-4000-8000-000000000062", "name": "Second"}
+    copy.write("model_definitions/second/model.json", document)
+    source = "class ModelScorer:\n    def predict(self, data):\n        return 1 / 0\n"
+    copy.write("model_definitions/second/model_modules/scoring.py", source)
+
+    with serving(copy) as server:
+        assert {MODEL: True} == server.ask("/health/ready").body["models"]
+        said = server.said.read_text()
+    done = copy.doit("serve", "second", "--port", "0")
+
+    for text in (said, done.stderr):
+        assert "Model `second` cannot be served: ZeroDivisionError" in text
+        assert "scoring.py" in text
+    assert "There is no model to serve" in done.stderr
+    assert 3 == done.returncode
+
+
+def test_a_port_that_is_taken(copy: Repository) -> None:
+    """The error says so, and what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = copy.doit("serve", "--port", str(port))
+
+    assert 3 == done.returncode
+    assert f"Cannot listen on port {port} of `127.0.0.1`" in done.stderr
+    assert "`--port`" in done.stderr
+
+
+def test_tokens(copy: Repository) -> None:
+    """Without one of the tokens nothing is answered but whether the server is there."""
+    with serving(copy, MODEL_SERVE_TOKENS="first-token,second-token") as server:
+        assert 401 == server.predict([[3, 1]]).status
+        assert 401 == server.predict([[3, 1]], authorization="Bearer other").status
+        assert 401 == server.ask("/metrics").status
+        for token in ("first-token", "second-token"):
+            assert 200 == server.predict([[3, 1]], authorization=f"Bearer {token}").status
+        assert 200 == server.ask("/health/ready").status
+
+
+def test_https(copy: Repository, tmp_path: Path) -> None:
+    """With a certificate requests come by HTTPS; one that cannot be used is told."""
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key,
+         "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with serving(copy, "--certificate", certificate, "--key", key) as server:
+        context = ssl.create_default_context(cafile=certificate)
+        with (
+            socket.create_connection(("127.0.0.1", server.port)) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+        ):
+            body = asked([[3, 1]])
+            head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+    done = copy.doit("serve", "--port", "0", "--certificate", f"{tmp_path}/none.pem")
+
+    assert 3 == done.returncode
+    assert "none.pem` cannot be used" in done.stderr
