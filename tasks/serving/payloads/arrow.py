@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from tasks.serving.arrays import Array, RequestError
 from tasks.serving.payloads import NOTHING, Wanted
-from tasks.serving.payloads.arrow_batches import (
-    MOST_CELLS,
-    Column,
-    Part,
-    described,
-    parts,
-    too_much,
-)
+from tasks.serving.payloads.arrow_batches import Column, Part, described, parts
 from tasks.serving.payloads.flatbuffers import Malformed, Table, follow, number
 from tasks.serving.payloads.tensors import encode, interleaved
 
@@ -27,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MEDIA = "application/vnd.apache.arrow.stream"
+MOST_CELLS = 1 << 24
+"""Cells of a stream: columns of nothing but nulls take no place in it, so any number would fit."""
 MOST_TEXT = 1 << 26
 """Letters that come from dictionaries, where a byte may stand for any number of them."""
 
@@ -125,7 +121,7 @@ def _read_dictionary(stream: _Stream, header: Table, content: memoryview) -> Non
 def _read_batch(stream: _Stream, batch: Table, content: memoryview) -> None:
     """Add rows."""
     if (stream.count + batch.integer(0, "q")) * len(stream.columns) > MOST_CELLS:
-        raise too_much(f"more than {MOST_CELLS:,} cells")
+        raise _too_much(f"more than {MOST_CELLS:,} cells")
     count, found = parts(stream.columns, batch, content)
     stream.count += count
     stream.batches.append(
@@ -166,5 +162,10 @@ def _array(stream: _Stream) -> Array:
         if isinstance(cell, str)
     )
     if letters > MOST_TEXT:
-        raise too_much(f"more than {MOST_TEXT:,} letters by way of dictionaries")
+        raise _too_much(f"more than {MOST_TEXT:,} letters by way of dictionaries")
     return Array(encode(list(zip(*columns, strict=True))), names)
+
+
+def _too_much(what: str) -> RequestError:
+    """Return the error for a stream that would come to too much."""
+    return RequestError(f"The Arrow stream has {what}", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)

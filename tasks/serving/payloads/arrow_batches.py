@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tasks.serving.arrays import RequestError
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
 
 Part: TypeAlias = "bytes | list[Any]"
 """A column in a batch: the bytes of its numbers if none is missing, else its cells."""
-
-MOST_CELLS = 1 << 24
-"""Cells of a stream: columns of nothing but nulls take no place in it, so any number would fit."""
 
 _NODE = 16  # bytes, of which the first half is the length, the other the number of nulls
 _NULL, _INT, _FLOAT, _UTF8, _BOOL, _LARGE_UTF8 = 1, 2, 3, 5, 6, 20
@@ -98,10 +94,8 @@ def parts(columns: list[Column], batch: Table, content: memoryview) -> tuple[int
         raise RequestError("The Arrow stream is compressed; send it without compression")
     count = batch.integer(0, "q")
     at, nodes = batch.vector(1, _NODE)
-    if nodes != len(columns):
+    if count < 0 or nodes != len(columns):
         raise Malformed(f"{nodes} columns where the schema has {len(columns)}")
-    if not 0 <= count * nodes <= MOST_CELLS:
-        raise too_much(f"more than {MOST_CELLS:,} cells")
     buffers = _buffers(batch, content)
     found: list[Part] = []
     for index, column in enumerate(columns):
@@ -118,11 +112,6 @@ def parts(columns: list[Column], batch: Table, content: memoryview) -> tuple[int
             part = [cell if there else None for cell, there in present]
         found.append(part)
     return count, found
-
-
-def too_much(what: str) -> RequestError:
-    """Return the error for a stream that would come to too much."""
-    return RequestError(f"The Arrow stream has {what}", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
 def _buffers(batch: Table, content: memoryview) -> Iterator[memoryview]:

@@ -11,7 +11,7 @@ import math
 import re
 from dataclasses import dataclass
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -44,13 +44,15 @@ DATATYPES = {
 """What the protocol calls each type of tensors; no type: texts."""
 
 _FORM = "an inference request of the Open Inference Protocol"
-_MOST_DIMENSIONS = 8
 _DIGITS = re.compile("[0-9]{1,18}")
+
+_Dimension = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+_Shape = Annotated[list[_Dimension], msgspec.Meta(min_length=1, max_length=8)]
 
 
 class _Input(msgspec.Struct, gc=False):
     name: str
-    shape: list[int]
+    shape: _Shape
     datatype: str
     parameters: dict[str, Any] | None = None
     data: msgspec.Raw = msgspec.Raw()
@@ -63,7 +65,7 @@ class _Output(msgspec.Struct, gc=False):
 
 class _Request(msgspec.Struct, gc=False):
     inputs: list[_Input]
-    id: str = ""
+    id: str | None = None
     parameters: dict[str, Any] | None = None
     outputs: list[_Output] | None = None
 
@@ -94,7 +96,7 @@ def read(body: bytes, headers: Mapping[str, str]) -> tuple[Array, Wanted]:
         for one in request.outputs or ()
     )
     values = _alone(tensors[0]) if len(tensors) == 1 else _together(tensors)
-    return values, Wanted(request.id, outputs, binary)
+    return values, Wanted(request.id or "", outputs, binary)
 
 
 def _length(body: bytes, headers: Mapping[str, str]) -> int:
@@ -114,7 +116,11 @@ def _tensors(inputs: list[_Input], body: bytes, at: int) -> list[_Tensor]:
     """Return the tensors; the bytes of the first begin at this place of the body."""
     tensors = []
     for one in inputs:
-        _check(one)
+        if one.datatype not in DATATYPES:
+            raise RequestError(
+                f"Input `{one.name}` has the datatype `{one.datatype}`, not one of"
+                f" {', '.join(DATATYPES)}"
+            )
         long = (one.parameters or {}).get("binary_data_size")
         if long is None:
             tensors.append(_from_json(one))
@@ -129,19 +135,6 @@ def _tensors(inputs: list[_Input], body: bytes, at: int) -> list[_Tensor]:
     if at != len(body):
         raise RequestError(f"The body has {len(body) - at} bytes that belong to no input")
     return tensors
-
-
-def _check(one: _Input) -> None:
-    """Refuse a tensor of an unknown type, or of a shape that holds nothing."""
-    if one.datatype not in DATATYPES:
-        raise RequestError(
-            f"Input `{one.name}` has the datatype `{one.datatype}`, not one of"
-            f" {', '.join(DATATYPES)}"
-        )
-    if not 0 < len(one.shape) <= _MOST_DIMENSIONS or min(one.shape) < 1:
-        raise RequestError(
-            f"The shape of input `{one.name}` must be 1 to {_MOST_DIMENSIONS} numbers above 0"
-        )
 
 
 def _from_bytes(one: _Input, data: bytes) -> _Tensor:
