@@ -6,6 +6,7 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Message, Receive, Scope, Send
 
+    from tasks.serving.arrays import Array
     from tasks.serving.metrics import Metrics
+    from tasks.serving.payloads import Reader, Wanted
     from tasks.serving.pool import Pool
 
 ASKS = ("predict", "explain", "invocations")
@@ -29,6 +32,12 @@ ASKS = ("predict", "explain", "invocations")
 
 GONE = 499
 """The status, in the log, of a request whose client has gone; nobody is told of it."""
+
+LONGEST_MESSAGE = 1000
+"""Letters of what is told of an error, which may name what the client has sent."""
+
+LARGE = 1 << 18
+"""Bytes of a body that is read, or of an answer that is written, in a thread: others go on."""
 
 _FORM = "application/x-www-form-urlencoded"  # what curl says of JSON
 
@@ -69,6 +78,7 @@ class Gateway:
             *(Route(one, self._model) for one in (versioned, model)),
             Route("/health/live", self._live),
             Route("/health/ready", self._ready),
+            *(Route(f"{one}/drift", self._drift) for one in ("/models/{model:path}", "")),
             Route("/metrics", self._told),
             Route("/models", self._models),
         ]
@@ -93,10 +103,10 @@ class Gateway:
             self._tokens.check(scope)
             await self._routes(scope, receive, sending)
         except RequestError as error:
-            await failure(error, name)(scope, receive, sending)
+            await failure(error, scope, name)(scope, receive, sending)
         except HTTPException as error:
             told = RequestError(error.detail, error.status_code)
-            await failure(told, name, error.headers)(scope, receive, sending)
+            await failure(told, scope, name, error.headers)(scope, receive, sending)
         except ClientDisconnect:
             pass
         seconds = time.perf_counter() - began
@@ -120,13 +130,21 @@ class Gateway:
         media = headers.get("content-type", "")
         read, write = negotiate(ask, "" if media == _FORM else media, headers.get("accept", ""))
         body = await self._body(request)
-        pool = self.pools[name]  # not before: another version may have taken over meanwhile
-        array, wanted = read(body, headers)
-        array = pool.release.schema.check(array)
+        pool = self.pools[name]
+        if len(body) < LARGE:
+            array, wanted = _understood(read, body, headers, pool)
+        else:
+            array, wanted = await run_in_threadpool(_understood, read, body, headers, pool)
         if ask == "explain" and not pool.explains:
             raise RequestError(f"model `{name}` does not explain", HTTPStatus.NOT_FOUND)
+        pool = self.pools[name]  # another version may have taken over meanwhile
         answer = await pool.submit(array, "explain" if ask == "explain" else "predict")
-        text, more = write(answer, pool.about, wanted)
+        if pool.monitor and ask != "explain":
+            pool.monitor.note(array, answer)
+        if len(answer.data) < LARGE:
+            text, more = write(answer, pool.about, wanted)
+        else:
+            text, more = await run_in_threadpool(write, answer, pool.about, wanted)
         request.scope["asked"]["version"] = pool.release.version
         return Response(text, headers={**more, **pool.headers})
 
@@ -184,9 +202,26 @@ class Gateway:
         del request
         return JSONResponse({"models": [_facts(pool) for pool in self.pools.values()]})
 
+    async def _drift(self, request: Request) -> Response:
+        """Say how far what is scored is from what the model was trained on."""
+        name = self._name(request)
+        monitor = self.pools[name].monitor
+        if monitor is None:
+            message = f'model `{name}` is not watched: it has no `"monitoring": true`'
+            raise RequestError(message, HTTPStatus.NOT_FOUND)
+        return JSONResponse(await run_in_threadpool(monitor.drift))
+
     async def _told(self, request: Request) -> Response:
         del request
         return Response(self._metrics.text(), headers={"content-type": self._metrics.TYPE})
+
+
+def _understood(
+    read: Reader, body: bytes, headers: Mapping[str, str], pool: Pool
+) -> tuple[Array, Wanted]:
+    """Return what a request carries, as the model wants it.  Raises RequestError."""
+    array, wanted = read(body, headers)
+    return pool.release.schema.check(array), wanted
 
 
 def _facts(pool: Pool) -> dict[str, Any]:
@@ -201,13 +236,17 @@ def _facts(pool: Pool) -> dict[str, Any]:
 
 
 def failure(
-    error: RequestError, request_id: bytes, headers: Mapping[str, str] | None = None
+    error: RequestError, scope: Scope, request_id: bytes, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return the answer to a request that cannot be answered."""
-    told = {"status": error.status, "message": str(error), "request": request_id.decode()}
+    """Return the answer to a request that cannot be answered, as its protocol has it."""
+    message = str(error)
+    if len(message) > LONGEST_MESSAGE:
+        message = f"{message[: LONGEST_MESSAGE - 4]} ..."
+    told = {"status": error.status, "message": message, "request": request_id.decode()}
     more = dict(headers or {})
     if error.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         more["Retry-After"] = "1"
     if error.status == HTTPStatus.UNAUTHORIZED:
         more["WWW-Authenticate"] = "Bearer"
-    return JSONResponse({"error": told}, error.status, more)
+    body = {"error": message if scope["path"].startswith("/v2") else told}
+    return JSONResponse(body, error.status, more)

@@ -32,16 +32,16 @@ def model(pool: Pool) -> dict[str, Any]:
         "name": pool.release.name,
         "versions": [pool.release.version],
         "platform": PLATFORM,
-        "inputs": _tensors(schema.inputs, INPUT),
-        "outputs": _tensors(pool.outputs, OUTPUT),
+        "inputs": _tensors(schema.inputs, INPUT, apart=False),
+        "outputs": _tensors(pool.outputs, OUTPUT, apart=True),
     }
 
 
-def _tensors(columns: Sequence[Column], name: str) -> list[dict[str, Any]]:
-    """Return one tensor where the columns are of one type, else a tensor for each."""
+def _tensors(columns: Sequence[Column], name: str, *, apart: bool) -> list[dict[str, Any]]:
+    """Return a tensor for each named column, or, unless `apart`, one if all are of a type."""
     types = [_DATATYPES.get(column.kind, "BYTES") for column in columns]
-    named = all(column.name for column in columns)
-    if len(set(types)) > 1 and named:
+    named = bool(columns) and all(column.name for column in columns)
+    if named and (apart or len(set(types)) > 1):
         return [
             {"name": column.name, "datatype": datatype, "shape": [_ANY_LENGTH, 1]}
             for column, datatype in zip(columns, types, strict=True)

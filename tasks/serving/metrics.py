@@ -73,7 +73,7 @@ class _Pools(Collector):
         self._pools = pools
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Return how many requests wait and how many workers are there, and which versions."""
+        """Return what the pools are like: requests that wait, workers, versions, drift."""
         waiting = GaugeMetricFamily(
             "modelmake_queue_requests", "Requests that wait for a worker", labels=["model"]
         )
@@ -84,9 +84,23 @@ class _Pools(Collector):
             "modelmake_model_info", "The version that answers", labels=["model", "version", "key",
             "lock"],
         )  # fmt: skip
+        drift = {
+            "psi": GaugeMetricFamily(
+                "modelmake_drift_psi", "How far what is scored is from the training's data (PSI)",
+                labels=["model", "column"],
+            ),
+            "ks": GaugeMetricFamily(
+                "modelmake_drift_ks", "The same, by Kolmogorov and Smirnov",
+                labels=["model", "column"],
+            ),
+        }  # fmt: skip
         for name, pool in self._pools.items():
+            for column, psi, ks in pool.monitor.shifts() if pool.monitor else ():
+                drift["psi"].add_metric([name, column], psi)
+                if ks is not None:
+                    drift["ks"].add_metric([name, column], ks)
             waiting.add_metric([name], len(pool.queue))
             workers.add_metric([name], pool.workers)
             release = pool.release
             versions.add_metric([name, release.version, release.key, release.lock], 1)
-        yield from (waiting, workers, versions)
+        yield from (waiting, workers, versions, *drift.values())

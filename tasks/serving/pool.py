@@ -23,6 +23,7 @@ from tasks import launch, processes, runs
 from tasks.errors import UserError
 from tasks.serving.arrays import Array, RequestError
 from tasks.serving.examples import answered
+from tasks.serving.monitoring import Monitor, read_baseline
 from tasks.serving.payloads import About
 from tasks.serving.settings import settings_of
 from tasks.serving.workers import Channel, Worker
@@ -92,6 +93,7 @@ class Pool:
         self.about = About(release.name, release.version, json.dumps(facts).encode())
         self.headers = {f"x-model-{name}": facts[name] for name in ("version", "key", "lock")}
         self.explains = self.batches = False
+        self.monitor: Monitor | None = None
         self._places: list[Place] = []
         self._idle: list[Place] = []
         self._loop = asyncio.get_running_loop()
@@ -140,6 +142,10 @@ class Pool:
             self._start_worker(self._places[-1])
         await self._first
         self._looking = self._loop.create_task(self._look())
+        if release.step.model.monitored:
+            self.monitor = Monitor(read_baseline(release.trained.folder))
+            self.monitor.start()
+            self._closing.callback(self.monitor.close)
 
     def submit(self, array: Array, ask: str = "predict") -> asyncio.Future[Array]:
         """Return the answer to come.  Raises RequestError where the queue is full."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 import resource
 import signal
@@ -101,7 +102,8 @@ class Server:
         host, port = listening.getsockname()[:2]
         scheme = "https" if options.certificate else "http"
         _say(f"serving on {scheme}://{f'[{host}]' if ':' in host else host}:{port}")
-        beside = [loop.create_task(one) for one in (self._follow(), self._flush())]
+        slow = asyncio.to_thread(importlib.import_module, "nanoarrow.ipc")  # to be there by then
+        beside = [loop.create_task(one) for one in (self._follow(), self._flush(), slow)]
         await server.serve([listening])
         for task in beside:
             task.cancel()
