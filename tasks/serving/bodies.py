@@ -185,8 +185,9 @@ def _names(schema: Schema) -> JsonSchema:
         names["enum"] = [list(schema.names), [], None]
         if width > 1:
             names["description"] = "In another order, the values of each row move with them"
-    elif width:
-        names |= {"minItems": width, "maxItems": width, "uniqueItems": True}
+    else:
+        length = {"minItems": width, "maxItems": width} if width else {}
+        names |= {"uniqueItems": True, **length}
     return names
 
 

@@ -170,7 +170,7 @@ def _examples(model: Served, form: Callable[[Array], dict[str, Any] | None]) -> 
 def _bytes(form: str) -> dict[str, Any]:
     if form == _CSV:
         told = "Lines of values; the first may name the columns"
-        return {"schema": {"type": "string", "description": told}}
+        return {"schema": {"type": "string", "minLength": 1, "description": told}}
     return {"schema": {"type": "string", "format": "binary"}}
 
 
