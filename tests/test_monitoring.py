@@ -7,6 +7,7 @@ import math
 import random
 import struct
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,8 @@ def as_json(values: object, *names: str) -> Array:
 DESCRIBE = """
 import json, sys
 from model_runtime import baseline, sampling
-sides = json.loads(sys.argv[1])
+with open(sys.argv[1]) as file:
+    sides = json.load(file)
 found = {side: baseline.described([], rows) for side, rows in sides.items()}
 limits = [baseline.FORMAT, baseline.MOST_COLUMNS, sampling.LARGEST, sorted(sampling.MISSING)]
 print(json.dumps([found, limits]))
@@ -88,8 +90,10 @@ print(json.dumps([found, limits]))
 
 def trained_on(inputs: Sequence[Row], outputs: Sequence[Row]) -> dict[str, Any]:
     """Return what training records of these rows and answers."""
-    text = json.dumps({"inputs": inputs, "outputs": outputs})
-    found, limits = ask(sys.executable, DESCRIBE, text)
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:  # too long for an argument
+        json.dump({"inputs": inputs, "outputs": outputs}, file)
+        file.flush()
+        found, limits = ask(sys.executable, DESCRIBE, file.name)
     ours = [MONITORING_FORMAT, windows.MOST_COLUMNS, columns.LARGEST, sorted(columns.MISSING)]
     assert ours == limits
     return {"rows": len(inputs), "sampled": len(inputs), "notes": [], **found}
