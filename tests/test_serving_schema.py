@@ -20,9 +20,10 @@ from tasks.errors import UserError
 from tasks.fingerprint import Files
 from tasks.model import DataFile, Dataset, Model
 from tasks.serving import bodies, examples
+from tasks.serving.access import OPEN
 from tasks.serving.arrays import Array, RequestError
 from tasks.serving.examples import Example, answered, read, schema_of
-from tasks.serving.openapi import OPEN, Served, document
+from tasks.serving.openapi import Served, document
 from tasks.serving.page import page
 from tasks.serving.schema import Column, Kind, Schema
 
@@ -615,8 +616,11 @@ def test_statuses(served: list[Served]) -> None:
         assert ([] == operation.get("security")) == (path in OPEN)
         assert ("401" not in operation["responses"]) == (path in OPEN)
     forms = {name: error.get("content") for name, error in errors.items()}
-    assert {"RequestTimeout": None} == {name: form for name, form in forms.items() if not form}
-    assert [{"application/json": {"schema": bodies.ERROR}}] * 12 == [f for f in forms.values() if f]
+    empty = {"RequestTimeout": None, "RequestTimeoutOfInference": None}
+    assert empty == {name: form for name, form in forms.items() if not form}
+    for name, form in forms.items():
+        schema = bodies.ERROR_IN_A_WORD if name.endswith("OfInference") else bodies.ERROR
+        assert form in (None, {"application/json": {"schema": schema}})
 
 
 def test_paths() -> None:

@@ -35,6 +35,11 @@ ERROR: JsonSchema = {
         }
     },
 }
+ERROR_IN_A_WORD: JsonSchema = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string", "description": "What is wrong, for people"}},
+}
 META: JsonSchema = {
     "type": "object",
     "description": "Which model has answered",

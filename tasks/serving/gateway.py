@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 
-from tasks.serving import access, inference
+from tasks.serving import access, inference, openapi
 from tasks.serving.arrays import RequestError
+from tasks.serving.page import page
 from tasks.serving.payloads.negotiation import negotiate
 
 if TYPE_CHECKING:
@@ -81,6 +83,9 @@ class Gateway:
             *(Route(f"{one}/drift", self._drift) for one in ("/models/{model:path}", "")),
             Route("/metrics", self._told),
             Route("/models", self._models),
+            Route("/openapi.json", self._document),
+            Route("/docs", self._docs),
+            Route("/", self._start),
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -211,6 +216,23 @@ class Gateway:
             raise RequestError(message, HTTPStatus.NOT_FOUND)
         return JSONResponse(await run_in_threadpool(monitor.drift))
 
+    async def _document(self, request: Request) -> Response:
+        """Say for programs what can be asked."""
+        del request
+        served = [_served(pool) for pool in self.pools.values()]
+        return JSONResponse(openapi.document(served, secured=bool(self._tokens)))
+
+    async def _docs(self, request: Request) -> Response:
+        """Say it for people."""
+        del request
+        text, headers = page()
+        return Response(text, headers=headers)
+
+    async def _start(self, request: Request) -> Response:
+        """Lead who comes without an address to what is there."""
+        del request
+        return RedirectResponse("docs")
+
     async def _told(self, request: Request) -> Response:
         del request
         return Response(self._metrics.text(), headers={"content-type": self._metrics.TYPE})
@@ -233,6 +255,21 @@ def _facts(pool: Pool) -> dict[str, Any]:
         "description": model.document.get("description", ""),
         "ready": pool.ready,
     }
+
+
+def _served(pool: Pool) -> openapi.Served:
+    release = pool.release
+    model = release.step.model
+    return openapi.Served(
+        name=release.name,
+        title=model.title,
+        description=model.document.get("description", ""),
+        version=release.version,
+        schema=replace(release.schema, outputs=pool.outputs),
+        examples=release.examples,
+        explains=pool.explains,
+        monitoring=pool.monitor is not None,
+    )
 
 
 def failure(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.serving import bodies
+from tasks.serving.access import OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 FORMS = ("application/json", "text/csv", "application/vnd.apache.arrow.stream")
 """The media types of requests and answers with tables."""
-
-OPEN = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready")
-"""What is answered without a token."""
 
 _JSON, _CSV = FORMS[:2]
 _BYTES = "application/octet-stream"
@@ -51,6 +49,8 @@ _HEADERS = {
 }
 _OF_MODEL = ("X-Model-Version", "X-Model-Key", "X-Model-Lock")
 _SECURITY = "bearer"
+_INFERENCE = "/v2"
+_IN_A_WORD = "OfInference"
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ def document(models: Sequence[Served], *, secured: bool) -> dict[str, Any]:
     paths |= _of_server()
     for path, operations in paths.items():
         for one in operations.values():
+            if path.startswith(_INFERENCE):
+                _told_in_a_word(one["responses"])
             one["operationId"] = path.strip("/")
             if not secured or path in OPEN:
                 del one["responses"]["401"]
@@ -260,6 +262,13 @@ def _errors(statuses: Iterable[int]) -> dict[str, Any]:
     }
 
 
+def _told_in_a_word(responses: dict[str, Any]) -> None:
+    """Have errors be told as the Open Inference Protocol has it."""
+    for status, response in responses.items():
+        if "$ref" in response:
+            responses[status] = {"$ref": f"{response['$ref']}{_IN_A_WORD}"}
+
+
 # What all share
 
 
@@ -268,6 +277,7 @@ def _components(*, secured: bool) -> dict[str, Any]:
     return {
         "schemas": {
             "Error": bodies.ERROR,
+            f"Error{_IN_A_WORD}": bodies.ERROR_IN_A_WORD,
             "InferenceRequest": bodies.INFER,
             "InferenceResponse": bodies.INFERRED,
         },
@@ -275,19 +285,23 @@ def _components(*, secured: bool) -> dict[str, Any]:
             name: {"description": about, "schema": {"type": "string"}}
             for name, about in _HEADERS.items()
         },
-        "responses": {name: _error(status, about) for status, (name, about) in _ERRORS.items()},
+        "responses": {
+            f"{name}{form}": _error(status, about, f"Error{form}")
+            for status, (name, about) in _ERRORS.items()
+            for form in ("", _IN_A_WORD)
+        },
         **({"securitySchemes": {_SECURITY: token}} if secured else {}),
     }
 
 
-def _error(status: int, about: str) -> dict[str, Any]:
+def _error(status: int, about: str, schema: str) -> dict[str, Any]:
     if status in _EMPTY:
         return {"description": about}
     wait = ["Retry-After"] if status in _LATER else []
     return {
         "description": about,
         "headers": _headers("X-Request-Id", *wait),
-        "content": {_JSON: {"schema": _ref("Error")}},
+        "content": {_JSON: {"schema": _ref(schema)}},
     }
 
 
