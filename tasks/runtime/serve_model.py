@@ -30,6 +30,8 @@ from model_runtime.parent import die_with_parent
 from model_runtime.process import describe, prepare, trusted_folders
 from model_runtime.scoring import Scoring, Values
 
+COMPACT = (",", ":")
+
 REFUSALS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, StepError)
 """What a model raises that cannot take some values, as far as that can be told."""
 
@@ -154,9 +156,9 @@ def encoded(answer: Values, *, tensor: bool = False) -> Tuple[Dict[str, Any], by
     if hasattr(values, "tolist"):
         values = values.tolist()
     try:
-        text = json.dumps(values, allow_nan=False, default=native)
+        text = json.dumps(values, allow_nan=False, default=native, separators=COMPACT)
     except ValueError:
-        text = json.dumps(without_nan(plain(values)))
+        text = json.dumps(without_nan(plain(values)), separators=COMPACT)
     data = text.encode()
     return {"names": names, "dtype": "", "shape": [], "size": len(data)}, data
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import tempfile
@@ -19,9 +18,13 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tasks import launch, processes, runs
 from tasks.errors import UserError
+from tasks.serving import batches
 from tasks.serving.arrays import Array, RequestError
+from tasks.serving.batches import Pending
 from tasks.serving.examples import answered
 from tasks.serving.monitoring import Monitor, read_baseline
 from tasks.serving.payloads import About
@@ -30,34 +33,16 @@ from tasks.serving.workers import Channel, Worker
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from tasks.serving.released import Release
 
 LOGS = "build/serving"
 LOG_LINES = 20
-BATCH_BYTES = 1 << 20
-"""A batch that has so many bytes of values takes no further request."""
-
 LOOK_SECONDS = 0.25
 STOP_SECONDS = 10.0
 LONGEST_PAUSE = 30.0
 """How long at most is waited before a worker that keeps ending is started again, in seconds."""
-
-
-@dataclass(eq=False)
-class Pending:
-    """A request that waits for its answer, given up at `deadline` (of the loop's clock)."""
-
-    array: Array
-    ask: str
-    future: asyncio.Future[Array]
-    deadline: float
-
-    @property
-    def alike(self) -> tuple[object, ...]:
-        """What requests have in common that can be put together."""
-        return self.ask, self.array.names, self.array.dtype, self.array.shape[1:]
 
 
 @dataclass(eq=False)
@@ -90,7 +75,7 @@ class Pool:
         self.queue: deque[Pending] = deque()
         self.outputs = release.schema.outputs
         facts = release.meta
-        self.about = About(release.name, release.version, json.dumps(facts).encode())
+        self.about = About(release.name, release.version, msgspec.json.encode(facts))
         self.headers = {f"x-model-{name}": facts[name] for name in ("version", "key", "lock")}
         self.explains = self.batches = False
         self.monitor: Monitor | None = None
@@ -159,36 +144,13 @@ class Pool:
         return future
 
     def _dispatch(self) -> None:
-        while self._idle and self.queue:
-            place = self._idle.pop()
-            place.batch = self._take()
-            if not place.batch:
-                self._idle.append(place)
-                return
-            place.deadline = max(one.deadline for one in place.batch)
-            arrays = [one.array for one in place.batch]
-            entries = [
-                {"names": a.names, "dtype": a.dtype, "shape": a.shape, "size": len(a.data)}
-                for a in arrays
-            ]
-            assert place.channel is not None  # noqa: S101 - it is idle
-            header = {"do": place.batch[0].ask, "requests": entries}
-            place.channel.send(header, [array.data for array in arrays])
-
-    def _take(self) -> list[Pending]:
-        """Take the next requests that can be put together off the queue."""
-        batch: list[Pending] = []
-        size = 0
         most = self.settings.batch if self.batches else 1
-        while self.queue and len(batch) < most and size < BATCH_BYTES:
-            one = self.queue[0]
-            if batch and one.alike != batch[0].alike:
-                break
-            self.queue.popleft()
-            if not one.future.done():  # who asked may have gone
-                batch.append(one)
-                size += len(one.array.data)
-        return batch
+        while self._idle and (batch := batches.take(self.queue, most)):
+            place = self._idle.pop()
+            place.batch = batch
+            place.deadline = max(one.deadline for one in batch)
+            assert place.channel is not None  # noqa: S101 - it is idle
+            place.channel.send(*batches.message(batch))
 
     def _received(self, channel: Channel, header: dict[str, Any], payload: memoryview) -> None:
         if "answers" in header:
@@ -197,7 +159,7 @@ class Pool:
             self._idle.append(place)
             self._dispatch()  # so that it works while the answers go out
             self.watch.batch(len(batch), header["seconds"])
-            _settle(batch, header["answers"], payload)
+            batches.settle(batch, header["answers"], payload)
         elif "worker" in header:
             self._places[header["worker"] - 1].channel = channel
         elif "ready" in header:
@@ -253,8 +215,7 @@ class Pool:
         status = HTTPStatus.GATEWAY_TIMEOUT if late else HTTPStatus.INTERNAL_SERVER_ERROR
         told = "the model took too long" if late else "the model's process ended while it answered"
         for one in batch:
-            if not one.future.done():
-                one.future.set_exception(RequestError(told, status))
+            one.fail(told, status)
 
     def _ended(self, place: Place, status: int) -> None:
         """Start a worker again that has ended, after a pause that grows."""
@@ -286,9 +247,7 @@ class Pool:
                     place.worker.kill()
             while self.queue and now >= self.queue[0].deadline:
                 late = self.queue.popleft()
-                if not late.future.done():
-                    message = "no worker was free in time"
-                    late.future.set_exception(RequestError(message, HTTPStatus.SERVICE_UNAVAILABLE))
+                late.fail("no worker was free in time", HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def drain(self) -> None:
         """Answer what has come, then end."""
@@ -318,24 +277,6 @@ class Pool:
             if not place.worker.join(max(0.0, until - time.monotonic())):
                 place.worker.kill()
                 place.worker.join(STOP_SECONDS)
-
-
-def _settle(
-    batch: Sequence[Pending], answers: Sequence[dict[str, Any]], payload: memoryview
-) -> None:
-    """Give each request its answer."""
-    at = 0
-    for one, entry in zip(batch, answers, strict=True):
-        data = payload[at : at + entry["size"]]
-        at += entry["size"]
-        if one.future.done():
-            continue
-        if "error" in entry:
-            refused = HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR
-            one.future.set_exception(RequestError(entry["error"], refused[not entry["refused"]]))
-        else:
-            names, shape = tuple(entry["names"]), tuple(entry["shape"])
-            one.future.set_result(Array(bytes(data), names, entry["dtype"], shape))
 
 
 def _copy_code(package: str) -> None:

@@ -1,0 +1,78 @@
+"""Requests that wait, those of them that can be put to a worker together, and their answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from tasks.serving.arrays import Array, RequestError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections import deque
+    from collections.abc import Sequence
+
+BATCH_BYTES = 1 << 20
+"""A batch that has so many bytes of values takes no further request."""
+
+
+@dataclass(eq=False, slots=True)
+class Pending:
+    """A request that waits for its answer, given up at `deadline` (of the loop's clock)."""
+
+    array: Array
+    ask: str
+    future: asyncio.Future[Array]
+    deadline: float
+
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """What requests have in common that can be put together."""
+        return self.ask, self.array.names, self.array.dtype, self.array.shape[1:]
+
+    def fail(self, message: str, status: int) -> None:
+        """Tell who has asked that there is no answer, if that one still waits."""
+        if not self.future.done():
+            self.future.set_exception(RequestError(message, status))
+
+
+def take(queue: deque[Pending], most: int) -> list[Pending]:
+    """Take the next requests that can be put together off the queue, at most so many."""
+    batch: list[Pending] = []
+    size = 0
+    while queue and len(batch) < most and size < BATCH_BYTES:
+        one = queue[0]
+        if batch and one.alike != batch[0].alike:
+            break
+        queue.popleft()
+        if not one.future.done():  # who asked may have gone
+            batch.append(one)
+            size += len(one.array.data)
+    return batch
+
+
+def message(batch: Sequence[Pending]) -> tuple[dict[str, Any], list[bytes]]:
+    """Return what a worker is sent of a batch: the header, and the parts of the payload."""
+    arrays = [one.array for one in batch]
+    entries = [
+        {"names": a.names, "dtype": a.dtype, "shape": a.shape, "size": len(a.data)} for a in arrays
+    ]
+    return {"do": batch[0].ask, "requests": entries}, [array.data for array in arrays]
+
+
+def settle(
+    batch: Sequence[Pending], answers: Sequence[dict[str, Any]], payload: memoryview
+) -> None:
+    """Give each request of a batch its answer."""
+    at = 0
+    for one, entry in zip(batch, answers, strict=True):
+        data = payload[at : at + entry["size"]]
+        at += entry["size"]
+        if "error" in entry:
+            refused = HTTPStatus.UNPROCESSABLE_ENTITY
+            status = refused if entry["refused"] else HTTPStatus.INTERNAL_SERVER_ERROR
+            one.fail(entry["error"], status)
+        elif not one.future.done():
+            names, shape = tuple(entry["names"]), tuple(entry["shape"])
+            one.future.set_result(Array(bytes(data), names, entry["dtype"], shape))
