@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import os
 import re
@@ -61,6 +62,11 @@ class Tokens:
             raise RequestError(message, HTTPStatus.UNAUTHORIZED)
 
 
+@functools.lru_cache(maxsize=2)
+def _written(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
 class Log:
     """The access log: a line of JSON a request, on stdout."""
 
@@ -72,7 +78,7 @@ class Log:
         """Tell of a request that was answered."""
         client = scope.get("client")
         line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "time": _written(int(time.time())),
             "client": client[0] if client else None,
             "method": scope["method"],
             "path": scope["path"],

@@ -15,22 +15,19 @@ from starlette.routing import Route, Router
 
 from tasks.serving import access, inference, openapi
 from tasks.serving.arrays import RequestError
+from tasks.serving.asking import asked, body_of, understood, written
 from tasks.serving.page import page
 from tasks.serving.payloads.negotiation import negotiate
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from starlette.requests import Request
     from starlette.types import Message, Receive, Scope, Send
 
-    from tasks.serving.arrays import Array
+    from tasks.serving.asking import Asked
     from tasks.serving.metrics import Metrics
-    from tasks.serving.payloads import Reader, Wanted
     from tasks.serving.pool import Pool
-
-ASKS = ("predict", "explain", "invocations")
-"""What can be asked of a model in forms that are not those of the Open Inference Protocol."""
 
 GONE = 499
 """The status, in the log, of a request whose client has gone; nobody is told of it."""
@@ -38,8 +35,6 @@ GONE = 499
 LONGEST_MESSAGE = 1000
 """Letters of what is told of an error, which may name what the client has sent."""
 
-LARGE = 1 << 18
-"""Bytes of a body that is read, or of an answer that is written, in a thread: others go on."""
 
 _FORM = "application/x-www-form-urlencoded"  # what curl says of JSON
 
@@ -58,21 +53,13 @@ class Gateway:
         """Serve these; a body has at most `limit` bytes."""
         self.pools, self._metrics, self._log, self._tokens = pools, metrics, log, tokens
         self._limit = limit
-        asks = [
-            Route(f"{model}/{ask}", self._asking(ask), methods=["POST"])
-            for model in ("/models/{model:path}", "")
-            for ask in ASKS
-        ]
-        self._routes = Router([*asks, *self._others()])
+        self._routes = Router(self._looks())
 
-    def _others(self) -> list[Route]:
+    def _looks(self) -> list[Route]:
+        """Return the addresses at which nothing is put to a model."""
         model = "/v2/models/{model:path}"
         versioned = f"{model}/versions/{{version}}"
         return [
-            *(
-                Route(f"{one}/infer", self._asking("infer"), methods=["POST"])
-                for one in (versioned, model)
-            ),
             *(Route(f"{one}/ready", self._model_ready) for one in (versioned, model)),
             Route("/v2/health/live", self._live),
             Route("/v2/health/ready", self._ready),
@@ -103,62 +90,56 @@ class Gateway:
                 message["headers"].append((b"x-request-id", name))
             await send(message)
 
+        told: dict[str, str] = {}
         scope["app"] = self  # so that Starlette raises what it has no route for
         try:
             self._tokens.check(scope)
-            await self._routes(scope, receive, sending)
+            if put := asked(scope["path"]):
+                await self._ask(put, scope, receive, sending, told)
+            else:
+                await self._routes(scope, receive, sending)
         except RequestError as error:
             await failure(error, scope, name)(scope, receive, sending)
         except HTTPException as error:
-            told = RequestError(error.detail, error.status_code)
-            await failure(told, scope, name, error.headers)(scope, receive, sending)
+            refusal = RequestError(error.detail, error.status_code)
+            await failure(refusal, scope, name, error.headers)(scope, receive, sending)
         except ClientDisconnect:
             pass
         seconds = time.perf_counter() - began
-        asked: dict[str, str] = scope.get("asked", {})
-        if asked:
-            self._metrics.answered(asked["model"], asked["ask"], status, seconds)
-        self._log.tell(scope, status, seconds, request=name.decode(), **asked)
+        if told:
+            self._metrics.answered(told["model"], told["ask"], status, seconds)
+        self._log.tell(scope, status, seconds, request=name.decode(), **told)
 
-    def _asking(self, ask: str) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
-            return await self._ask(request, ask)
-
-        return answer
-
-    async def _ask(self, request: Request, ask: str) -> Response:
-        """Put what a client asks to a model."""
-        name = self._name(request)
-        request.scope["asked"] = {"model": name, "ask": ask}
-        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in
-                   request.scope["headers"]}  # fmt: skip
+    async def _ask(
+        self, put: Asked, scope: Scope, receive: Receive, send: Send, told: dict[str, str]
+    ) -> None:
+        """Put what a client asks to a model; `told` is filled with what the log says of that."""
+        if scope["method"] != "POST":
+            raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "POST"})
+        name, ask = self._name(put.model, put.version), put.ask
+        told |= {"model": name, "ask": ask}
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         media = headers.get("content-type", "")
         read, write = negotiate(ask, "" if media == _FORM else media, headers.get("accept", ""))
-        body = await self._body(request)
-        pool = self.pools[name]
-        if len(body) < LARGE:
-            array, wanted = _understood(read, body, headers, pool)
-        else:
-            array, wanted = await run_in_threadpool(_understood, read, body, headers, pool)
+        body = await body_of(receive, self._limit)
+        array, wanted = await understood(read, body, headers, self.pools[name].release.schema)
+        pool = self.pools[name]  # another version may have taken over meanwhile
         if ask == "explain" and not pool.explains:
             raise RequestError(f"model `{name}` does not explain", HTTPStatus.NOT_FOUND)
-        pool = self.pools[name]  # another version may have taken over meanwhile
         answer = await pool.submit(array, "explain" if ask == "explain" else "predict")
         if pool.monitor and ask != "explain":
             pool.monitor.note(array, answer)
-        if len(answer.data) < LARGE:
-            text, more = write(answer, pool.about, wanted)
-        else:
-            text, more = await run_in_threadpool(write, answer, pool.about, wanted)
-        request.scope["asked"]["version"] = pool.release.version
-        return Response(text, headers={**more, **pool.headers})
+        text, more = await written(write, answer, pool.about, wanted)
+        told["version"] = pool.release.version
+        own = [(key.encode(), value.encode()) for key, value in more.items()]
+        fields = [*own, (b"content-length", b"%d" % len(text)), *pool.headers]
+        await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": fields})
+        await send({"type": "http.response.body", "body": text})
 
-    def _name(self, request: Request) -> str:
+    def _name(self, name: str | None, version: str | None = None) -> str:
         """Return the name of the model that a request is for.  Raises RequestError."""
-        name: str | None = request.path_params.get("model")
         if name is None and len(self.pools) == 1:
             return next(iter(self.pools))
-        version = request.path_params.get("version")
         found = self.pools.get(name or "")
         if found is None or (version and version != found.release.version):
             known = ", ".join(f"`{one}` {self.pools[one].release.version}" for one in self.pools)
@@ -166,16 +147,9 @@ class Gateway:
             raise RequestError(message, HTTPStatus.NOT_FOUND)
         return found.release.name
 
-    async def _body(self, request: Request) -> bytes:
-        """Return the body of a request.  Raises RequestError where it is too large."""
-        parts, size = [], 0
-        async for part in request.stream():
-            size += len(part)
-            if size > self._limit:
-                message = f"a request has at most {self._limit} bytes"
-                raise RequestError(message, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+    def _pool(self, request: Request) -> Pool:
+        asked = request.path_params
+        return self.pools[self._name(asked.get("model"), asked.get("version"))]
 
     async def _live(self, request: Request) -> Response:
         """Say that the gateway is there."""
@@ -191,7 +165,7 @@ class Gateway:
         return JSONResponse({"ready": ready, "models": models}, status)
 
     async def _model_ready(self, request: Request) -> Response:
-        ready = self.pools[self._name(request)].ready
+        ready = self._pool(request).ready
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         return JSONResponse({"ready": ready}, status)
 
@@ -200,7 +174,7 @@ class Gateway:
         return JSONResponse(inference.server())
 
     async def _model(self, request: Request) -> Response:
-        return JSONResponse(inference.model(self.pools[self._name(request)]))
+        return JSONResponse(inference.model(self._pool(request)))
 
     async def _models(self, request: Request) -> Response:
         """Say which models are served, and which version of each."""
@@ -209,10 +183,10 @@ class Gateway:
 
     async def _drift(self, request: Request) -> Response:
         """Say how far what is scored is from what the model was trained on."""
-        name = self._name(request)
-        monitor = self.pools[name].monitor
+        pool = self._pool(request)
+        monitor = pool.monitor
         if monitor is None:
-            message = f'model `{name}` is not watched: it has no `"monitoring": true`'
+            message = f'model `{pool.release.name}` is not watched: it has no `"monitoring": true`'
             raise RequestError(message, HTTPStatus.NOT_FOUND)
         return JSONResponse(await run_in_threadpool(monitor.drift))
 
@@ -236,14 +210,6 @@ class Gateway:
     async def _told(self, request: Request) -> Response:
         del request
         return Response(self._metrics.text(), headers={"content-type": self._metrics.TYPE})
-
-
-def _understood(
-    read: Reader, body: bytes, headers: Mapping[str, str], pool: Pool
-) -> tuple[Array, Wanted]:
-    """Return what a request carries, as the model wants it.  Raises RequestError."""
-    array, wanted = read(body, headers)
-    return pool.release.schema.check(array), wanted
 
 
 def _facts(pool: Pool) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class Metrics:
         """Begin to count; `pools` are those that are served, by the names of their models."""
         self._registry = registry = CollectorRegistry()
         registry.register(_Pools(pools))
+        self._answers: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._requests = Counter(
             "modelmake_requests", "Requests that were answered", ["model", "ask", "status"],
             registry=registry,
@@ -49,8 +50,14 @@ class Metrics:
 
     def answered(self, model: str, ask: str, status: int, seconds: float) -> None:
         """Count a request, and the seconds that it took."""
-        self._requests.labels(model, ask, str(status)).inc()
-        self._seconds.labels(model, ask).observe(seconds)
+        which = (model, ask, status)
+        if which not in self._answers:  # finding them by their labels takes longer than counting
+            self._answers[which] = (
+                self._requests.labels(model, ask, str(status)), self._seconds.labels(model, ask)
+            )  # fmt: skip
+        requests, time_taken = self._answers[which]
+        requests.inc()
+        time_taken.observe(seconds)
 
     def worked(self, model: str, requests: int, seconds: float) -> None:
         """Count a batch of so many requests, and the seconds that the worker took."""

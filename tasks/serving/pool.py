@@ -76,7 +76,8 @@ class Pool:
         self.outputs = release.schema.outputs
         facts = release.meta
         self.about = About(release.name, release.version, msgspec.json.encode(facts))
-        self.headers = {f"x-model-{name}": facts[name] for name in ("version", "key", "lock")}
+        counted = ("version", "key", "lock")
+        self.headers = [(f"x-model-{name}".encode(), facts[name].encode()) for name in counted]
         self.explains = self.batches = False
         self.monitor: Monitor | None = None
         self._places: list[Place] = []
