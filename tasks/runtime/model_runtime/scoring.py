@@ -41,6 +41,8 @@ def listed(value: Any) -> Any:
 class Scoring:
     """A model's scorer, with what is known of the form that it takes.
 
+    A scorer whose `batches` is False answers in an order of its own.
+
     `rows` and `flat` say whether it takes those (None: not known yet), `batches` whether it can be
     given the rows of many requests at once.
     """
@@ -63,7 +65,8 @@ class Scoring:
         if isinstance(of_rows, Exception) and isinstance(of_row, Exception):
             raise of_row if flat else of_rows
         self.rows, self.flat = by_rows is not None, by_row is not None
-        self.batches = self.rows and self._answers_each(sample.names, rows, by_rows)
+        self.batches = getattr(self.scorer, "batches", True) and self.rows
+        self.batches = self.batches and self._answers_each(sample.names, rows, by_rows)
         if self.batches and self.flat:
             self.flat = alike(listed(by_row.values), listed(by_rows.values)[:1])
         return self.predict(sample)

@@ -56,6 +56,11 @@ class Connection:
         cursor.execute(statement, *([list(parameters)] if parameters else []))
         return cursor
 
+    def finish(self, cursor: Any) -> None:
+        """Let go of a cursor: a server keeps the results of few.  DuckDB's is the connection."""
+        if self.engine == "teradata":
+            cursor.close()
+
     def close(self) -> None:
         """Close the database."""
         self.raw.close()
@@ -91,16 +96,21 @@ def literal(value: Any) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
-def connect(data_conf: Dict[str, Any]) -> Connection:
-    """Open the database that the dataset means.
+def connect(data_conf: Dict[str, Any], empty: str = "") -> Connection:
+    """Open the database that the dataset means; of the input table `empty` no row is loaded.
 
     Keys of the dataset: `hostname` (or `host`) means Teradata, with `schema` or `database` as the
     default database.  For DuckDB: `tables` (`{"NAME": {"url": "a.csv"}}`, CSV with a header or
     Parquet), `database` (`x.duckdb`: a file to read from), `schema`, and `memory_limit`.
     Raises StepError, in one line, where the database cannot be opened.
     """
-    host = data_conf.get("hostname") or data_conf.get("host")
-    return _teradata(str(host), data_conf) if host else _duckdb(data_conf)
+    host = host_of(data_conf)
+    return _teradata(host, data_conf) if host else _duckdb(data_conf, empty)
+
+
+def host_of(data_conf: Dict[str, Any]) -> str:
+    """Return the host of the Teradata that the dataset means, nothing where it means DuckDB."""
+    return str(data_conf.get("hostname") or data_conf.get("host") or "")
 
 
 def export(connection: Connection, tables: Sequence[str] = ()) -> List[str]:
@@ -122,7 +132,7 @@ def export(connection: Connection, tables: Sequence[str] = ()) -> List[str]:
     for way in ways:
         # Rows have no order in a table: the same rows are to give the same bytes.
         target = literal(f"{FOLDER}/{_file_name(way)}.parquet")
-        connection.execute(f"COPY (FROM {_quoted(way)} ORDER BY ALL) TO {target} (FORMAT parquet)")
+        connection.execute(f"COPY (FROM {quoted(way)} ORDER BY ALL) TO {target} (FORMAT parquet)")
     return [".".join(way) for way in ways]
 
 
@@ -131,7 +141,8 @@ def _file_name(way: Sequence[str]) -> str:
     return ".".join(urllib.parse.quote(name, safe=" ").replace(".", "%2E") for name in way)
 
 
-def _quoted(way: Sequence[str]) -> str:
+def quoted(way: Sequence[str]) -> str:
+    """Return a name of any characters, with what it lies in before it, quoted for a statement."""
     return ".".join('"' + name.replace('"', '""') + '"' for name in way)
 
 
@@ -157,7 +168,7 @@ def _count(connection: Connection, table: str) -> Optional[int]:
     return int(cursor.fetchone()[0])
 
 
-def _duckdb(data_conf: Dict[str, Any]) -> Connection:
+def _duckdb(data_conf: Dict[str, Any], empty: str) -> Connection:
     duckdb = importlib.import_module("duckdb")
     scratch = os.environ.get("MODEL_SCRATCH") or tempfile.mkdtemp(prefix="warehouse-")
     settings = {
@@ -169,7 +180,7 @@ def _duckdb(data_conf: Dict[str, Any]) -> Connection:
     try:
         raw = duckdb.connect(os.path.join(scratch, "warehouse.duckdb"), config=settings)
         path = _search_path(raw, data_conf)
-        inputs = _load_inputs(raw, data_conf.get("tables") or {})
+        inputs = _load_inputs(raw, data_conf.get("tables") or {}, empty)
         predictions = data_conf.get("predictions")
         if isinstance(predictions, dict) and predictions.get("database"):
             _make_schema(raw, [predictions["database"], ""])
@@ -208,7 +219,7 @@ def _search_path(raw: Any, data_conf: Dict[str, Any]) -> List[str]:
     return [*path, "attached.main"]
 
 
-def _load_inputs(raw: Any, tables: Dict[str, Any]) -> FrozenSet[str]:
+def _load_inputs(raw: Any, tables: Dict[str, Any], empty: str) -> FrozenSet[str]:
     """Make the tables that the dataset names: Parquet is read where it is, CSV once."""
     for name, entry in tables.items():
         file = next((str(entry[key]) for key in FILE_KEYS if entry.get(key)), "")
@@ -220,6 +231,8 @@ def _load_inputs(raw: Any, tables: Dict[str, Any]) -> FrozenSet[str]:
             kind, source = "view", f"read_parquet({literal(file)})"
         else:  # every row is looked at to tell the types
             kind, source = "table", f"read_csv({literal(file)}, header = true, sample_size = -1)"
+        if name.lower() == empty.lower():
+            kind, source = "table", f"{source} LIMIT 0"
         identifier(name)  # is it one?
         _make_schema(raw, name.split("."))
         raw.execute(f"CREATE OR REPLACE {kind} {identifier(name)} AS FROM {source}")
@@ -232,13 +245,13 @@ def _load_exported(raw: Any) -> None:
         way = [urllib.parse.unquote(name) for name in os.path.basename(path).split(".")[:-1]]
         _make_schema(raw, way)
         source = f"read_parquet({literal(path)})"
-        raw.execute(f"CREATE TABLE IF NOT EXISTS {_quoted(way)} AS FROM {source}")
+        raw.execute(f"CREATE TABLE IF NOT EXISTS {quoted(way)} AS FROM {source}")
 
 
 def _make_schema(raw: Any, way: Sequence[str]) -> None:
     """Make the schema that a table's name has before it, where there is one."""
     if way[:-1]:
-        raw.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(way[:-1])}")
+        raw.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(way[:-1])}")
 
 
 def _teradata(host: str, data_conf: Dict[str, Any]) -> Connection:

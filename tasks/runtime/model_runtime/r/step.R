@@ -9,24 +9,34 @@ entered <- character() # the files of the model that were looked into
 failure <- NULL # the first error that nothing in the model caught
 
 run_step <- function(request, arguments, told) {
+  arguments <- prepare(request, arguments, told)
+  c(attempt(request$root, call_step(request, arguments)), list(sources = as.list(sources)))
+}
+
+# Makes R ready for a model, and returns the arguments with its progress handler.
+prepare <- function(request, arguments, told) {
   options(warn = 1, keep.source = TRUE) # warnings at once; errors with file and line
   watch(request$root)
   attach(list(aoa_create_context = context_maker(arguments$data_conf)),
     name = "modelmake", pos = length(search())) # everything else is found first
-  arguments$progress_callback_handler <- progress_handler(told)
   set.seed(request$seed)
-  outcome <- withRestarts(
+  c(arguments, list(progress_callback_handler = progress_handler(told)))
+}
+
+# Evaluates an expression of a model's: list(returned = ) or list(error = ).
+attempt <- function(root, expression) {
+  failure <<- NULL
+  withRestarts(
     tryCatch(
       withCallingHandlers(
-        list(returned = call_step(request, arguments)),
-        error = function(error) failure <<- describe(error, sys.calls(), request$root)
+        list(returned = expression),
+        error = function(error) failure <<- describe(error, sys.calls(), root)
       ),
       # Where the stack ran out, there was no room for the first of the two.
-      error = function(error) list(error = failure %||% describe(error, list(), request$root))
+      error = function(error) list(error = failure %||% describe(error, list(), root))
     ),
     modelmake_quit = function(error) list(error = error)
   )
-  c(outcome, list(sources = as.list(sources)))
 }
 
 # ---- the step's function -------------------------------------------------------------------------
@@ -50,12 +60,9 @@ score <- function(request, arguments) {
   if (!is.null(batch)) {
     return(table_of(call_function(batch, arguments)))
   }
-  name <- find_function(c("score.restful", "predict.model", "score"), request$modules)
+  name <- answering(request$modules)
   if (is.null(name)) {
     fault("no function `score.batch`, `score`, `score.restful` or `predict.model` in `scoring.R`")
-  }
-  if (is.null(find_function("initialise_model", request$modules))) {
-    fault("no function `initialise_model` in `scoring.R`, which loads the model for `%s`", name)
   }
   if (length(request$data_files) == 0) {
     fault("no function `score.batch`, and the dataset names no file to score")
@@ -63,6 +70,16 @@ score <- function(request, arguments) {
   rows <- do.call(rbind, lapply(request$data_files, read_rows))
   model <- call_function("initialise_model", arguments)
   table_of(call_function(name, c(arguments, list(model = model, data = rows))))
+}
+
+# Returns the name of the function that answers requests, NULL where there is none.
+answering <- function(modules) {
+  fits <- function(name, found) name != "score" || !reads_itself(name, found)
+  name <- find_function(c("score.restful", "predict.model", "score"), modules, fits)
+  if (!is.null(name) && is.null(find_function("initialise_model", modules))) {
+    fault("no function `initialise_model` in `scoring.R`, which loads the model for `%s`", name)
+  }
+  name
 }
 
 reads_itself <- function(name, found) {
@@ -161,17 +178,27 @@ plain <- function(value) {
 # Returns predictions as list(names, columns), NULL where there are none.
 table_of <- function(value) {
   if (is.null(value)) return(NULL)
+  table <- columns_of(value)
+  columns <- lapply(table$columns, function(column) as.list(plain(unname(column))))
+  list(names = as.list(table$names), columns = columns)
+}
+
+# Returns the columns of a matrix, a data frame or a vector, and the names that they have.
+columns_of <- function(value) {
   if (is.matrix(value)) {
-    names <- colnames(value)
-    value <- lapply(seq_len(ncol(value)), function(column) value[, column])
-  } else if (is.data.frame(value)) {
-    names <- names(value)
-  } else {
-    names <- NULL
-    value <- list(unlist(value, use.names = FALSE))
+    columns <- lapply(seq_len(ncol(value)), function(column) value[, column])
+    return(list(names = colnames(value), columns = columns))
   }
-  columns <- lapply(unname(as.list(value)), function(column) as.list(plain(unname(column))))
-  list(names = as.list(names), columns = columns)
+  if (is.data.frame(value)) {
+    if (any(vapply(value, is.matrix, NA))) {
+      narrow <- function(column) {
+        if (is.matrix(column)) as.data.frame(unclass(column)) else column
+      }
+      value <- do.call(data.frame, c(lapply(value, narrow), check.names = FALSE))
+    }
+    return(list(names = names(value), columns = unname(as.list(value))))
+  }
+  list(names = NULL, columns = list(unlist(value, use.names = FALSE)))
 }
 
 `%||%` <- function(value, otherwise) if (is.null(value)) otherwise else value
