@@ -211,7 +211,8 @@ CELLS = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(2**63), 2**63 - 1),
-    st.floats(allow_nan=False, allow_infinity=False),
+    # Of one such as 2.0 JSON Schema says that it is whole; it is not taken for a whole number here.
+    st.floats(allow_nan=False, allow_infinity=False).map(lambda v: 0.5 if v.is_integer() else v),
     st.text(max_size=4),
 )
 KINDS: list[Kind] = ["number", "integer", "string", "boolean", "any"]
@@ -439,13 +440,13 @@ def test_model_json_goes_before_samples() -> None:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (array([1, 0]), [Column("", "number")]),
+        (array([1, 0]), [Column("", "integer")]),
         (array(0.5), [Column("", "number")]),
         (array(["yes"], "class"), [Column("class", "string")]),
         (array([0.1, 0.9], "no", "yes"), [Column("no", "number"), Column("yes", "number")]),
         (array([[1, "a"], [2, "b"]], "id", "class"),
-         [Column("id", "number"), Column("class", "string")]),
-        (array([[1, True]], "id"), [Column("", "number"), Column("", "boolean")]),
+         [Column("id", "integer"), Column("class", "string")]),
+        (array([[1, True]], "id"), [Column("", "integer"), Column("", "boolean")]),
         (array([[1], [1, 2]]), []),
         (array([]), []),
         (Array(bytes(16), (), "float64", (2,)), [Column("", "number")]),

@@ -146,17 +146,28 @@ def _of_answer(answer: Array) -> list[Column]:
     if answer.dtype:
         *_, width = shape = answer.shape if answer.shape[1:] else (*answer.shape, 1)
         kind: Kind = "boolean" if answer.dtype == "bool" else "number"
+        kind = "integer" if "int" in answer.dtype else kind
         seen = [_Seen(kind, nulls=True)] * (width if len(shape) == _TABLE else 0)
     else:
         values = msgspec.json.decode(answer.data)
         rows = values if isinstance(values, list) else [values]
         if not all(isinstance(row, list) for row in rows):
             rows = [[value] for value in rows]
-        seen = _seen(rows)
+        seen = _whole(_seen(rows), rows)
     if len(seen) == 1 and len(answer.names) > 1:  # one row
         seen *= len(answer.names)
     names = answer.names if len(answer.names) == len(seen) else ("",) * len(seen)
     return [Column(name, one.kind or "any") for name, one in zip(names, seen, strict=True)]
+
+
+def _whole(seen: list[_Seen], rows: Sequence[Any]) -> list[_Seen]:
+    """Return columns of answers with those as integers that hold nothing else: they always do."""
+    cells = zip(*rows, strict=True) if seen else ()
+    whole = [all(type(cell) in {int, type(None)} for cell in column) for column in cells]
+    return [
+        one._replace(kind="integer") if one.kind == "number" and is_whole else one
+        for one, is_whole in zip(seen, whole, strict=True)
+    ]
 
 
 def _inferred(arrays: Sequence[Array], data: Iterable[str]) -> tuple[Column, ...]:
