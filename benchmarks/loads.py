@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import subprocess
@@ -13,11 +14,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import usage
-from servers import COLUMNS, MODEL, Server
+from trained import COLUMNS, MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from servers import Server
 
 WORKER = "serve_model.py"
 BODIES = 500  # different requests that wrk sends in turn
@@ -101,11 +104,11 @@ def put(server: Server, connections: int, seconds: int, folder: Path) -> Load:
 
 
 class Batch:
-    """Many rows in one request to our server, over a connection that is kept."""
+    """Many rows in one request to our server."""
 
     def __init__(self, server: Server, rows: Sequence[Sequence[float]]) -> None:
         """Make the requests ready."""
-        self._connection = http.client.HTTPConnection(server.url.rpartition("/")[2])
+        self._host = server.url.rpartition("/")[2]
         self._path = server.path
         self._json = json.dumps({"data": {"names": COLUMNS, "ndarray": rows}}).encode()
         tensor = array("d", (cell for row in rows for cell in row)).tobytes()
@@ -138,11 +141,13 @@ class Batch:
 
     def _ask(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[float, bytes, int]:
         """Return the seconds until the answer was there, the answer, and its head's length."""
-        began = time.perf_counter()
-        self._connection.request("POST", path, body, headers)
-        answer = self._connection.getresponse()
-        data = answer.read()
-        seconds = time.perf_counter() - began
+        with contextlib.closing(http.client.HTTPConnection(self._host)) as connection:
+            connection.connect()
+            began = time.perf_counter()
+            connection.request("POST", path, body, headers)
+            answer = connection.getresponse()
+            data = answer.read()
+            seconds = time.perf_counter() - began
         if answer.status != HTTPStatus.OK:
             sys.exit(f"{path} answers {answer.status}: {data[:1000]!r}")
         return seconds, data, int(answer.headers.get(LENGTH, 0))

@@ -29,7 +29,8 @@ import servers
 import usage
 from common import milliseconds, print_repeat, print_table, progress
 from loads import Batch, Load
-from servers import COLUMNS, FASTAPI, MLFLOW, OURS, Bare, Server
+from servers import FASTAPI, MLFLOW, OURS, Server
+from trained import COLUMNS, ROWS, Bare, train
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,7 @@ def main() -> None:
     if not shutil.which("wrk"):
         sys.exit("wrk is missing: `apt-get install -y wrk`")
     with tempfile.TemporaryDirectory(prefix="serving-") as name:
-        trained = servers.train(Path(name), BATCH_ROWS)
+        trained = train(Path(name), BATCH_ROWS)
         with contextlib.ExitStack() as running:
             starts = (servers.mlflow, servers.fastapi, servers.ours)
             served = [running.enter_context(start(trained)) for start in starts]
@@ -106,7 +107,7 @@ def measure(
     served: Sequence[Server], bare: Bare, folder: Path, options: argparse.Namespace
 ) -> Found:
     """See that all answer alike, then let them take turns; a round goes first that is not kept."""
-    cells = array("d", (folder / servers.ROWS).read_bytes()).tolist()
+    cells = array("d", (folder / ROWS).read_bytes()).tolist()
     rows = [cells[at : at + len(COLUMNS)] for at in range(0, len(cells), len(COLUMNS))]
     answers = bare.ask("answers")
     for server in served:
