@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TOKENS = "MODEL_SERVE_TOKENS"
 """The variable with the tokens of which a client must show one, separated by commas."""
 
-OPEN = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready")
+OPEN = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/ping")
 """What is answered without a token: whoever starts the server asks there."""
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")

@@ -130,7 +130,10 @@ def invocation(schema: Schema) -> JsonSchema:
     """Return the body of a request in a form of MLflow's."""
     row, rows = _values(schema.inputs)
     frame: JsonSchema = {"type": "object", "required": ["data"], "properties": {"data": rows}}
-    frame["properties"]["columns"] = {**_names(schema), "type": "array"}
+    columns = _names(schema)
+    if "enum" in columns:
+        columns["enum"] = [names for names in columns["enum"] if names is not None]
+    frame["properties"]["columns"] = {**columns, "type": "array"}
     either: JsonSchema = {"anyOf": [row, rows]}
     forms = {"dataframe_split": frame, "instances": either, "inputs": either}
     if schema.names:
@@ -143,8 +146,8 @@ def invocation(schema: Schema) -> JsonSchema:
         forms["dataframe_records"] = {"type": "array", "items": record, "minItems": 1}
         forms["inputs"] = {"anyOf": [row, rows, forms["dataframe_records"]]}
     return {
-        "oneOf": [
-            {"type": "object", "required": [name], "properties": {name: form}}
+        "anyOf": [
+            {"type": "object", "required": [name], "properties": {name: form}, "maxProperties": 1}
             for name, form in forms.items()
         ]
     }

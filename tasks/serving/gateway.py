@@ -65,7 +65,7 @@ class Gateway:
             Route("/v2/health/ready", self._ready),
             Route("/v2", self._server),
             *(Route(one, self._model) for one in (versioned, model)),
-            Route("/health/live", self._live),
+            *(Route(one, self._live) for one in ("/health/live", "/ping")),  # of MLflow's clients
             Route("/health/ready", self._ready),
             *(Route(f"{one}/drift", self._drift) for one in ("/models/{model:path}", "")),
             Route("/metrics", self._told),

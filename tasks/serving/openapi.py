@@ -214,6 +214,7 @@ def _of_server() -> dict[str, Any]:
         "/models": {"get": _look("server", "The models that are served", listed)},
         "/metrics": {"get": metrics},
         "/health/live": {"get": _look("server", "Whether the server is there", live)},
+        "/ping": {"get": _look("server", "The same, for MLflow's clients", live)},
         "/health/ready": {"get": _ready("server", "Whether every model can answer")},
         "/v2": {"get": _look("server", "What it is", {"type": "object", "required": ["name"]})},
         "/v2/health/live": {"get": _look("server", "Whether the server is there", live)},
