@@ -155,8 +155,8 @@ def show(found: Found) -> None:
     rows = []
     for name, connections in found.loads:
         figures = {what: found.middle(name, connections, what) for what in HEADS}
-        told = [f"{figure:.{HEADS[what][1]}f}" for what, figure in figures.items()]
-        rows.append((f"{name}, {connections} at once", *told))
+        *told, gateway = (f"{figure:.{HEADS[what][1]}f}" for what, figure in figures.items())
+        rows.append((f"{name}, {connections} at once", *told, gateway if name == OURS else ""))
     print_table(("one row a request", *(head for head, _ in HEADS.values())), rows)
     batches = [
         (kind, *milliseconds(times), f"{found.batch_times(kind):.2f}")
