@@ -115,6 +115,13 @@ def test_what_cannot_be_answered(  # noqa: PLR0913, PLR0917 - one case in a line
     assert 200 == server.predict([[3, 1]]).status
 
 
+def test_a_compressed_body(server: Server) -> None:
+    """It is refused, and not taken for nonsense."""
+    answer = server.ask("/predict", b"\x1f\x8b", "POST", content_encoding="gzip")
+
+    assert (415, True) == (answer.status, "compressed" in answer.body["error"]["message"])
+
+
 def test_a_bad_request_spoils_no_other(server: Server) -> None:
     """Of requests that are put to the model together, only the one that is wrong fails."""
     bodies = [asked([["refuse", 1] if number == 7 else [number, 0]]) for number in range(16)]

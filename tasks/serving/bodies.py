@@ -64,7 +64,7 @@ _TENSOR: JsonSchema = {
                 "FP16", "FP32", "FP64", "BYTES",
             ],
         },
-        "parameters": {"type": "object"},
+        "parameters": {"type": ["object", "null"]},
         "data": {"type": "array", "description": "The elements, flat or in lists in lists"},
     },
 }  # fmt: skip
@@ -80,10 +80,13 @@ INFER: JsonSchema = {
             "items": {
                 "type": "object",
                 "required": ["name"],
-                "properties": {"name": {"type": "string"}, "parameters": {"type": "object"}},
+                "properties": {
+                    "name": {"type": "string"},
+                    "parameters": {"type": ["object", "null"]},
+                },
             },
         },
-        "parameters": {"type": "object"},
+        "parameters": {"type": ["object", "null"]},
     },
 }
 INFERRED: JsonSchema = {

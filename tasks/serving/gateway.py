@@ -65,8 +65,8 @@ class Gateway:
             Route("/v2/health/ready", self._ready),
             Route("/v2", self._server),
             *(Route(one, self._model) for one in (versioned, model)),
-            *(Route(one, self._live) for one in ("/health/live", "/ping")),  # of MLflow's clients
-            Route("/health/ready", self._ready),
+            Route("/health/live", self._live),
+            *(Route(one, self._ready) for one in ("/health/ready", "/ping")),  # of MLflow's clients
             *(Route(f"{one}/drift", self._drift) for one in ("/models/{model:path}", "")),
             Route("/metrics", self._told),
             Route("/models", self._models),
@@ -119,6 +119,9 @@ class Gateway:
         name, ask = self._name(put.model, put.version), put.ask
         told |= {"model": name, "ask": ask}
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        if headers.get("content-encoding", "identity") != "identity":
+            message = "A compressed body is not read; send it as it is"
+            raise RequestError(message, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
         media = headers.get("content-type", "")
         read, write = negotiate(ask, "" if media == _FORM else media, headers.get("accept", ""))
         body = await body_of(receive, self._limit)
