@@ -166,7 +166,7 @@ def _publish(
             os.makedirs(os.path.dirname(f"{run.work}/{name}"), exist_ok=True)
             _link(f"{record.folder}/{name}", f"{run.work}/{name}")
         entries = [*record.run.get("accepted", ()), asdict(accepted)]
-        records.write_json(f"{run.work}/{records.RUN}", {**record.run, "accepted": entries})
+        records.write_run(run.work, {**record.run, "accepted": entries})
         results.settle(run.work)
         store.keep(run.work, say, accepted.key)
         results.publish(run, step, state.files)

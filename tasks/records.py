@@ -15,21 +15,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError
-from tasks.fingerprint import Files
+from tasks.fingerprint import Files, canonical
 from tasks.plan import ARTEFACTS, MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FORMAT = 1
+RUN_FORMAT = 2
 RUN = "run.json"
 METRICS = "metrics.json"
 LOG = "run.log"
 LOGS = "logs"
 """The folder in a step's own for files that tell of its run, and are no artefacts."""
+SUM = "sum"
+"""The key of a record for the digest of all else in it."""
+
 NAMES = frozenset({ARTEFACTS, RUN, METRICS, LOG})
 
-_KIND = "record 1"
+_KIND = "record 2"
 
 
 @dataclass(frozen=True)
@@ -107,13 +111,24 @@ class Made:
 def read(folder: str, files: Files) -> Record | None:
     """Return the record of a result, None where there is none that can be understood."""
     try:
-        run = json.loads(files.note(f"{folder}/{RUN}", _KIND, lambda data: data.decode()))
+        run = json.loads(files.note(f"{folder}/{RUN}", _KIND, _sound))
         record = Record(folder, run)
-        understood = run["format"] == FORMAT and record.key and record.outputs and record.inputs
+        understood = run["format"] == RUN_FORMAT and record.key and record.outputs and record.inputs
         record.accepted  # noqa: B018 - whether it can be understood as well
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return record if understood else None
+
+
+def _sound(data: bytes) -> str:
+    """Return the text of a record; of one that is not as it was written, that of an empty one."""
+    text = data.decode()
+    run = json.loads(text)
+    return text if run.pop(SUM) == _sum(run) else "{}"
+
+
+def _sum(run: Mapping[str, Any]) -> str:
+    return canonical("record", run)
 
 
 def metrics(folder: str, files: Files) -> dict[str, float]:
@@ -248,4 +263,10 @@ def write(
         own.append(METRICS)
     files = Files()
     outputs |= {name: files.digest(f"{folder}/{name}") for name in own}
-    write_json(f"{folder}/{RUN}", {"format": FORMAT, **run, "outputs": outputs})
+    write_run(folder, {"format": RUN_FORMAT, **run, "outputs": outputs})
+
+
+def write_run(folder: str, run: Mapping[str, Any]) -> None:
+    """Write the record itself, with the sum by which it is seen when a byte of it changes."""
+    facts = {name: value for name, value in run.items() if name != SUM}
+    write_json(f"{folder}/{RUN}", {**facts, SUM: _sum(facts)})

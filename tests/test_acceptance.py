@@ -165,6 +165,7 @@ class TestAccept:
         assert NOTHING == built.doit().stdout
         after = built.json(f"{TRAIN}/run.json")
         (accepted,) = after.pop("accepted")
+        assert before.pop("sum") != after.pop("sum")
         assert before == after
         assert [["X is not used"], [CHANGED]] == [[accepted["why"]], accepted["changes"]]
         differs = [n for n in accepted["inputs"] if accepted["inputs"][n] != before["inputs"][n]]
