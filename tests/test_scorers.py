@@ -226,7 +226,7 @@ class TestR:
         assert (
             "C stack usage" in errors[2]["message"] or "nested too deeply" in errors[2]["message"]
         )
-        told = [f"{error['type']}: {error['message']}"[:66] for error in errors[3:]]
+        told = [f"{error['type']}: {error['message']}"[:65] for error in errors[3:]]
         assert [
             "ModelFault: `score` returned no data: NULL",
             "ModelFault: `score` returned no data: function",
