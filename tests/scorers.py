@@ -18,40 +18,41 @@ if TYPE_CHECKING:
 PROGRAM = str(RUNNER / "tests/ask_scorer.py")
 STAND_IN = str(RUNNER / "tests/teradata_stand_in")
 
-# Starts the program as a worker is started: with the environment, artefacts and arguments of a
-# trained model.
+# Starts the program as workers are started: with the environments, artefacts and arguments of
+# trained models.
 _DRIVER = """
 import json, os, subprocess, sys
 from dataclasses import replace
 from tasks import generators, launch, plan, preparation, records, runs
 from tasks.environments import build
 from tasks.state import open_state
-name, program, answers, more = *sys.argv[1:4], json.loads(sys.argv[4])
-state = open_state()
-step = preparation.read_again(plan.Step(plan.find_model(name, generators.models()), "score"), state)
-trained = records.read(replace(step, name="train").folder, state.files)
-environment = build.ensure(step.model, state, print)
-with runs.fresh_run(step) as run:
-    launch.furnish(run, step, trained)
-    path = os.path.abspath(f"{run.folder}/asked.json")
-    command = launch.command_for((program, path, answers), step, environment, run)
-    request = {**launch.request(step, run, trained.key[:12]), "trusted": command.trusted, **more}
-    with open(path, "w") as file:
-        json.dump([request], file)
-    done = subprocess.run(command.words, cwd=run.work, env=command.variables)
-sys.exit(done.returncode)
+program, asked = sys.argv[1], json.loads(sys.argv[2])
+state, found = open_state(), {}
+for name, more in asked.items():
+    model = plan.find_model(name, generators.models())
+    step = preparation.read_again(plan.Step(model, "score"), state)
+    trained = records.read(replace(step, name="train").folder, state.files)
+    environment = build.ensure(step.model, state, print)
+    with runs.fresh_run(step) as run:
+        launch.furnish(run, step, trained)
+        paths = [os.path.abspath(f"{run.folder}/{one}.json") for one in ("asked", "answers")]
+        command = launch.command_for((program, *paths), step, environment, run)
+        request = launch.request(step, run, trained.key[:12])
+        with open(paths[0], "w") as file:
+            json.dump([{**request, "trusted": command.trusted, **more}], file)
+        subprocess.run(command.words, cwd=run.work, env=command.variables, check=True)
+        with open(paths[1]) as file:
+            found[name] = json.load(file)[0]
+with open("answers.json", "w") as file:
+    json.dump(found, file)
 """
 
 
-def ask_trained(
-    repository: Repository, name: str, asks: list[Any], sample: dict[str, Any] | None = None
-) -> Any:  # noqa: ANN401 - JSON is any value
-    """Return the answers of a model that has been trained in a repository."""
-    answers = repository.path / "answers.json"
-    more = json.dumps({"asks": asks, "sample": sample})
+def ask_trained(repository: Repository, asked: dict[str, dict[str, Any]]) -> Any:  # noqa: ANN401 - JSON is any value
+    """Return the answers of trained models by name; `asked` has for each `asks` and a `sample`."""
     variables = repository.variables(PYTHONPATH=str(RUNNER))
-    words = [sys.executable, "-c", _DRIVER, name, PROGRAM, str(answers), more]
-    return _answers(words, repository.path, variables, answers)[0]
+    words = [sys.executable, "-c", _DRIVER, PROGRAM, json.dumps(asked)]
+    return _answers(words, repository.path, variables, repository.path / "answers.json")
 
 
 def tiny(

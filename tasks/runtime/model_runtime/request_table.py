@@ -56,34 +56,33 @@ def input_of(data_conf: Dict[str, Any]) -> Input:
 
 
 class Table:
-    """The table for rows: its name, its columns with their types, and which must be there.
+    """The table for rows: its name, the names of its columns, and those that must be there.
 
     Columns are found whatever their case is, as a database does.
     """
 
-    def __init__(self, name: str, columns: Dict[str, str], required: Sequence[str]) -> None:
+    def __init__(self, name: str, columns: Sequence[str], required: Sequence[str]) -> None:
         """Keep what is known; where no column is required by name, all are."""
-        self.name, self._columns = name, columns
-        self._found = {column.lower(): column for column in columns}
+        self.name = name
+        self._columns = {column.lower(): column for column in columns}
         self._required = [name.lower() for name in required or columns]
 
-    def places(self, columns: Sequence[Column]) -> List[Tuple[str, str]]:
-        """Return the name and the type in the table of each column of a request.
+    def places(self, columns: Sequence[Column]) -> List[str]:
+        """Return the name in the table of each column of a request.
 
         Raises ValueError for a column that the table has not, and for one that is missing.
         """
         given = [column.name.lower() for column in columns]
-        known = ", ".join(f"`{name}`" for name in self._columns)
-        wrong = [column.name for column in columns if column.name.lower() not in self._found]
+        wrong = [column.name for column in columns if column.name.lower() not in self._columns]
         if wrong:
+            known = ", ".join(f"`{name}`" for name in self._columns.values())
             raise ValueError(f"`{wrong[0]}` is no column of `{self.name}`, which has {known}")
-        missing = [self._found.get(name, name) for name in self._required if name not in given]
+        missing = [self._columns.get(name, name) for name in self._required if name not in given]
         if missing:
             raise ValueError(f"the column `{missing[0]}` of `{self.name}` is missing")
         if len(set(given)) < len(given):
             raise ValueError(f"a column of `{self.name}` is there twice, in other letters")
-        names = [self._found[name] for name in given]
-        return [(name, self._columns[name]) for name in names]
+        return [self._columns[name] for name in given]
 
 
 def rows_of(cursor: Any) -> Tuple[List[str], List[List[Any]]]:

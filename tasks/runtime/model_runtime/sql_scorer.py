@@ -8,18 +8,22 @@ back, in Teradata it is in volatile tables, see volatile.py.
 Only the standard library is used, in a form that Python 3.6 parses.
 """
 
+import json
+import math
 import re
 from typing import Any, Dict, List, Sequence, Tuple
 
 from model_runtime import volatile, warehouse
-from model_runtime.columns import Column, columns_of
+from model_runtime.columns import BOOLEAN, NUMBER, Column, columns_of
 from model_runtime.contract import PACKAGE, ModelFault
 from model_runtime.request_table import NAME, Table, input_of, rows_of
 from model_runtime.scripts import Statement
 from model_runtime.statements import execute_one, ordered, predictions_table, script_of
-from model_runtime.warehouse import Connection, identifier, quoted
+from model_runtime.warehouse import Connection, identifier, literal, quoted
 
 _DROP = re.compile(r"(DROP\s+\w+\s+)(?!IF\s)", re.IGNORECASE)
+_SOURCE = re.compile(r" when casting from source column \S+\(document, 'c(\d+)'\)+")
+_LONG = 2**63
 _OF_TRANSACTIONS = ("ABORT", "BEGIN", "COMMIT", "END", "ROLLBACK", "START")
 
 
@@ -85,8 +89,8 @@ class Session:
             reason = warehouse.driver_reason(error)
             raise ModelFault(f"`{self._input.key}` of the dataset is no table: {reason}") from None
         described = connection.execute(f"DESCRIBE {self._target}").fetchall()
-        types = {column[0]: column[1] for column in described}
-        self._table = Table(self._name, types, self._required)
+        names = [column[0] for column in described]
+        self._table = Table(self._name, names, self._required)
         self._parsed = [_parsed(connection, one) for one in self._statements]
 
     def alive(self) -> bool:
@@ -112,16 +116,40 @@ class Session:
             connection.execute("ROLLBACK")
 
     def _fill(self, columns: Sequence[Column]) -> None:
-        """Put the rows into the table: a list for each column, which is the fastest way in."""
-        places = self._table.places(columns)
-        names = ", ".join(quoted([name]) for name, _ in places)
-        lists = ", ".join(f"unnest(?::{kind}[])" for _, kind in places)
-        statement = f"INSERT INTO {self._target} ({names}) SELECT {lists}"
+        """Put the rows into the table, as one document: the database casts to the table's types."""
+        names = self._table.places(columns)
+        typed = [_typed(column) for column in columns]
+        document = json.dumps({f"c{at}": values for at, (_, values) in enumerate(typed)})
+        structure = json.dumps({f"c{at}": [kind] for at, (kind, _) in enumerate(typed)})
+        into = ", ".join(quoted([name]) for name in names)
+        lists = ", ".join(f"unnest(document.c{at})" for at in range(len(names)))
+        statement = (
+            f"INSERT INTO {self._target} ({into}) SELECT {lists}"  # noqa: S608 - quoted
+            f" FROM (SELECT from_json_strict(?, {literal(structure)}) AS document)"
+        )
         try:
-            self._connection.execute(statement, [column.values for column in columns])
-        except (self._connection.error, RuntimeError) as error:
+            self._connection.execute(statement, [document])
+        except self._connection.error as error:
             reason = warehouse.driver_reason(error)
-            raise ValueError(f"the rows do not fit `{self._name}`: {reason}") from None
+            told = _SOURCE.sub(lambda found: f", column `{names[int(found.group(1))]}`", reason)
+            raise ValueError(f"the rows do not fit `{self._name}`: {told}") from None
+
+
+def _typed(column: Column) -> Tuple[str, List[Any]]:
+    """Return the type in which DuckDB reads a column from JSON, and its values.
+
+    Numbers that JSON or 64 bits cannot hold are read as text.
+    """
+    if column.kind != NUMBER:
+        return "BOOLEAN" if column.kind == BOOLEAN else "VARCHAR", column.values
+    numbers = [value for value in column.values if value is not None]
+    if set(map(type, numbers)) == {int}:
+        fitting, kind = -_LONG <= min(numbers) <= max(numbers) < _LONG, "BIGINT"
+    else:
+        fitting, kind = all(map(math.isfinite, numbers)), "DOUBLE"
+    if fitting:
+        return kind, column.values
+    return "VARCHAR", [None if value is None else str(value) for value in column.values]
 
 
 def _in_transaction(statement: Statement) -> Statement:

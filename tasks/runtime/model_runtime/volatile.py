@@ -63,7 +63,7 @@ class Session:
         except BaseException:
             self._close()
             raise
-        self._table = Table(NAME, dict.fromkeys(names, ""), self._required)
+        self._table = Table(NAME, names, self._required)
 
     def _prepare(self, user: str) -> None:
         """Render the script for the tables of the session, which are in the user's database."""
@@ -111,8 +111,7 @@ class Session:
 
     def _fill(self, columns: Sequence[Column]) -> None:
         """Put the rows into the table, each value bound to a parameter."""
-        places = self._table.places(columns)
-        statement = insertion([name for name, _ in places])
+        statement = insertion(self._table.places(columns))
         rows = list(zip(*map(bindable, columns)))
         cursor = self._connection.raw.cursor()
         try:

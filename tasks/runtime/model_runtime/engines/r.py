@@ -42,6 +42,7 @@ class Scorer:
         self._ours = source("step.R", r)
         r.baseenv["sys.source"](os.path.join(_SOURCES, "scoring.R"), envir=self._ours)
         told = r.rternalize(teller(ignore, r))
+        arguments = {k: v for k, v in arguments.items() if k != "progress_callback_handler"}
         self._ask("load_model", asked(request, r), to_r(arguments, r), told)
         sample = request.get("sample")
         self._names = sample["names"] if sample else ()
@@ -78,11 +79,13 @@ def scorer(request: Dict[str, Any], arguments: Dict[str, Any]) -> Scorer:
 
 
 def start(scratch: str) -> Any:
-    """Start R as `R --vanilla` would, and return rpy2's low-level interface to it."""
+    """Start R as `R --vanilla` would, where it has not, and return rpy2's interface to it."""
     os.environ["TMPDIR"] = scratch  # R would leave its folder behind when it is killed
     import rpy2.rinterface  # noqa: PLC0415 - the environment has it, the runner has not
     from rpy2.rinterface_lib import callbacks, embedded  # noqa: PLC0415
 
+    if embedded.isready():
+        return rpy2.rinterface
     embedded.set_initoptions(("rpy2", "--vanilla", "--quiet"))
     callbacks.consolewrite_print = writer(sys.stdout)
     callbacks.consolewrite_warnerror = writer(sys.stderr)
