@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # Whoever starts the tests in the background may have them ignore Ctrl-C, and all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Hundreds of runners are started: where this is set, each would compile anew all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 RUNNER = Path(__file__).parent.parent
 GALLERY = Path(__file__).parent / "gallery"
 TIMEOUT_SECONDS = 300

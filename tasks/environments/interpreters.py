@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 
     from tasks.state import State
 
-_PROBE = (
-    "import json, platform, sys; print(json.dumps([platform.python_version(),"
-    " platform.python_implementation() + getattr(sys, 'abiflags', '').replace('m', ''),"
-    " platform.machine()]))"
-)
+# Each new clone starts every interpreter once: imports would be most of what that costs.
+_PROBE = """\
+import os, sys
+name = "CPython"
+if sys.implementation.name != "cpython":
+    import platform
+    name = platform.python_implementation()
+name += getattr(sys, "abiflags", "").replace("m", "")
+print('["%s", "%s", "%s"]' % (sys.version.split()[0], name, os.uname()[4]))
+"""
 _PROBE_KIND = 2
 _PROBE_SECONDS = 20
 
