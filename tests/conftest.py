@@ -122,6 +122,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shared
 
 
+@pytest.fixture(scope="session")
+def store(cache: Path) -> dict[str, str]:
+    """Return the variables for a store of results that the tests share.
+
+    It is filled by tests that train anyway, for those that need a trained model whoever trained it.
+    """
+    return {"MODEL_STORE": str(cache.with_name("store"))}
+
+
 @pytest.fixture
 def repository(tmp_path: Path, cache: Path) -> Repository:
     """Return an empty repository."""

@@ -22,12 +22,14 @@ REFERENCE = (RUNNER / "tests/mle_reference.py").read_text()
 
 
 @pytest.fixture(scope="module", name="built")
-def build(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Repository:
+def build(
+    tmp_path_factory: pytest.TempPathFactory, cache: Path, store: dict[str, str]
+) -> Repository:
     """Return a repository in which the model has run every step; its path is not ASCII."""
     repository = Repository(tmp_path_factory.mktemp("mle \u00e4 \u00f6"), cache)
     for folder in ("datasets", "envs", f"model_definitions/{MODEL}"):
         shutil.copytree(RUNNER / folder, repository.path / folder)
-    done = repository.doit("evaluate", "score")
+    done = repository.doit("evaluate", "score", **store)
     assert 0 == done.returncode, done.stdout + done.stderr
     return repository
 

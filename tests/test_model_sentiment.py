@@ -49,13 +49,15 @@ def read_rows() -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module", name="built")
-def build(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Repository:
+def build(
+    tmp_path_factory: pytest.TempPathFactory, cache: Path, store: dict[str, str]
+) -> Repository:
     """Return a repository in which the model has run every step, training twice."""
     repository = Repository(tmp_path_factory.mktemp("sentiment"), cache)
     for folder in ("datasets", "envs", f"model_definitions/{MODEL}"):
         shutil.copytree(RUNNER / folder, repository.path / folder)
     for words in ([f"train:{MODEL}", "--twice"], ["evaluate", "score"]):
-        done = repository.doit(*words)
+        done = repository.doit(*words, **store)
         assert 0 == done.returncode, done.stdout + done.stderr
     return repository
 

@@ -47,12 +47,14 @@ cat(sprintf("\\n[%s]", paste(format(score.restful(initialise_model(), rows), dig
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Repository:
+def repository(
+    tmp_path_factory: pytest.TempPathFactory, cache: Path, store: dict[str, str]
+) -> Repository:
     """Return a repository of all demonstration models, trained and evaluated."""
     made = Repository(tmp_path_factory.mktemp("all") / "repository", cache)
     for name in ("model_definitions", "datasets", "envs"):
         shutil.copytree(RUNNER / name, made.path / name)
-    done = made.doit()
+    done = made.doit(**store)
     assert 0 == done.returncode, done.stdout + done.stderr
     return made
 

@@ -29,7 +29,9 @@ REFERENCE = (RUNNER / "tests/sql_reference.py").read_text()
 
 
 @pytest.fixture(scope="module", name="built")
-def build(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Repository:
+def build(
+    tmp_path_factory: pytest.TempPathFactory, cache: Path, store: dict[str, str]
+) -> Repository:
     """Return a repository in which the models, and one more with a bias, have run every step."""
     repository = Repository(tmp_path_factory.mktemp("churn"), cache)
     for folder in ("datasets", "envs", *(f"model_definitions/{name}" for name in (BAYES, MACHINE))):
@@ -47,7 +49,7 @@ def build(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Repository:
         document = repository.json(path)
         document[key] = document[key] | change if isinstance(change, dict) else change
         repository.write(path, document)
-    done = repository.doit("evaluate", "score")
+    done = repository.doit("evaluate", "score", **store)
     assert 0 == done.returncode, done.stdout + done.stderr
     return repository
 
