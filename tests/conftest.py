@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks import frameworks
+from tasks.launch import hold
 from tests.crash import amounts
 
 if TYPE_CHECKING:
@@ -140,16 +141,22 @@ def repository(tmp_path: Path, cache: Path) -> Repository:
 
 
 @pytest.fixture(scope="session")
-def sql_python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return a Python with all that SQL models need, and scikit-learn to compare them with."""
-    folder = tmp_path_factory.mktemp("sql")
+def sql_python(cache: Path) -> str:
+    """Return a Python with all that SQL models need, and scikit-learn to compare them with.
+
+    It is made once, whichever processor needs it first.
+    """
+    folder = cache.parent / "sql"
     python = str(folder / "bin/python")
     packages = ["duckdb", "jinja2", "pandas", "sqlglot", "teradatasql", "scikit-learn>=1.5"]
-    for words in (
-        ["venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)],
-        ["pip", "install", "--quiet", "--python", python, *packages],
-    ):
-        subprocess.run([sys.executable, "-m", "uv", *words], check=True)
+    with hold(f"{folder}.held"):
+        if not (folder / "made").exists():
+            for words in (
+                ["venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)],
+                ["pip", "install", "--quiet", "--python", python, *packages],
+            ):
+                subprocess.run([sys.executable, "-m", "uv", *words], check=True)
+            (folder / "made").touch()
     return python
 
 
