@@ -115,7 +115,9 @@ def call(
     raise _failure(step, status, result, run)
 
 
-def command_for(program: Sequence[str], step: Step, environment: Environment, run: Run) -> Command:
+def command_for(
+    program: Sequence[str], step: Step, environment: Environment, run: Run, *, lasting: bool = False
+) -> Command:
     """Return the command that starts a program of the runtime in the model's environment."""
     return frameworks.language(step.model).command(
         Start(
@@ -125,6 +127,7 @@ def command_for(program: Sequence[str], step: Step, environment: Environment, ru
             program=tuple(program),
             work=os.path.abspath(run.work),
             variables=variables(environment, run),
+            lasting=lasting,
         )
     )
 

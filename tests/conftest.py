@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks import frameworks
-from tasks.launch import hold
+from tasks.runs import hold
 from tests.crash import amounts
 
 if TYPE_CHECKING:

@@ -35,7 +35,8 @@ class Start:
 
     `document` is `model.json`; `step` is `train`, `evaluate` or `score`; `python` is the
     environment's interpreter; `program` is run_step.py with its two files; `work` is the step's
-    working directory; `variables` are those of the process.  All paths are absolute.
+    working directory; `variables` are those of the process.  All paths are absolute.  `lasting` is
+    whether it goes on until it is told to end, and is to leave nothing that grows.
     """
 
     document: Mapping[str, Any]
@@ -44,6 +45,7 @@ class Start:
     program: tuple[str, ...]
     work: str
     variables: Mapping[str, str]
+    lasting: bool = False
 
 
 @dataclass(frozen=True)

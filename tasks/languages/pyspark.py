@@ -141,7 +141,7 @@ def _conf(start: Start, master: str) -> dict[str, str]:
     return {
         "spark.aoa.modelPath": models,
         "spark.ammf.model.path": models,
-        "spark.eventLog.enabled": "true",
+        "spark.eventLog.enabled": "false" if start.lasting else "true",
         "spark.eventLog.dir": events.as_uri(),
         "spark.eventLog.rolling.enabled": "false",
         "spark.eventLog.compress": "false",

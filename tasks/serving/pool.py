@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 LOGS = "build/serving"
 LOG_LINES = 20
+LONGEST_FOLDER = 90
+"""Letters of a folder that a socket can be in: its whole path has 107 at most."""
+
 LOOK_SECONDS = 0.25
 STOP_SECONDS = 10.0
 LONGEST_PAUSE = 30.0
@@ -114,9 +117,7 @@ class Pool:
         run = self._closing.enter_context(runs.fresh_run(release.step))
         await asyncio.to_thread(launch.furnish, run, release.step, release.trained)
         await asyncio.to_thread(_copy_code, f"{run.work}/{PACKAGE}")
-        folder = tempfile.mkdtemp(prefix="modelmake-")  # a socket's path has to be short
-        self._closing.callback(shutil.rmtree, folder, ignore_errors=True)
-        self._socket = f"{folder}/socket"
+        self._socket = self._place_of_socket(run.folder)
         self._server = await self._loop.create_unix_server(
             lambda: Channel(self._received, self._lost), self._socket
         )
@@ -132,6 +133,13 @@ class Pool:
             self.monitor = Monitor(read_baseline(release.trained.folder))
             self.monitor.start()
             self._closing.callback(self.monitor.close)
+
+    def _place_of_socket(self, folder: str) -> str:
+        folder = os.path.abspath(folder)
+        if len(folder) > LONGEST_FOLDER:
+            folder = tempfile.mkdtemp(prefix="modelmake-")
+            self._closing.callback(shutil.rmtree, folder, ignore_errors=True)
+        return f"{folder}/socket"
 
     def submit(self, array: Array, ask: str = "predict") -> asyncio.Future[Array]:
         """Return the answer to come.  Raises RequestError where the queue is full."""
@@ -165,7 +173,10 @@ class Pool:
             self._places[header["worker"] - 1].channel = channel
         elif "ready" in header:
             place = next(one for one in self._places if one.channel is channel)
-            self._is_ready(place, header["ready"], payload)
+            try:
+                self._is_ready(place, header["ready"], payload)
+            except (ValueError, TypeError, LookupError) as error:
+                self._failed(f"its answer to the sample cannot be understood: {error}")
         else:
             self._failed(header["failed"])
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tasks import preparation, records
+from tasks import datasets, frameworks, preparation, records
 from tasks.environments import build
 from tasks.errors import UserError
 from tasks.execute import VERSION_DIGITS
@@ -74,14 +74,14 @@ class Release:
         return {"model": self.name, "version": self.version, "key": self.key, "lock": self.lock}
 
     @property
-    def published(self) -> tuple[str, ...]:
-        """Where the results are that it stands on: what changes when a new version is published."""
+    def published(self) -> str:
+        """Where the evaluation is that it stands on."""
         return published(self.step)
 
 
-def published(step: Step) -> tuple[str, ...]:
-    """Return where the results of training and evaluation are now, empty where there is none."""
-    return tuple(os.path.realpath(one.folder) for one in _bases(step))
+def published(step: Step) -> str:
+    """Return where the result of evaluation is now: it changes when a new version may be served."""
+    return os.path.realpath(replace(step, name="evaluate").folder)
 
 
 def _bases(step: Step) -> tuple[Step, Step]:
@@ -105,4 +105,7 @@ def find(model: Model, state: State, say: Callable[[str], None]) -> Release:
     trained = records.read(_bases(step)[0].folder, state.files)
     assert trained is not None  # noqa: S101 - it is current
     environment = build.ensure(step.model, state, say)
+    if frameworks.language(step.model).engine == "sql":  # rows become the table of that file's kind
+        for data_file in step.dataset.files:
+            datasets.fetch(data_file, step.dataset.path, state.files, say)
     return Release(step, trained, environment, *examples.read(step.model))

@@ -155,7 +155,7 @@ class Server:
                 return
             pool = self._pool(release)
             await pool.start()
-        except UserError as error:
+        except (UserError, OSError) as error:
             _say(f"{before.release.name}: version {before.release.version} stays\n{error}\n")
             return
         self._pools[release.name] = pool

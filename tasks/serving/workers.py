@@ -95,7 +95,9 @@ class Worker:
         """
         run, release = self._run, self._release
         path = os.path.abspath(f"{run.folder}/worker-{self.number}.json")
-        command = launch.command_for([PROGRAM, path], release.step, release.environment, run)
+        command = launch.command_for(
+            [PROGRAM, path], release.step, release.environment, run, lasting=True
+        )
         told = {
             **launch.request(release.step, run, release.version),
             "root": os.path.abspath(run.work),  # the code that was there when serving began
