@@ -14,7 +14,7 @@ serving (arrays, schema, examples, payloads, payloads.parsing, payloads.tensors,
 payloads.csv_text, payloads.infer, payloads.infer_answer, payloads.invocations,
 payloads.flatbuffers, payloads.arrow_batches, payloads.arrow, payloads.arrow_answer,
 payloads.negotiation, settings, divergence, counts, columns, rows, windows, monitoring, released,
-workers, batches, pool, metrics, access, bodies, openapi, page, connections, inference, asking,
+batches, workers, pool, metrics, access, bodies, openapi, page, connections, inference, asking,
 gateway, server), naming, commands, serve_command, queries, store_commands, changes, diagnosis,
 readiness, machine, doctor, matrix, prompts, run_model, templates, scaffold, upkeep, repository
 

@@ -41,6 +41,9 @@ LOG_LINES = 20
 FURNITURE = frozenset({"config.json", "model_modules", "artifacts/input", "artifacts/output"})
 
 RUNTIME = Path(__file__).parent / "runtime"
+TOKENS = "MODEL_SERVE_TOKENS"
+"""The variable with the tokens of which a client of the server must show one, comma between."""
+
 _RUN_STEP = str(RUNTIME / "run_step.py")
 
 
@@ -137,7 +140,7 @@ def variables(environment: Environment, run: Run) -> dict[str, str]:
 
     The programs of the environment's packages are found first.
     """
-    dropped = ("VIRTUAL_ENV", "CONDA_PREFIX", "MAKEFLAGS", VARIABLE, SECRET_VARIABLE)
+    dropped = ("VIRTUAL_ENV", "CONDA_PREFIX", "MAKEFLAGS", VARIABLE, SECRET_VARIABLE, TOKENS)
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from doit.cmd_run import Run as DoitRun
@@ -44,19 +45,25 @@ class Serve(Run):
             more, rest = parsed(self, rest)
             for name in more._non_default_keys:  # noqa: SLF001 - doit's own way to know
                 params[name] = more[name]
+        # Slow to import, and no other command needs it.
+        from tasks.serving.server import Options, check, serve  # noqa: PLC0415
+
+        names = ("host", "port", "limit", "certificate", "key")
+        options = Options(**{name: params[name] for name in names})
+        try:
+            check(options)
+        except UserError as error:
+            raise InvalidCommand(str(error)) from error
         asked = {"dataset": "", "twice": False, "as-of": ""}
         for name, value in asked.items():
             params[name] = value
+        params["outfile"] = sys.stderr  # stdout is for the access log
         status = super().execute(params, [f"evaluate:{word}" for word in words])
         if status not in (0, FAILED):
             return status
-        # Slow to import, and no other command needs it.
-        from tasks.serving.server import Options, serve  # noqa: PLC0415
-
         try:
             models = generators.models()
             named = [plan.find_model(word, models) for word in words] or models
-            options = ("host", "port", "limit", "certificate", "key")
-            return serve(named, Options(**{name: params[name] for name in options}))
+            return serve(named, options)
         except UserError as error:
             raise InvalidCommand(str(error)) from error

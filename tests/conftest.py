@@ -110,7 +110,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 COMMANDS = (
     *("accept", "list", "why", "check", "readme", "clean", "doctor", "forget", "info", "run"),
-    *("ignore", "store", "gc", "verify", "affected", "compare"),
+    *("ignore", "store", "gc", "verify", "affected", "compare", "serve"),
 )
 
 

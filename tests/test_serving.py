@@ -94,6 +94,7 @@ def test_names_say_which_column_is_which(server: Server) -> None:
         ("/predict", asked([]), "POST", 422, "no rows"),
         ("/predict", asked([[1, 2, 3]]), "POST", 422, "found 3"),
         ("/predict", asked([["refuse", 1]]), "POST", 422, "ValueError: not this one"),
+        ("/predict", asked([["odd", 1]]), "POST", 422, "ud800"),
         ("/predict", asked([["break", 1]]), "POST", 500, "RuntimeError: this is a bug"),
         ("/models/other/predict", asked([[1, 2]]), "POST", 404, f"`{MODEL}`"),
         ("/models/../predict", asked([[1, 2]]), "POST", 404, ""),
@@ -227,6 +228,37 @@ def test_large_bodies(copy: Repository) -> None:
         assert 200 == server.predict([[3, 1]]).status
 
 
+def test_large_headers(server: Server) -> None:
+    """A head that does not end is refused, and holds nobody up."""
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"GET /models HTTP/1.1\r\nhost: x\r\nx-a: " + b"a" * 1_000_000)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 431 ")
+    assert 200 == server.predict([[3, 1]]).status
+
+
+def test_a_log_that_nobody_reads(copy: Repository) -> None:
+    """The server goes on although its stdout is full."""
+    command = [sys.executable, "-c", FRONT, "serve", "-f", str(RUNNER / "dodo.py"), "-d"]
+    said = copy.path / "said.txt"
+    with open(said, "wb") as err:
+        process = subprocess.Popen(
+            [*command, str(copy.path), "--port", "0"], cwd=copy.path, env=copy.variables(),
+            stderr=err, stdout=subprocess.PIPE,
+        )  # fmt: skip
+    server = Server(process, 0, said, said)
+    try:
+        text = server.wait_for(r"serving on http://\S+:\d+\n")
+        server.port = int(text.split("serving on ")[1].split()[0].rpartition(":")[2])
+        for _ in range(2):
+            answers = asyncio.run(one_by_one(server.port, [asked([[3, 1]])] * 500))
+            assert {200} == {status for status, _ in answers}
+            time.sleep(0.6)  # in which the log is written
+        assert 0 == server.end()
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_slow_and_half_closed_clients(copy: Repository) -> None:
     """Who does not finish a request is cut off; who closes one side still has the answer."""
     with serving(copy, patience=1) as server:
@@ -319,6 +351,57 @@ def test_a_worker_that_dies(copy: Repository) -> None:
         assert {200, 500} >= set(statuses)
         assert statuses.count(500) <= 8
         assert 2 == metric(server, "modelmake_worker_restarts_total")
+
+
+def all_at_once(server: Server, rows: list[list[Any]]) -> list[int]:
+    """Ask for each row over a connection of its own, and return the statuses."""
+
+    async def ask_all() -> list[list[tuple[int, bytes]]]:
+        asking = []
+        for row in rows:
+            asking.append(asyncio.create_task(one_by_one(server.port, [asked([row])])))
+            await asyncio.sleep(0.01)
+        return await asyncio.gather(*asking)
+
+    return [status for some in asyncio.run(ask_all()) for status, _ in some]
+
+
+def test_a_request_takes_no_other_along(copy: Repository) -> None:
+    """Of requests that a worker had together when it died, only the one that killed it fails."""
+    good = [[number, 0] for number in range(12)]
+    with serving(copy) as server:
+        statuses = all_at_once(server, [["wait", 1], *good, ["exit", 1], *good])
+
+    assert [500 if place == 13 else 200 for place in range(26)] == statuses
+
+
+def test_a_process_that_goes_on_without_answering(copy: Repository) -> None:
+    """A worker that has closed its connection is ended, and another takes its place."""
+    with serving(copy) as server:
+        assert 500 == server.predict([["leave", 600]]).status
+        began = time.monotonic()
+        assert 200 == server.predict([[3, 1]]).status
+        assert time.monotonic() - began < 15
+
+
+def test_clients_that_have_gone(copy: Repository) -> None:
+    """Nobody computes what they have asked for, and the log says that they went."""
+    with serving(copy) as server:
+        body = asked([["wait", 1]])
+        head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+        busy = socket.create_connection(("127.0.0.1", server.port))
+        busy.sendall(head.encode() + body)
+        time.sleep(0.3)
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", server.port)) as connection:
+                connection.sendall(head.encode() + body)
+                time.sleep(0.02)
+        began = time.monotonic()
+        assert 200 == server.predict([[3, 1]]).status
+        assert time.monotonic() - began < 10
+        busy.close()
+    statuses = [json.loads(line)["status"] for line in server.log.read_text().splitlines()]
+    assert statuses.count(499) >= 20
 
 
 def test_a_request_that_takes_too_long(copy: Repository) -> None:
@@ -418,6 +501,64 @@ def test_the_end(copy: Repository) -> None:
         assert [] == os.listdir(copy.path / "build/runs")
 
 
+def test_a_second_signal(copy: Repository) -> None:
+    """It ends the server at once, whatever is still being answered."""
+    with serving(copy) as server:
+
+        async def ask() -> float:
+            asking = asyncio.create_task(one_by_one(server.port, [asked([["wait", 19]])]))
+            await asyncio.sleep(0.4)
+            server.process.send_signal(signal.SIGINT)
+            await asyncio.sleep(0.4)
+            began = time.monotonic()
+            server.process.send_signal(signal.SIGINT)
+            await asyncio.gather(asking, return_exceptions=True)
+            return time.monotonic() - began
+
+        assert asyncio.run(ask()) < 15
+        assert 0 == server.process.wait(30)
+    assert [] == os.listdir(copy.path / "build/runs")
+
+
+def test_a_signal_while_models_load(copy: Repository) -> None:
+    """What has started ends, and nothing stays."""
+    path = f"model_definitions/{MODEL}/model_modules/scoring.py"
+    copy.write(path, copy.read(path).replace("def __init__(self, config=None):\n", (
+        "def __init__(self, config=None):\n        print('loading', flush=True)\n"
+        "        time.sleep(600)\n"
+    )))  # fmt: skip
+    command = [sys.executable, "-c", FRONT, "serve", "-f", str(RUNNER / "dodo.py"), "-d"]
+    process = subprocess.Popen(
+        [*command, str(copy.path), "--port", "0"], cwd=copy.path, env=copy.variables(),
+        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    until = time.monotonic() + 60
+    while not any("loading" in log.read_text() for log in copy.path.glob("build/serving/*/*/*")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+
+    assert 0 == process.wait(30)
+    assert [] == os.listdir(copy.path / "build/runs")
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "said"),
+    [
+        (["--key", "key.pem"], {}, "`--certificate`"),
+        (["--limit", "0"], {}, "MiB"),
+        ([], {"MODEL_SERVE_TOKENS": ","}, "has no token"),
+    ],
+)
+def test_options_that_cannot_be(
+    copy: Repository, words: list[str], variables: dict[str, str], said: str
+) -> None:
+    """They are told before anything runs."""
+    done = copy.doit("serve", "--port", "0", *words, **variables)
+
+    assert (3, True, "") == (done.returncode, said in done.stderr, done.stdout)
+
+
 def test_a_server_that_is_killed_takes_its_workers_along(copy: Repository) -> None:
     """The kernel sees to that; the next run sweeps the folder away."""
     with serving(copy) as server:
@@ -476,7 +617,7 @@ def test_a_port_that_is_taken(copy: Repository) -> None:
 
 def test_tokens(copy: Repository) -> None:
     """Without one of the tokens nothing is answered but whether the server is there."""
-    with serving(copy, MODEL_SERVE_TOKENS="first-token,second-token") as server:
+    with serving(copy, MODEL_SERVE_TOKENS="first-token, second-token") as server:
         assert 401 == server.predict([[3, 1]]).status
         assert 401 == server.predict([[3, 1]], authorization="Bearer other").status
         assert 401 == server.ask("/metrics").status

@@ -82,6 +82,7 @@ def answer_all(connection: Any, scoring: Scoring, root: str) -> None:
         began = time.perf_counter()
         answers = answered(header, payload, scoring, root)
         told = {"answers": [entry for entry, _ in answers]}  # type: Dict[str, Any]
+        told["batch"] = header["batch"]
         told["seconds"] = time.perf_counter() - began
         wire.send(connection, told, [part for _, part in answers])
         flush()

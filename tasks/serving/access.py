@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hmac
 import os
+import queue
 import re
-import sys
+import threading
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tasks.errors import UserError
+from tasks.launch import TOKENS
 from tasks.serving.arrays import RequestError
 
 if TYPE_CHECKING:
@@ -20,11 +24,13 @@ if TYPE_CHECKING:
 
     from starlette.types import Scope
 
-TOKENS = "MODEL_SERVE_TOKENS"
-"""The variable with the tokens of which a client must show one, separated by commas."""
-
 OPEN = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/ping")
 """What is answered without a token: whoever starts the server asks there."""
+
+MOST_PARTS = 120
+"""How many parts of the log may wait to be written: those of a minute."""
+
+STDOUT = 1
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
@@ -38,6 +44,16 @@ def request_id(scope: Scope) -> bytes:
     """Return the name of a request: the client's, if that is one, else a new one."""
     given = header(scope, b"x-request-id")
     return given if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex().encode()
+
+
+def tokens_said() -> Tokens:
+    """Return the tokens that the variable has.  Raises UserError where it is there and has none."""
+    said = os.environ.get(TOKENS)
+    found = [one.strip() for one in (said or "").split(",") if one.strip()]
+    if said is not None and not found:
+        hint = "give it tokens, separated by commas, or unset it: then everybody may ask"
+        raise UserError(f"`{TOKENS}` is set and has no token", hint=hint)
+    return Tokens(found)
 
 
 class Tokens:
@@ -68,11 +84,19 @@ def _written(seconds: int) -> str:
 
 
 class Log:
-    """The access log: a line of JSON a request, on stdout."""
+    """The access log: a line of JSON a request, on stdout.
+
+    It is written by a thread, so that nobody waits for who reads it; what that one does not take in
+    time is left out, and counted.
+    """
 
     def __init__(self) -> None:
-        """Begin; what is told is written by `flush`."""
+        """Begin; what is told is written from the next `flush` on."""
         self._lines: list[bytes] = []
+        self._left_out = 0
+        self._waiting: queue.Queue[bytes] = queue.Queue(maxsize=MOST_PARTS)
+        self._thread = threading.Thread(target=self._write, name="access log", daemon=True)
+        self._thread.start()
 
     def tell(self, scope: Scope, status: int, seconds: float, **more: Any) -> None:  # noqa: ANN401 - of any kind
         """Tell of a request that was answered."""
@@ -89,11 +113,29 @@ class Log:
         self._lines.append(msgspec.json.encode(line))
 
     def flush(self) -> None:
-        """Write what was told since the last time; where nobody reads, it is dropped."""
+        """Hand on what was told since the last time."""
         lines, self._lines = self._lines, []
-        if lines:
-            try:
-                sys.stdout.buffer.write(b"\n".join([*lines, b""]))
-                sys.stdout.buffer.flush()
-            except OSError:
-                pass
+        if self._left_out and lines:
+            lines.append(msgspec.json.encode({"left_out": self._left_out}))
+        if not lines:
+            return
+        try:
+            self._waiting.put_nowait(b"\n".join([*lines, b""]))
+        except queue.Full:
+            self._left_out += len(lines)
+        else:
+            self._left_out = 0
+
+    def close(self) -> None:
+        """Write the rest, if it is taken within a second."""
+        self.flush()
+        with contextlib.suppress(queue.Full):
+            self._waiting.put_nowait(b"")
+            self._thread.join(1)
+
+    def _write(self) -> None:
+        # Not `sys.stdout`: doit puts others in its place while steps run.
+        while part := self._waiting.get():
+            with contextlib.suppress(OSError):
+                while part:
+                    part = part[os.write(STDOUT, part) :]

@@ -11,7 +11,10 @@ from tasks.serving.arrays import Array, RequestError
 if TYPE_CHECKING:
     import asyncio
     from collections import deque
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+GONE = 499
+"""The status, in the log, of a request whose client has gone; nobody is told of it."""
 
 BATCH_BYTES = 1 << 20
 """A batch that has so many bytes of values takes no further request."""
@@ -19,12 +22,18 @@ BATCH_BYTES = 1 << 20
 
 @dataclass(eq=False, slots=True)
 class Pending:
-    """A request that waits for its answer, given up at `deadline` (of the loop's clock)."""
+    """A request that waits for a worker, given up at `deadline` (of the loop's clock).
+
+    `gone` says whether who has asked is gone; `alone` whether it was among others when their worker
+    ended, so that it is put to the next one by itself.
+    """
 
     array: Array
     ask: str
     future: asyncio.Future[Array]
     deadline: float
+    gone: Callable[[], bool]
+    alone: bool = False
 
     @property
     def alike(self) -> tuple[object, ...]:
@@ -43,22 +52,27 @@ def take(queue: deque[Pending], most: int) -> list[Pending]:
     size = 0
     while queue and len(batch) < most and size < BATCH_BYTES:
         one = queue[0]
-        if batch and one.alike != batch[0].alike:
+        if batch and (one.alone or one.alike != batch[0].alike):
             break
         queue.popleft()
-        if not one.future.done():  # who asked may have gone
+        if one.gone():
+            one.fail("who has asked is gone", GONE)
+        elif not one.future.done():
             batch.append(one)
             size += len(one.array.data)
+            if one.alone:
+                break
     return batch
 
 
-def message(batch: Sequence[Pending]) -> tuple[dict[str, Any], list[bytes]]:
+def message(number: int, batch: Sequence[Pending]) -> tuple[dict[str, Any], list[bytes]]:
     """Return what a worker is sent of a batch: the header, and the parts of the payload."""
     arrays = [one.array for one in batch]
     entries = [
         {"names": a.names, "dtype": a.dtype, "shape": a.shape, "size": len(a.data)} for a in arrays
     ]
-    return {"do": batch[0].ask, "requests": entries}, [array.data for array in arrays]
+    header = {"do": batch[0].ask, "batch": number, "requests": entries}
+    return header, [array.data for array in arrays]
 
 
 def settle(

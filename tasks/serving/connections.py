@@ -12,18 +12,38 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 60.0
 """How long a request may take to arrive, from the connection, or its first byte, to its last."""
 
-_LATE = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+MOST_HEADERS = 1 << 16
+"""Bytes of the head of a request."""
+
+_REFUSAL = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_LATE = _REFUSAL % b"408 Request Timeout"
+_LARGE = _REFUSAL % b"431 Request Header Fields Too Large"
 
 
 class Connection(HttpToolsProtocol):
     """A connection that is closed where a request does not come to its end."""
 
     _late: asyncio.TimerHandle | None = None
+    _heading = True
+    _head = 0
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn's signature
         """Begin to wait for the first request."""
         super().connection_made(transport)
         self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come; a head that does not end is refused."""
+        super().data_received(data)
+        if self._heading:
+            self._head += len(data)
+            if self._head > MOST_HEADERS:
+                self._refuse(_LARGE)
+
+    def on_headers_complete(self) -> None:
+        """Count no longer: the body has a limit of its own."""
+        self._heading, self._head = False, 0
+        super().on_headers_complete()
 
     def on_message_begin(self) -> None:
         """Begin to wait for the rest of a request."""
@@ -33,13 +53,18 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Wait no longer: it is there."""
         self._rest()
+        self._heading = True
         super().on_message_complete()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Let a client that has closed its own side have the answer that it waits for."""
-        waits = self.cycle is not None and not self.cycle.response_complete
+        """Let a client that has closed its side have the answer that is being made for it.
+
+        Mostly it has gone altogether, which looks the same from here: so none is begun any more.
+        """
+        waits = self._answering
         if waits:
             self.cycle.keep_alive = False
+            self.cycle.left = True  # type: ignore[attr-defined]
         return waits and not self.transport.get_extra_info("sslcontext")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -57,6 +82,16 @@ class Connection(HttpToolsProtocol):
             self._late = None
 
     def _give_up(self) -> None:
+        if self.pipeline or (self._heading and self._answering):
+            self._wait()  # an earlier request is still being answered
+        else:
+            self._refuse(_LATE)
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refuse(self, answer: bytes) -> None:
         if not self.transport.is_closing():
-            self.transport.write(_LATE)
+            self.transport.write(answer)
             self.transport.close()

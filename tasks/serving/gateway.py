@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from starlette.routing import Route, Router
 from tasks.serving import access, inference, openapi
 from tasks.serving.arrays import RequestError
 from tasks.serving.asking import asked, body_of, understood, written
+from tasks.serving.batches import GONE
 from tasks.serving.page import page
 from tasks.serving.payloads.negotiation import negotiate
 
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
     from tasks.serving.asking import Asked
     from tasks.serving.metrics import Metrics
     from tasks.serving.pool import Pool
-
-GONE = 499
-"""The status, in the log, of a request whose client has gone; nobody is told of it."""
 
 LONGEST_MESSAGE = 1000
 """Letters of what is told of an error, which may name what the client has sent."""
@@ -98,13 +97,11 @@ class Gateway:
                 await self._ask(put, scope, receive, sending, told)
             else:
                 await self._routes(scope, receive, sending)
-        except RequestError as error:
-            await failure(error, scope, name)(scope, receive, sending)
-        except HTTPException as error:
-            refusal = RequestError(error.detail, error.status_code)
-            await failure(refusal, scope, name, error.headers)(scope, receive, sending)
         except ClientDisconnect:
             pass
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            if status == GONE:  # nothing was answered yet
+                await failure(*_refusal(error), scope, name)(scope, receive, sending)
         seconds = time.perf_counter() - began
         if told:
             self._metrics.answered(told["model"], told["ask"], status, seconds)
@@ -129,7 +126,12 @@ class Gateway:
         pool = self.pools[name]  # another version may have taken over meanwhile
         if ask == "explain" and not pool.explains:
             raise RequestError(f"model `{name}` does not explain", HTTPStatus.NOT_FOUND)
-        answer = await pool.submit(array, "explain" if ask == "explain" else "predict")
+        cycle = getattr(receive, "__self__", None)  # of the connection, which knows
+
+        def gone() -> bool:
+            return getattr(cycle, "left", False) or getattr(cycle, "disconnected", False)
+
+        answer = await pool.submit(array, "explain" if ask == "explain" else "predict", gone)
         if pool.monitor and ask != "explain":
             pool.monitor.note(array, answer)
         text, more = await written(write, answer, pool.about, wanted)
@@ -241,15 +243,25 @@ def _served(pool: Pool) -> openapi.Served:
     )
 
 
+def _refusal(error: Exception) -> tuple[RequestError, Mapping[str, str]]:
+    """Return what a client is told of an error, and headers; of ours the log has the traceback."""
+    if isinstance(error, RequestError):
+        return error, {}
+    if isinstance(error, HTTPException):
+        return RequestError(error.detail, error.status_code), error.headers or {}
+    traceback.print_exception(error)
+    return RequestError("an error of the server's own", HTTPStatus.INTERNAL_SERVER_ERROR), {}
+
+
 def failure(
-    error: RequestError, scope: Scope, request_id: bytes, headers: Mapping[str, str] | None = None
+    error: RequestError, headers: Mapping[str, str], scope: Scope, request_id: bytes
 ) -> Response:
     """Return the answer to a request that cannot be answered, as its protocol has it."""
-    message = str(error)
+    message = str(error).encode(errors="backslashreplace").decode()
     if len(message) > LONGEST_MESSAGE:
         message = f"{message[: LONGEST_MESSAGE - 4]} ..."
     told = {"status": error.status, "message": message, "request": request_id.decode()}
-    more = dict(headers or {})
+    more = dict(headers)
     if error.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         more["Retry-After"] = "1"
     if error.status == HTTPStatus.UNAUTHORIZED:

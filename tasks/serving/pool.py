@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import math
 import os
 import shutil
 import tempfile
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,7 @@ from tasks.serving.examples import answered
 from tasks.serving.monitoring import Monitor, read_baseline
 from tasks.serving.payloads import About
 from tasks.serving.settings import settings_of
-from tasks.serving.workers import Channel, Worker
+from tasks.serving.workers import Channel, Place, Worker, copy_code
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
@@ -44,20 +46,12 @@ LONGEST_FOLDER = 90
 
 LOOK_SECONDS = 0.25
 STOP_SECONDS = 10.0
+GRACE_SECONDS = 1.0
+LONGEST_START = 600.0
+"""After how many seconds a worker that does not get ready is killed."""
+
 LONGEST_PAUSE = 30.0
 """How long at most is waited before a worker that keeps ending is started again, in seconds."""
-
-
-@dataclass(eq=False)
-class Place:
-    """A worker's place in the pool: who is in it, and what that one is doing."""
-
-    worker: Worker
-    channel: Channel | None = None
-    ready: bool = False
-    batch: list[Pending] = field(default_factory=list)
-    deadline: float = 0.0
-    ended: int = 0
 
 
 @dataclass
@@ -89,6 +83,7 @@ class Pool:
         self._first: asyncio.Future[None] = self._loop.create_future()
         self._closing = contextlib.ExitStack()
         self._draining = False
+        self._numbers = itertools.count(1)
         self._socket = ""
 
     @property
@@ -116,19 +111,18 @@ class Pool:
         release = self.release
         run = self._closing.enter_context(runs.fresh_run(release.step))
         await asyncio.to_thread(launch.furnish, run, release.step, release.trained)
-        await asyncio.to_thread(_copy_code, f"{run.work}/{PACKAGE}")
+        await asyncio.to_thread(copy_code, f"{run.work}/{PACKAGE}")
         self._socket = self._place_of_socket(run.folder)
         self._server = await self._loop.create_unix_server(
             lambda: Channel(self._received, self._lost), self._socket
         )
         logs = os.path.dirname(self._log(1))
-        shutil.rmtree(os.path.dirname(logs), ignore_errors=True)
-        os.makedirs(logs)
+        os.makedirs(logs, exist_ok=True)
+        self._looking = self._loop.create_task(self._look())
         for number in range(1, self.settings.workers + 1):
             self._places.append(Place(Worker(number, release, run, self._log(number))))
             self._start_worker(self._places[-1])
         await self._first
-        self._looking = self._loop.create_task(self._look())
         if release.step.model.monitored:
             self.monitor = Monitor(read_baseline(release.trained.folder))
             self.monitor.start()
@@ -141,14 +135,17 @@ class Pool:
             self._closing.callback(shutil.rmtree, folder, ignore_errors=True)
         return f"{folder}/socket"
 
-    def submit(self, array: Array, ask: str = "predict") -> asyncio.Future[Array]:
-        """Return the answer to come.  Raises RequestError where the queue is full."""
+    def submit(self, array: Array, ask: str, gone: Callable[[], bool]) -> asyncio.Future[Array]:
+        """Return the answer to come; `gone` says whether who asks does not wait for it any more.
+
+        Raises RequestError where the queue is full.
+        """
         if len(self.queue) >= self.settings.queue:
             message = f"{len(self.queue)} requests are waiting for this model"
             raise RequestError(message, HTTPStatus.TOO_MANY_REQUESTS)
         future = self._loop.create_future()
         deadline = self._loop.time() + self.settings.timeout
-        self.queue.append(Pending(array, ask, future, deadline))
+        self.queue.append(Pending(array, ask, future, deadline, gone))
         self._dispatch()
         return future
 
@@ -156,51 +153,62 @@ class Pool:
         most = self.settings.batch if self.batches else 1
         while self._idle and (batch := batches.take(self.queue, most)):
             place = self._idle.pop()
-            place.batch = batch
-            place.deadline = max(one.deadline for one in batch)
+            place.batch, place.number = batch, next(self._numbers)
+            place.deadline = self._loop.time() + self.settings.timeout
             assert place.channel is not None  # noqa: S101 - it is idle
-            place.channel.send(*batches.message(batch))
+            place.channel.send(*batches.message(place.number, batch))
 
     def _received(self, channel: Channel, header: dict[str, Any], payload: memoryview) -> None:
-        if "answers" in header:
-            place = next(one for one in self._places if one.channel is channel)
-            batch, place.batch, place.ended = place.batch, [], 0
-            self._idle.append(place)
-            self._dispatch()  # so that it works while the answers go out
-            self.watch.batch(len(batch), header["seconds"])
-            batches.settle(batch, header["answers"], payload)
-        elif "worker" in header:
+        if "worker" in header:
             self._places[header["worker"] - 1].channel = channel
-        elif "ready" in header:
-            place = next(one for one in self._places if one.channel is channel)
-            try:
+        for place in self._places:
+            if place.channel is not channel:
+                continue
+            if "answers" in header:
+                self._answered(place, header, payload)
+            elif "ready" in header:
                 self._is_ready(place, header["ready"], payload)
-            except (ValueError, TypeError, LookupError) as error:
-                self._failed(f"its answer to the sample cannot be understood: {error}")
-        else:
-            self._failed(header["failed"])
+            elif "failed" in header:
+                self._failed(place, header["failed"])
+
+    def _answered(self, place: Place, header: dict[str, Any], payload: memoryview) -> None:
+        batch, answers = place.batch, header["answers"]
+        if header["batch"] != place.number or len(answers) != len(batch):
+            self.say(f"{self.release.name}: a worker answers what it was not asked, and is killed")
+            place.worker.kill()
+            return
+        place.batch, place.ended, place.deadline = [], 0, math.inf
+        self._idle.append(place)
+        self._dispatch()  # so that it works while the answers go out
+        self.watch.batch(len(batch), header["seconds"])
+        batches.settle(batch, answers, payload)
 
     def _is_ready(self, place: Place, told: dict[str, Any], payload: memoryview) -> None:
-        place.ready = True
+        place.ready, place.deadline = True, math.inf
         self.batches, self.explains = told["batches"], told["explains"]
         if told.get("answer"):
             answer = Array(bytes(payload), tuple(told["answer"]["names"]))
-            self.outputs = answered(self.release.schema, answer).outputs
+            try:
+                self.outputs = answered(self.release.schema, answer).outputs
+            except ValueError as error:
+                self._failed(place, f"its answer to the sample cannot be understood: {error}")
+                return
         self._idle.append(place)
         if self.workers == self.settings.workers and not self._first.done():
             self._first.set_result(None)
         self._dispatch()
 
-    def _failed(self, message: str) -> None:
+    def _failed(self, place: Place, message: str) -> None:
         """Have whoever waits for the first start know why it failed."""
+        log = place.worker.log
         error = UserError(
             f"Model `{self.release.name}` cannot be served: {message}",
-            ("log", processes.tail(self._log(1), LOG_LINES) or "(empty)"),
+            ("log", processes.tail(log, LOG_LINES) or "(empty)"),
         )
         if not self._first.done():
             self._first.set_exception(error)
         else:
-            self.say(f"{self.release.name}: a worker cannot start: {message} ({self._log(1)})")
+            self.say(f"{self.release.name}: a worker cannot start: {message} ({log})")
 
     def _log(self, number: int) -> str:
         return f"{LOGS}/{self.release.name}/{self.release.version}/worker-{number}.log"
@@ -210,24 +218,44 @@ class Pool:
             with contextlib.suppress(RuntimeError):  # the loop is closed: all is over
                 self._loop.call_soon_threadsafe(self._ended, place, status)
 
-        place.worker.start(self._socket, ended)
+        place.deadline = self._loop.time() + LONGEST_START
+        try:
+            place.worker.start(self._socket, ended)
+        except (UserError, OSError) as error:
+            self._failed(place, str(error))
 
     def _lost(self, channel: Channel) -> None:
         for place in self._places:
             if place.channel is channel:
                 self._leave(place)
+                self._loop.call_later(GRACE_SECONDS, self._kill_unless_new, place)
+
+    def _kill_unless_new(self, place: Place) -> None:
+        """Kill a process that goes on although it has closed its connection."""
+        if place.channel is None and place.deadline == math.inf:
+            place.worker.kill()
 
     def _leave(self, place: Place) -> None:
-        """Let go of a worker that has gone; the requests that it had fail."""
-        place.channel, place.ready = None, False
+        """Let go of a worker that has gone.
+
+        The request that it had fails; of several nobody knows which it was, so that each is put to
+        the next worker by itself.
+        """
+        late = self._loop.time() >= place.deadline
+        place.channel, place.ready, place.deadline = None, False, math.inf
         if place in self._idle:
             self._idle.remove(place)
         batch, place.batch = place.batch, []
-        late = self._loop.time() >= place.deadline
-        status = HTTPStatus.GATEWAY_TIMEOUT if late else HTTPStatus.INTERNAL_SERVER_ERROR
-        told = "the model took too long" if late else "the model's process ended while it answered"
-        for one in batch:
-            one.fail(told, status)
+        if len(batch) > 1:
+            for one in reversed(batch):
+                one.alone, one.deadline = True, self._loop.time() + self.settings.timeout
+                self.queue.appendleft(one)
+            self._dispatch()
+        elif batch and late:
+            batch[0].fail("the model took too long", HTTPStatus.GATEWAY_TIMEOUT)
+        elif batch:
+            told = "the model's process ended while it answered"
+            batch[0].fail(told, HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _ended(self, place: Place, status: int) -> None:
         """Start a worker again that has ended, after a pause that grows."""
@@ -236,7 +264,7 @@ class Pool:
             return
         if not self._first.done():
             how = f"was killed by signal {-status}" if status < 0 else f"exited with {status}"
-            self._failed(f"its process {how}")
+            self._failed(place, f"its process {how}")
             return
         self.watch.restart()
         pause = min(2.0**place.ended - 1, LONGEST_PAUSE)
@@ -254,11 +282,12 @@ class Pool:
             await asyncio.sleep(LOOK_SECONDS)
             now = self._loop.time()
             for place in self._places:
-                if place.batch and now >= place.deadline:
+                if -math.inf < place.deadline <= now:
+                    place.deadline = -math.inf  # it is late, and told so once
                     self.say(f"{self.release.name}: a worker took too long and is killed")
                     place.worker.kill()
-            while self.queue and now >= self.queue[0].deadline:
-                late = self.queue.popleft()
+            for late in [one for one in self.queue if now >= one.deadline]:
+                self.queue.remove(late)
                 late.fail("no worker was free in time", HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def drain(self) -> None:
@@ -274,9 +303,9 @@ class Pool:
         if hasattr(self, "_looking"):
             self._looking.cancel()
         for place in self._places:
-            if place.channel:
+            if place.channel and place.ready:
                 place.channel.close()
-            elif not place.ready:
+            else:
                 place.worker.kill()
         await asyncio.to_thread(self._end_all)
         if hasattr(self, "_server"):
@@ -289,10 +318,3 @@ class Pool:
             if not place.worker.join(max(0.0, until - time.monotonic())):
                 place.worker.kill()
                 place.worker.join(STOP_SECONDS)
-
-
-def _copy_code(package: str) -> None:
-    """Put a copy in the place of the link to the model's code, which may be edited meanwhile."""
-    code = os.path.realpath(package)
-    os.remove(package)
-    shutil.copytree(code, package, symlinks=False, ignore=shutil.ignore_patterns("__pycache__"))

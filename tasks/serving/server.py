@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import os
 import resource
 import signal
 import socket
@@ -18,8 +17,9 @@ import uvicorn
 import uvloop
 
 from tasks.errors import UserError
+from tasks.launch import TOKENS
 from tasks.serving import released
-from tasks.serving.access import TOKENS, Log, Tokens
+from tasks.serving.access import Log, tokens_said
 from tasks.serving.connections import Connection
 from tasks.serving.gateway import Gateway
 from tasks.serving.metrics import Metrics
@@ -27,12 +27,16 @@ from tasks.serving.pool import Pool, Watch
 from tasks.state import open_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Awaitable, Iterator, Sequence
 
     from tasks.model import Model
     from tasks.serving.released import Release
 
 LOOK_SECONDS = 1.0
+END_SECONDS = 70
+"""How long clients may take with their answers when the server ends."""
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FLUSH_SECONDS = 0.5
 
 
@@ -48,6 +52,17 @@ class Options:
     limit: int
     certificate: str = ""
     key: str = ""
+
+
+def check(options: Options) -> None:
+    """Raise UserError for options that cannot be."""
+    if options.limit < 1:
+        raise UserError(f"`--limit {options.limit}` allows no request", hint="it is in MiB")
+    if options.key and not options.certificate:
+        raise UserError("`--key` is that of a certificate", hint="name it by `--certificate`")
+    _check_certificate(options)
+    if not tokens_said() and options.host not in LOOPBACK:
+        _say(f"everybody who reaches {options.host} may ask: {TOKENS} would ask for a token")
 
 
 def serve(models: Sequence[Model], options: Options) -> int:
@@ -66,7 +81,6 @@ def serve(models: Sequence[Model], options: Options) -> int:
         sys.stderr.write(f"{one}\n\n")
     if not releases:
         raise UserError("There is no model to serve")
-    _check_certificate(options)
     _many_files()
     with _listening(options) as listening:
         uvloop.run(Server(options).run(releases, listening))
@@ -80,36 +94,58 @@ class Server:
         """Make ready to serve."""
         self._options = options
         self._pools: dict[str, Pool] = {}
+        self._open: set[Pool] = set()
         self._metrics = Metrics(self._pools)
         self._log = Log()
+        self._looking = asyncio.Lock()  # the state is for one at a time
 
     async def run(self, releases: Sequence[Release], listening: socket.socket) -> None:
-        """Serve until a signal says to end, then answer what has come."""
-        await self._start(releases)
-        options = self._options
-        tokens = Tokens([one for one in os.environ.get(TOKENS, "").split(",") if one])
-        gateway = Gateway(self._pools, self._metrics, self._log, tokens, options.limit << 20)
-        server = _Uvicorn(
-            uvicorn.Config(
-                gateway, http=Connection, ws="none", lifespan="off", log_config=None,
-                access_log=False, server_header=False, proxy_headers=False,
-                ssl_certfile=options.certificate or None, ssl_keyfile=options.key or None,
+        """Serve until a signal says to end, then answer what has come.
+
+        A second signal ends it at once, and so does one before it serves.
+        """
+        loop = asyncio.get_running_loop()
+        told = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, told.set)
+        try:
+            if not await _unless(told, self._start(releases)):
+                return
+            options = self._options
+            gateway = Gateway(
+                self._pools, self._metrics, self._log, tokens_said(), options.limit << 20
             )
-        )  # fmt: skip
+            server = _Uvicorn(
+                uvicorn.Config(
+                    gateway, http=Connection, ws="none", lifespan="off", log_config=None,
+                    access_log=False, server_header=False, proxy_headers=False,
+                    timeout_graceful_shutdown=END_SECONDS,
+                    ssl_certfile=options.certificate or None, ssl_keyfile=options.key or None,
+                )
+            )  # fmt: skip
+            host, port = listening.getsockname()[:2]
+            scheme = "https" if options.certificate else "http"
+            _say(f"serving on {scheme}://{f'[{host}]' if ':' in host else host}:{port}")
+            await self._serve(server, listening, told)
+        finally:
+            await asyncio.gather(*(pool.close() for pool in self._open))
+            self._log.close()
+            _say("ended")
+
+    async def _serve(self, server: _Uvicorn, listening: socket.socket, told: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, server.end)
-        host, port = listening.getsockname()[:2]
-        scheme = "https" if options.certificate else "http"
-        _say(f"serving on {scheme}://{f'[{host}]' if ':' in host else host}:{port}")
+            loop.add_signal_handler(number, server.end, told)
         slow = asyncio.to_thread(importlib.import_module, "nanoarrow.ipc")  # to be there by then
-        beside = [loop.create_task(one) for one in (self._follow(), self._flush(), slow)]
+        works = [self._flush(), slow, *(self._follow(name) for name in self._pools)]
+        beside = [loop.create_task(work) for work in works]
         await server.serve([listening])
         for task in beside:
             task.cancel()
-        await asyncio.gather(*(pool.drain() for pool in self._pools.values()))
-        self._log.flush()
-        _say("ended")
+        if not server.force_exit:
+            told.clear()
+            drained = asyncio.gather(*(pool.drain() for pool in self._pools.values()))
+            await _unless(told, drained)
 
     async def _start(self, releases: Sequence[Release]) -> None:
         """Start all workers at once; what cannot be served is told."""
@@ -132,35 +168,40 @@ class Server:
             lambda requests, seconds: metrics.worked(name, requests, seconds),
             lambda: metrics.restarted(name),
         )
-        return Pool(release, _say, watch)
+        pool = Pool(release, _say, watch)
+        self._open.add(pool)
+        return pool
 
-    async def _follow(self) -> None:
-        """Take over each version that is published; one that cannot be served changes nothing."""
-        seen = {name: pool.release.published for name, pool in self._pools.items()}
+    async def _follow(self, name: str) -> None:
+        """Take over each version of a model that is published; what goes wrong changes nothing."""
+        seen = self._pools[name].release.published
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            for name, pool in list(self._pools.items()):
-                now = released.published(pool.release.step)
-                if now != seen[name]:
-                    seen[name] = now
-                    await self._take_over(pool)
+            before = self._pools[name]
+            now = released.published(before.release.step)
+            if now != seen:
+                seen = now
+                try:
+                    await self._take_over(before)
+                except Exception as error:  # noqa: BLE001 - the version before goes on, and this too
+                    said = error if isinstance(error, UserError) else repr(error)
+                    _say(f"{name}: version {before.release.version} stays\n{said}\n")
 
     async def _take_over(self, before: Pool) -> None:
         """Start the workers of what is published now, have them answer, and let the others end."""
-        state, model = open_state(), before.release.step.model
-        try:
+        async with self._looking:
+            state = open_state()
             state.look_anew()
+            model = before.release.step.model
             release = await asyncio.to_thread(released.find, model, state, _say)
-            if (release.key, release.lock) == (before.release.key, before.release.lock):
-                return
-            pool = self._pool(release)
-            await pool.start()
-        except (UserError, OSError) as error:
-            _say(f"{before.release.name}: version {before.release.version} stays\n{error}\n")
+        if (release.key, release.lock) == (before.release.key, before.release.lock):
             return
+        pool = self._pool(release)
+        await pool.start()
         self._pools[release.name] = pool
         _say(f"{release.name}: version {release.version} answers")
         await before.drain()
+        self._open.discard(before)
 
     async def _flush(self) -> None:
         """Write the access log, a few times a second."""
@@ -177,10 +218,23 @@ class _Uvicorn(uvicorn.Server):
         """Leave the signals alone."""
         yield
 
-    def end(self) -> None:
+    def end(self, told: asyncio.Event) -> None:
         """End in peace; called again, at once."""
         self.force_exit = self.should_exit
         self.should_exit = True
+        told.set()
+
+
+async def _unless(told: asyncio.Event, work: Awaitable[object]) -> bool:
+    """Do some work, unless or until somebody says to end; return whether it was done."""
+    doing, waiting = asyncio.ensure_future(work), asyncio.ensure_future(told.wait())
+    await asyncio.wait([doing, waiting], return_when=asyncio.FIRST_COMPLETED)
+    done = doing.done()
+    for task in (doing, waiting):
+        task.cancel()
+    if done:
+        await doing
+    return done
 
 
 def _listening(options: Options) -> socket.socket:
@@ -192,7 +246,8 @@ def _listening(options: Options) -> socket.socket:
         raise UserError(
             f"Cannot listen on port {options.port} of `{options.host}`",
             ("reason", getattr(error, "strerror", None) or error),
-            hint="`--port` names another one; 0 is any that is free",
+            hint="`--port` names another port, 0 any that is free; `--host` one of this machine's"
+            " addresses",
         ) from error
 
 

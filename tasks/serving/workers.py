@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
+import shutil
 import signal
 import struct
+from dataclasses import dataclass, field
 from threading import Thread
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tasks.runs import Run
+    from tasks.serving.batches import Pending
     from tasks.serving.released import Release
 
 HEAD = struct.Struct("!IQ")
@@ -84,8 +88,8 @@ class Worker:
 
     def __init__(self, number: int, release: Release, run: Run, log: str) -> None:
         """Make ready to start it; `log` is the file that what it prints goes to."""
-        self.number, self._release, self._run, self._log = number, release, run, log
-        self._group = 0
+        self.number, self.log, self._release, self._run = number, log, release, run
+        self._group = self._starts = 0
         self._thread: Thread | None = None
 
     def start(self, socket: str, ended: Callable[[int], None]) -> None:
@@ -112,13 +116,16 @@ class Worker:
         write_json(path, {**told, "scratch": scratch})
         variables = {**command.variables, "MODEL_SCRATCH": scratch}
 
+        self._starts += 1
+
         def watch() -> None:
-            with open(self._log, "wb", buffering=0) as log:
+            with open(self.log, "ab" if self._starts > 1 else "wb", buffering=0) as log:
                 silent = Watcher(lambda: "", lambda _data: None)
                 status = processes.run_logged(
                     command.words, log, cwd=run.work, env=variables, watcher=silent,
                     started=self._started,
                 )  # fmt: skip
+            self._group = 0
             ended(status)
 
         self._thread = Thread(target=watch, name=f"{release.name} {self.number}", daemon=True)
@@ -138,3 +145,27 @@ class Worker:
         if self._thread is not None:
             self._thread.join(seconds)
         return self._thread is None or not self._thread.is_alive()
+
+
+@dataclass(eq=False)
+class Place:
+    """A worker's place in the pool: who is in it, and what that one is doing.
+
+    `number` is that of its batch; it is killed when it is not done, or has not started, by its
+    `deadline`; `ended` counts how often it has ended without an answer in between.
+    """
+
+    worker: Worker
+    channel: Channel | None = None
+    ready: bool = False
+    batch: list[Pending] = field(default_factory=list)
+    number: int = 0
+    deadline: float = math.inf
+    ended: int = 0
+
+
+def copy_code(package: str) -> None:
+    """Put a copy in the place of the link to the model's code, which may be edited meanwhile."""
+    code = os.path.realpath(package)
+    os.remove(package)
+    shutil.copytree(code, package, symlinks=False, ignore=shutil.ignore_patterns("__pycache__"))

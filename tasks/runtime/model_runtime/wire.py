@@ -9,10 +9,11 @@ requests, or of its answers, one behind the other.  In either, an entry for each
     shape     of a tensor
     size      how many bytes of the payload are its values
 
-The gateway sends `{"do": "predict" or "explain", "requests": [entry, ...]}`.  The worker says first
-`{"worker": NUMBER, "pid": PID}`, then `{"ready": {...}}` or `{"failed": MESSAGE}`, and then
-`{"answers": [entry, ...], "seconds": TIME}` to each batch; the entry of a request that failed has
-`error`, a message, and `refused`: whether it was the values that the model could not take.
+The gateway sends `{"do": "predict" or "explain", "batch": NUMBER, "requests": [entry, ...]}`.  The
+worker says first `{"worker": NUMBER, "pid": PID}`, then `{"ready": {...}}` or
+`{"failed": MESSAGE}`, and then `{"answers": [entry, ...], "batch": NUMBER, "seconds": TIME}` to
+each; the entry of a request that failed has `error`, a message, and `refused`: whether it was the
+values that the model could not take.
 
 Only the standard library is used, in a form that Python 3.6 parses.
 """

@@ -108,6 +108,7 @@ def _tensor(name: str, shape: tuple[int, ...], found: Sequence[Any]) -> _Tensor:
     dtype = dtype_of(found)
     if None in found:  # which is NaN, or a text
         dtype = {"int64": "float64", "bool": ""}.get(dtype, dtype)
+        dtype = dtype if any(cell is not None for cell in found) else "float64"
     if dtype:
         return _Tensor(name, dtype, shape, packed(found, dtype))
     return _Tensor(name, "", shape, list(map(as_text, found)))

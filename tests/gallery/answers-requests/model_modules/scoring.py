@@ -1,4 +1,6 @@
 import os
+import sys
+import threading
 import time
 
 
@@ -23,6 +25,11 @@ class ModelScorer:
             return second
         if first == "pid":
             return os.getpid()
+        if first == "leave":
+            threading.Thread(target=time.sleep, args=[second]).start()
+            sys.exit("the process goes on")
+        if first == "odd":
+            raise ValueError("\ud800")
         if first == "refuse":
             raise ValueError("not this one")
         if first == "break":
