@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.broker import free_port
 from tests.conftest import RUNNER, Repository
 from tests.serving import Server, answer_of, asked, children, one_by_one, resident_bytes, serving
 
@@ -520,8 +521,9 @@ def test_a_second_signal(copy: Repository) -> None:
     assert [] == os.listdir(copy.path / "build/runs")
 
 
-def test_a_signal_while_models_load(copy: Repository) -> None:
-    """What has started ends, and nothing stays."""
+def test_while_models_load(copy: Repository) -> None:
+    """The server says that it is there and not ready; told to end, it leaves nothing."""
+    port = free_port()
     path = f"model_definitions/{MODEL}/model_modules/scoring.py"
     copy.write(path, copy.read(path).replace("def __init__(self, config=None):\n", (
         "def __init__(self, config=None):\n        print('loading', flush=True)\n"
@@ -529,13 +531,18 @@ def test_a_signal_while_models_load(copy: Repository) -> None:
     )))  # fmt: skip
     command = [sys.executable, "-c", FRONT, "serve", "-f", str(RUNNER / "dodo.py"), "-d"]
     process = subprocess.Popen(
-        [*command, str(copy.path), "--port", "0"], cwd=copy.path, env=copy.variables(),
+        [*command, str(copy.path), "--port", str(port)], cwd=copy.path, env=copy.variables(),
         stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
+    server = Server(process, port, copy.path, copy.path)
     until = time.monotonic() + 60
     while not any("loading" in log.read_text() for log in copy.path.glob("build/serving/*/*/*")):
         assert time.monotonic() < until
         time.sleep(0.05)
+    assert 200 == server.ask("/health/live").status
+    ready = server.ask("/health/ready")
+    assert (503, {MODEL: False}) == (ready.status, ready.body["models"])
+    assert "is being started" in server.predict([[3, 1]]).body["error"]["message"]
     process.send_signal(signal.SIGTERM)
 
     assert 0 == process.wait(30)

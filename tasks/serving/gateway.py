@@ -23,6 +23,7 @@ from tasks.serving.payloads.negotiation import negotiate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from starlette.requests import Request
     from starlette.types import Message, Receive, Scope, Send
@@ -39,17 +40,22 @@ _FORM = "application/x-www-form-urlencoded"  # what curl says of JSON
 
 
 class Gateway:
-    """The ASGI application: `pools` has the version of each model that is served, by its name."""
+    """The ASGI application: `pools` has the version of each model that is served, by its name.
 
-    def __init__(
+    `names` are those of all models, also of those that are still being started.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - a server has one of each
         self,
         pools: Mapping[str, Pool],
+        names: AbstractSet[str],
         metrics: Metrics,
         log: access.Log,
         tokens: access.Tokens,
         limit: int,
     ) -> None:
         """Serve these; a body has at most `limit` bytes."""
+        self._names = names
         self.pools, self._metrics, self._log, self._tokens = pools, metrics, log, tokens
         self._limit = limit
         self._routes = Router(self._looks())
@@ -143,10 +149,13 @@ class Gateway:
 
     def _name(self, name: str | None, version: str | None = None) -> str:
         """Return the name of the model that a request is for.  Raises RequestError."""
-        if name is None and len(self.pools) == 1:
-            return next(iter(self.pools))
+        if name is None and len(self._names) == 1:
+            name = next(iter(self._names))
         found = self.pools.get(name or "")
         if found is None or (version and version != found.release.version):
+            if found is None and name in self._names:
+                message = f"model `{name}` is being started"
+                raise RequestError(message, HTTPStatus.SERVICE_UNAVAILABLE)
             known = ", ".join(f"`{one}` {self.pools[one].release.version}" for one in self.pools)
             message = f"there is no such model or version; served are {known}"
             raise RequestError(message, HTTPStatus.NOT_FOUND)
@@ -164,7 +173,7 @@ class Gateway:
     async def _ready(self, request: Request) -> Response:
         """Say whether each model has a worker to answer."""
         del request
-        models = {name: pool.ready for name, pool in self.pools.items()}
+        models = {name: name in self.pools and self.pools[name].ready for name in self._names}
         ready = all(models.values())
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         return JSONResponse({"ready": ready, "models": models}, status)

@@ -36,6 +36,7 @@ LOOK_SECONDS = 1.0
 END_SECONDS = 70
 """How long clients may take with their answers when the server ends."""
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FLUSH_SECONDS = 0.5
 
@@ -94,6 +95,7 @@ class Server:
         """Make ready to serve."""
         self._options = options
         self._pools: dict[str, Pool] = {}
+        self._names: set[str] = set()
         self._open: set[Pool] = set()
         self._metrics = Metrics(self._pools)
         self._log = Log()
@@ -106,40 +108,49 @@ class Server:
         """
         loop = asyncio.get_running_loop()
         told = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ENDING:
             loop.add_signal_handler(number, told.set)
+        self._names.update(release.name for release in releases)
+        server = self._uvicorn()
+        serving = loop.create_task(server.serve([listening]))  # it says what is ready from now on
         try:
-            if not await _unless(told, self._start(releases)):
-                return
-            options = self._options
-            gateway = Gateway(
-                self._pools, self._metrics, self._log, tokens_said(), options.limit << 20
-            )
-            server = _Uvicorn(
-                uvicorn.Config(
-                    gateway, http=Connection, ws="none", lifespan="off", log_config=None,
-                    access_log=False, server_header=False, proxy_headers=False,
-                    timeout_graceful_shutdown=END_SECONDS,
-                    ssl_certfile=options.certificate or None, ssl_keyfile=options.key or None,
-                )
-            )  # fmt: skip
-            host, port = listening.getsockname()[:2]
-            scheme = "https" if options.certificate else "http"
-            _say(f"serving on {scheme}://{f'[{host}]' if ':' in host else host}:{port}")
-            await self._serve(server, listening, told)
+            if await _unless(told, self._start(releases)):
+                host, port = listening.getsockname()[:2]
+                scheme = "https" if self._options.certificate else "http"
+                _say(f"serving on {scheme}://{f'[{host}]' if ':' in host else host}:{port}")
+                await self._serve(server, serving, told)
         finally:
+            server.should_exit = True
+            await serving
             await asyncio.gather(*(pool.close() for pool in self._open))
             self._log.close()
             _say("ended")
 
-    async def _serve(self, server: _Uvicorn, listening: socket.socket, told: asyncio.Event) -> None:
+    def _uvicorn(self) -> _Uvicorn:
+        options = self._options
+        gateway = Gateway(
+            self._pools, self._names, self._metrics, self._log, tokens_said(), options.limit << 20
+        )
+        return _Uvicorn(
+            uvicorn.Config(
+                gateway, http=Connection, ws="none", lifespan="off", log_config=None,
+                access_log=False, server_header=False, proxy_headers=False,
+                timeout_graceful_shutdown=END_SECONDS,
+                ssl_certfile=options.certificate or None, ssl_keyfile=options.key or None,
+            )
+        )  # fmt: skip
+
+    async def _serve(
+        self, server: _Uvicorn, serving: asyncio.Task[None], told: asyncio.Event
+    ) -> None:
+        """Answer until a signal says to end, and then what has come."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ENDING:
             loop.add_signal_handler(number, server.end, told)
         slow = asyncio.to_thread(importlib.import_module, "nanoarrow.ipc")  # to be there by then
         works = [self._flush(), slow, *(self._follow(name) for name in self._pools)]
         beside = [loop.create_task(work) for work in works]
-        await server.serve([listening])
+        await serving
         for task in beside:
             task.cancel()
         if not server.force_exit:
@@ -149,17 +160,19 @@ class Server:
 
     async def _start(self, releases: Sequence[Release]) -> None:
         """Start all workers at once; what cannot be served is told."""
-        pools = [self._pool(release) for release in releases]
-        found = await asyncio.gather(*(pool.start() for pool in pools), return_exceptions=True)
-        for pool, error in zip(pools, found, strict=True):
-            if isinstance(error, UserError):
-                sys.stderr.write(f"{error}\n\n")
-            elif error:
-                raise error
-            else:
-                self._pools[pool.release.name] = pool
+        await asyncio.gather(*(self._start_one(release) for release in releases))
         if not self._pools:
             raise UserError("There is no model to serve")
+
+    async def _start_one(self, release: Release) -> None:
+        pool = self._pool(release)
+        try:
+            await pool.start()
+        except UserError as error:
+            sys.stderr.write(f"{error}\n\n")
+            self._names.discard(release.name)
+        else:
+            self._pools[release.name] = pool
 
     def _pool(self, release: Release) -> Pool:
         _say(f"{release.name}: starting version {release.version}")
