@@ -104,19 +104,27 @@ INFERRED: JsonSchema = {
 def predict(schema: Schema) -> JsonSchema:
     """Return the body of a request for predictions."""
     values = {"description": "A row, or a list of rows", "anyOf": [*_values(schema.inputs)]}
-    data = {
+    data: JsonSchema = {
         "type": "object",
         "required": ["ndarray"],
-        "properties": {"names": _names(schema), "ndarray": values},
+        "properties": {"ndarray": values},
     }
+    if schema.inputs:
+        data["properties"]["names"] = _names(schema)
+    else:  # that there are as many names as values in each row cannot be said
+        data["description"] = "`names` may name the values of a row, of which each has as many"
     return {"type": "object", "required": ["data"], "properties": {"data": data}}
 
 
 def predicted(columns: Sequence[Column]) -> JsonSchema:
     """Return the body of an answer with predictions, or explanations, of these columns."""
-    forms = [*_values(columns)]
+    # Not `prefixItems`, with which schemathesis cannot check an answer.
+    cells = {"anyOf": [_cell(column) for column in columns]}
+    length = {"minItems": len(columns), "maxItems": len(columns)}
+    row = {"type": "array", "items": cells, **length}
+    forms = [row, {"type": "array", "items": row}]
     if len(columns) == 1:  # the values of all rows may stand in one list
-        forms.append({"type": "array", "items": _cell(columns[0])})
+        forms.append({"type": "array", "items": cells})
     data = {
         "type": "object",
         "required": ["names", "ndarray"],
@@ -133,10 +141,11 @@ def invocation(schema: Schema) -> JsonSchema:
     """Return the body of a request in a form of MLflow's."""
     row, rows = _values(schema.inputs)
     frame: JsonSchema = {"type": "object", "required": ["data"], "properties": {"data": rows}}
-    columns = _names(schema)
-    if "enum" in columns:
-        columns["enum"] = [names for names in columns["enum"] if names is not None]
-    frame["properties"]["columns"] = {**columns, "type": "array"}
+    if schema.inputs:
+        columns = _names(schema)
+        if "enum" in columns:
+            columns["enum"] = [names for names in columns["enum"] if names is not None]
+        frame["properties"]["columns"] = {**columns, "type": "array"}
     either: JsonSchema = {"anyOf": [row, rows]}
     forms = {"dataframe_split": frame, "instances": either, "inputs": either}
     if schema.names:
@@ -197,8 +206,7 @@ def _names(schema: Schema) -> JsonSchema:
         if width > 1:
             names["description"] = "In another order, the values of each row move with them"
     else:
-        length = {"minItems": width, "maxItems": width} if width else {}
-        names |= {"uniqueItems": True, **length}
+        names |= {"minItems": width, "maxItems": width, "uniqueItems": True}
     return names
 
 
