@@ -230,13 +230,23 @@ class TestKeras:
         assert 1 + 10 == len(scored)
 
 
+Told = dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module", name="all_told")
+def train_with_callbacks(python: str) -> Told:
+    """Return what is told of trainings, by metric and handler: Keras takes long to load."""
+    wishes = ("accuracy", "acc", "", "accuracy/broken", "accuracy/none")
+    return dict(ask(python, CALLBACKS, *wishes))
+
+
 @pytest.mark.tensorflow
 class TestProgress:
     """`model_runtime.keras_callback`, called by the real Keras."""
 
-    def test_tells_of_epochs(self, python: str) -> None:
+    def test_tells_of_epochs(self, all_told: Told) -> None:
         """Batches count from 1 in each epoch, whose end is told once more, with the accuracy."""
-        told = ask(python, CALLBACKS, "accuracy")
+        told = all_told["accuracy"]
 
         expected = [(epoch, batch) for epoch in (1, 2) for batch in [*range(1, 10), 9]]
         assert expected == [(message["epoc"], message["iter"]) for message in told]
@@ -244,22 +254,22 @@ class TestProgress:
         assert all(0 <= message["score"] <= 1 for message in told)
 
     @pytest.mark.parametrize("metric", ["acc", "accuracy"])
-    def test_either_name_of_the_accuracy(self, python: str, metric: str) -> None:
+    def test_either_name_of_the_accuracy(self, all_told: Told, metric: str) -> None:
         """The score is what Keras itself reports under the name that the model has for it."""
-        told = ask(python, CALLBACKS, metric)
+        told = all_told[metric]
 
         assert told[-1]["score"] == pytest.approx(told[-1]["reported"][metric])
 
-    def test_no_accuracy(self, python: str) -> None:
+    def test_no_accuracy(self, all_told: Told) -> None:
         """The score is the loss where nothing else is measured."""
-        told = ask(python, CALLBACKS, "")
+        told = all_told[""]
 
         assert told[-1]["score"] == pytest.approx(told[-1]["reported"]["loss"])
 
     @pytest.mark.parametrize("handler", ["broken", "none"])
-    def test_never_fails_a_training(self, python: str, handler: str) -> None:
+    def test_never_fails_a_training(self, all_told: Told, handler: str) -> None:
         """A handler that raises, or is not there, changes nothing."""
-        assert ask(python, CALLBACKS, "accuracy", handler) == []
+        assert [] == all_told[f"accuracy/{handler}"]
 
 
 def test_a_network_that_seeds_nothing(built: Repository) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -33,58 +33,58 @@ print(json.dumps([seen, told]))
 """
 
 
-@pytest.fixture(scope="module", name="python")
-def build(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> str:
-    """Return the interpreter of the model that uses XGBoost, which has been trained."""
+@pytest.fixture(scope="module", name="found")
+def train_with_callbacks(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> dict[str, Any]:
+    """Return what the callback does where the model runs that uses XGBoost, by question."""
     repository = Repository(tmp_path_factory.mktemp("xgboost"), cache)
     for folder in ("datasets", "envs", f"model_definitions/{MODEL}"):
         shutil.copytree(RUNNER / folder, repository.path / folder)
     done = repository.doit(f"train:{MODEL}")
     assert 0 == done.returncode, done.stdout + done.stderr
     record = repository.json(f"build/models/{MODEL}/train/run.json")
-    return f"{record['environment']['folder']}/bin/python"
+    return dict(ask(f"{record['environment']['folder']}/bin/python", XGBOOST))
 
 
 @pytest.mark.python
-def test_xgboost_tells_of_rounds(python: str) -> None:
+def test_xgboost_tells_of_rounds(found: dict[str, Any]) -> None:
     """Rounds count from 1 to their total; the score is the last metric of the last set."""
-    found = ask(python, XGBOOST, "trained")
+    trained = found["trained"]
 
-    first, last = found["told"][0], found["told"][-1]
+    first, last = trained["told"][0], trained["told"][-1]
     assert {"iter": 1, "epoc": 1, "iters": 5} == {k: first[k] for k in ("iter", "epoc", "iters")}
     assert {"iter": 5, "epoc": 5, "iters": 5} == {k: last[k] for k in ("iter", "epoc", "iters")}
-    assert found["history"]["validation_1"]["logloss"][-1] == last["score"]
+    assert trained["history"]["validation_1"]["logloss"][-1] == last["score"]
 
 
 @pytest.mark.python
-def test_xgboost_without_evaluation(python: str) -> None:
+def test_xgboost_without_evaluation(found: dict[str, Any]) -> None:
     """Nothing is measured, so that there is no score; without a total there is none."""
     expected = [{"iter": done, "epoc": done} for done in (1, 2, 3, 4, 5)]
 
-    assert expected == ask(python, XGBOOST, "plain")["told"]
+    assert expected == found["plain"]["told"]
 
 
 @pytest.mark.python
-def test_xgboost_cross_validation(python: str) -> None:
+def test_xgboost_cross_validation(found: dict[str, Any]) -> None:
     """The score is the mean over the folds."""
-    found = ask(python, XGBOOST, "folds")
+    folds = found["folds"]
 
-    assert found["history"]["mean"] == pytest.approx(found["told"][0]["score"])
+    assert folds["history"]["mean"] == pytest.approx(folds["told"][0]["score"])
 
 
 @pytest.mark.python
-def test_an_estimator_with_the_callback_is_pickled(python: str) -> None:
+def test_an_estimator_with_the_callback_is_pickled(found: dict[str, Any]) -> None:
     """The copy predicts the same and tells nobody anything."""
-    found = ask(python, XGBOOST, "pickled")
+    pickled = found["pickled"]
 
-    assert found["before"] == found["after"]
-    assert [] == found["told"]
+    assert pickled["before"] == pickled["after"]
+    assert [] == pickled["told"]
 
 
 @pytest.mark.python
-def test_xgboost_with_a_broken_handler(python: str) -> None:
+def test_xgboost_with_a_broken_handler(found: dict[str, Any]) -> None:
     """The training goes on to its end."""
-    assert 5 == ask(python, XGBOOST, "broken")["rounds"]
+    assert 5 == found["broken"]["rounds"]
 
 
 def told(*done: int) -> list[dict[str, int]]:
