@@ -51,7 +51,8 @@ def tests(session: nox.Session) -> None:
     """Run the tests, a file a processor; arguments go to pytest: `nox -s tests -- -k plan`."""
     system(session, "activemq")
     install(session)
-    parallel = ["-n", str(os.cpu_count()), "--dist", "loadfile"]
+    # pytest-xdist would begin with the files that have the most tests, not with the longest.
+    parallel = ["-n", str(os.cpu_count()), "--dist", "loadfile", "--no-loadscope-reorder"]
     session.run("python", "-m", "pytest", *(session.posargs or parallel))
 
 

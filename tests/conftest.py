@@ -31,6 +31,9 @@ RUNNER = Path(__file__).parent.parent
 GALLERY = Path(__file__).parent / "gallery"
 TIMEOUT_SECONDS = 300
 
+LONGEST = ("test_model_pyspark.py", "test_model_sentiment.py", "test_templates.py")
+"""The files of tests that take minutes: with the last of them a processor would be left alone."""
+
 
 @dataclass(frozen=True)
 class Repository:
@@ -106,6 +109,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make a marker for each framework: for tests that `nox -t FRAMEWORK` runs on its versions."""
     for name in frameworks.names():
         config.addinivalue_line("markers", f"{name}: builds a model of this framework")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that all processors end at about the same time."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 COMMANDS = (
