@@ -229,6 +229,19 @@ def test_large_bodies(copy: Repository) -> None:
         assert 200 == server.predict([[3, 1]]).status
 
 
+def test_a_large_body_after_its_head(server: Server) -> None:
+    """A body that arrives apart from its head, all at once, is no head."""
+    body = asked([[3, 1]] * 12_500)
+    head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(head.encode())
+        time.sleep(0.2)
+        server.process.send_signal(signal.SIGSTOP)
+        connection.sendall(body)
+        server.process.send_signal(signal.SIGCONT)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
 def test_large_headers(server: Server) -> None:
     """A head that does not end is refused, and holds nobody up."""
     with socket.create_connection(("127.0.0.1", server.port)) as connection:

@@ -34,14 +34,14 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has come; a head that does not end is refused."""
-        super().data_received(data)
         if self._heading:
             self._head += len(data)
-            if self._head > MOST_HEADERS:
-                self._refuse(_LARGE)
+        super().data_received(data)
+        if self._head > MOST_HEADERS:
+            self._refuse(_LARGE)
 
     def on_headers_complete(self) -> None:
-        """Count no longer: the body has a limit of its own."""
+        """Count no longer, nor what came with the head: the body has a limit of its own."""
         self._heading, self._head = False, 0
         super().on_headers_complete()
 
