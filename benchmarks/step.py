@@ -52,7 +52,7 @@ PARTS = {
     "tasks.metrics.collect": "collecting metrics",
     "tasks.records.read": "reading records",
     "tasks.records.write": "writing records",
-    "tasks.execute.git_commit": "asking Git",
+    "tasks.git.head": "asking Git",
     "tasks.results.publish": "publishing",
     "os.fsync": "fsync",
     "shutil.rmtree": "removing folders",

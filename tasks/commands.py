@@ -14,7 +14,19 @@ from doit.cmd_info import Info as DoitInfo
 from doit.cmd_run import Run as DoitRun
 from doit.exceptions import InvalidCommand
 
-from tasks import front, generators, looks, objects, processes, publish, results, shared, store
+from tasks import (
+    front,
+    generators,
+    looks,
+    objects,
+    places,
+    processes,
+    profiles,
+    publish,
+    results,
+    shared,
+    store,
+)
 from tasks.errors import UserError
 from tasks.model import STEPS
 from tasks.naming import KINDS, FriendlyCommand, folders_named, named, option, parsed
@@ -67,6 +79,7 @@ class Run(FriendlyCommand, DoitRun):
         *DoitRun.cmd_options,
         option("dataset", str, "the dataset to use: datasets/NAME.json in the model's folder"),
         option("twice", bool, "run each named step twice and compare what it made, byte by byte"),
+        option("on", str, "where steps run: local, container, kubernetes or dask"),
         option("as-of", str, "lock with the packages of a day, or of the model's last `commit`"),
     )
 
@@ -88,6 +101,7 @@ class Run(FriendlyCommand, DoitRun):
         generators.Options.only_stale = ours and plain and quiet
         generators.Options.counted_by = words[0] if words else "evaluate"
         generators.Options.as_of = params["as-of"]
+        generators.Options.on = params["on"]
         if params["as-of"] and {word.partition(":")[0] for word in words} != {"lock"}:
             raise InvalidCommand("`--as-of` is for locks: `doit lock:MODEL --as-of commit`")
         self._ours = {"dataset": params["dataset"], "twice": params["twice"]}
@@ -107,7 +121,10 @@ class Run(FriendlyCommand, DoitRun):
             raise InvalidCommand("`--dataset` needs a step: `doit train:MODEL --dataset NAME`")
         self.sel_tasks: list[str] = named(self.sel_tasks, dataset, self.task_list)
         try:
+            if generators.Options.on:
+                places.check(generators.Options.on)
             publish.publisher()
+            profiles.use_store()
             shared.check()
         except UserError as error:
             raise InvalidCommand(str(error)) from error

@@ -41,6 +41,11 @@ def cache_folder() -> str:
     return os.path.join(base, "modelmake")
 
 
+def data_folder() -> str:
+    """Return the folder that downloads are kept in."""
+    return os.path.join(cache_folder(), "data")
+
+
 def locate(content: Mapping[str, Any], folder: str, files: Files) -> tuple[DataFile, ...]:
     """Return the data files that a dataset of the model in `folder` names; nothing is fetched."""
     return tuple(_locate(content, folder, files, ()))
@@ -75,7 +80,7 @@ def _data_file(keys: tuple[str | int, ...], source: str, sha256: str, near: str)
     scheme, _, rest = source.partition("://")
     if scheme in ("http", "https") and rest:
         name = os.path.basename(urllib.parse.urlsplit(source).path) or "data"
-        path = os.path.join(cache_folder(), "data", sha256.lower(), name)
+        path = os.path.join(data_folder(), sha256.lower(), name)
         return DataFile(keys, source, path, sha256.lower(), source)
     if scheme == "file":
         source_path = urllib.parse.unquote(urllib.parse.urlsplit(source).path)

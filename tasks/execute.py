@@ -11,24 +11,37 @@ import contextlib
 import os
 import shutil
 import socket
-import subprocess
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tasks import launch, metrics, plan, preparation, processes, records, results, runs, store
+from tasks import (
+    git,
+    launch,
+    metrics,
+    plan,
+    preparation,
+    processes,
+    records,
+    remote,
+    results,
+    runs,
+    store,
+)
 from tasks.environments import build
 from tasks.errors import UserError
-from tasks.progress import Activity, followed
+from tasks.places import HERE, On
+from tasks.preparation import Attempt
+from tasks.progress import followed
 from tasks.records import Made
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tasks.fingerprint import Files
     from tasks.plan import Step
     from tasks.preparation import Prepared
-    from tasks.processes import Watcher
+    from tasks.progress import Activity
     from tasks.records import Record
     from tasks.runs import Run
     from tasks.state import State
@@ -58,14 +71,20 @@ class Outcome:
     message: str = ""
 
 
-def run_step(
-    step: Step, state: State, activity: Activity, *, force: bool = False, twice: bool = False
+def run_step(  # noqa: PLR0913 - two by name
+    step: Step,
+    state: State,
+    activity: Activity,
+    on: On = HERE,
+    *,
+    force: bool = False,
+    twice: bool = False,
 ) -> Outcome:
     """Make a step's result current and return what came of it.
 
-    With `force` it runs although its result is current; with `twice` it runs a second time and
-    the artefacts are compared.  Raises UserError; whatever it raises, what was published before
-    still stands, and nothing half-made does.
+    `on` is where it runs, if it must.  With `force` it runs although its result is current; with
+    `twice` it runs a second time and the artefacts are compared.  Raises UserError; whatever it
+    raises, what was published before still stands, and nothing half-made does.
     """
     started = time.monotonic()
     try:
@@ -79,8 +98,8 @@ def run_step(
                     found = _known(prepared.step, prepared.inputs, state, activity)
             if found:
                 return replace(found, seconds=time.monotonic() - started)
-            _run(prepared, state, activity)
-            message = _run_again(prepared, state, activity) if twice else ""
+            _run(prepared, state, activity, on, force=force)
+            message = _run_again(prepared, state, activity, on) if twice else ""
     except OSError as error:
         raise _unwritable(step, error) from error
     seconds = time.monotonic() - started
@@ -123,38 +142,58 @@ def _known(
     return Outcome("restored", step.folder, 0.0, record.run["seconds"], log, metrics)
 
 
-def _run(prepared: Prepared, state: State, activity: Activity) -> None:
+def _run(prepared: Prepared, state: State, activity: Activity, on: On, *, force: bool) -> None:
     """Run a step in a fresh folder and publish what it made, or keep what it left."""
+    with _attempted(prepared, state, activity) as attempt:
+        if on.elsewhere:
+            remote.carry_out(on.elsewhere, attempt, force=force)
+        else:
+            _run_here(attempt, on)
+
+
+@contextlib.contextmanager
+def _attempted(prepared: Prepared, state: State, activity: Activity) -> Iterator[Attempt]:
+    """Give a fresh folder for a run; what it has left is kept where it fails."""
     step = prepared.step
     with runs.fresh_run(step) as run, followed(step, run.progress, activity) as watcher:
         try:
-            began = time.time()
-            made = _call(prepared, run, state, activity, watcher)
-            activity.say("recording")
-            circumstances = _circumstances(prepared, began)
-            os.replace(run.log, f"{run.work}/{records.LOG}")
-            records.write(run.work, made, circumstances)
-            results.settle(run.work)
-            if store.serves(step):
-                store.keep(run.work, activity.alerts.append)
-            results.publish(run, step, state.files)
-            if store.serves(step):
-                activity.say("store")
-                store.share(prepared.key, run.scratch, activity.alerts.append)
+            yield Attempt(prepared, run, state, activity, watcher)
         except UserError as error:
-            _keep_evidence(error, run, prepared.step)
+            _keep_evidence(error, run, step)
             raise
 
 
-def _call(prepared: Prepared, run: Run, state: State, activity: Activity, watcher: Watcher) -> Made:
+def _run_here(attempt: Attempt, on: On) -> None:
+    """Run a step by a process on this machine and publish what it made."""
+    step, run, activity, began = attempt.prepared.step, attempt.run, attempt.activity, time.time()
+    made = _call(attempt, on)
+    activity.say("recording")
+    circumstances = _circumstances(attempt.prepared, began, on)
+    os.replace(run.log, f"{run.work}/{records.LOG}")
+    records.write(run.work, made, circumstances)
+    results.settle(run.work)
+    if store.serves(step):
+        store.keep(run.work, activity.alerts.append)
+    results.publish(run, step, attempt.state.files)
+    if store.serves(step):
+        activity.say("store")
+        store.share(attempt.prepared.key, run.scratch, activity.alerts.append)
+
+
+def _call(attempt: Attempt, on: On) -> Made:
     """Run the model's function and return what it made, checked."""
+    prepared, run, state, activity = (
+        attempt.prepared, attempt.run, attempt.state, attempt.activity,
+    )  # fmt: skip
     step = prepared.step
     upstream = records.read(step.upstream.folder, state.files) if step.upstream else None
     given = launch.furnish(run, step, upstream)
     activity.say(step.name)
     trained = upstream.key if upstream else prepared.key
     version = trained[:VERSION_DIGITS]
-    result = launch.call(run, step, prepared.environment, version, watcher)
+    result = launch.call(
+        run, step, prepared.environment, version, here=on.here, watcher=attempt.watcher
+    )
     activity.say("checking")
     preparation.check_inputs(prepared, state)
     work = os.path.realpath(run.work) + os.sep  # what training made is part of the key as it is
@@ -187,7 +226,7 @@ def _call(prepared: Prepared, run: Run, state: State, activity: Activity, watche
     return Made(found, logs, measured)
 
 
-def _circumstances(prepared: Prepared, began: float) -> dict[str, Any]:
+def _circumstances(prepared: Prepared, began: float, on: On) -> dict[str, Any]:
     step = prepared.step
     return {
         "key": prepared.key,
@@ -200,22 +239,12 @@ def _circumstances(prepared: Prepared, began: float) -> dict[str, Any]:
             "packages": prepared.environment.packages(),
             "pins": prepared.environment.lock.versions if prepared.environment.lock else {},
         },
-        "git": git_commit(),
+        "git": on.commit or git.head(),
+        "where": dict(on.here.describe()),
         "host": socket.gethostname(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         "seconds": round(time.time() - began, 3),
     }
-
-
-def git_commit() -> str | None:
-    """Return the commit that is checked out, `None` outside Git."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
 
 
 def _keep_evidence(error: UserError, run: Run, step: Step) -> None:
@@ -245,20 +274,17 @@ def _unwritable(step: Step, error: OSError) -> UserError:
     )
 
 
-def _run_again(prepared: Prepared, state: State, activity: Activity) -> str:
+def _run_again(prepared: Prepared, state: State, activity: Activity, on: On) -> str:
     """Run a step once more, apart, and say whether it made the same bytes.
 
     Raises UserError, with the files that differ, where it did not.
     """
+    if on.elsewhere:
+        raise UserError(f"`--twice` compares runs on one machine, and not on {on.name}")
     activity.say("second run")
     first = records.read(prepared.step.folder, state.files)
-    step = prepared.step
-    with runs.fresh_run(step) as run, followed(step, run.progress, activity) as watcher:
-        try:
-            made = _call(prepared, run, state, activity, watcher)
-        except UserError as error:
-            _keep_evidence(error, run, prepared.step)
-            raise
+    with _attempted(prepared, state, activity) as attempt:
+        made = _call(attempt, on)
     before = _artefacts(first)
     after = {name: facts["sha256"] for name, facts in made.artefacts.items()}
     different = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
 
-from tasks import discover, plan, records, snapshot
+from tasks import discover, places, plan, records, snapshot
 from tasks.backend import FileChecker
 from tasks.environments import build, days, lock_file, locks
 from tasks.errors import InvalidModel, UserError
@@ -48,7 +48,7 @@ class Options:
     `kinds` are the kinds of tasks that can come up, `folders` those of the models, None: all.
     With `only_stale`, doit is given tasks for those models alone that have something to do: a doit
     task costs more than the look that finds it current; the task group `counted_by` says how many
-    steps those are.  `force` and `twice` go to the steps, `as_of` to the locks.
+    steps those are.  `force`, `twice` and the place `on` go to the steps, `as_of` to the locks.
     """
 
     kinds: frozenset[str] | None = None
@@ -58,6 +58,7 @@ class Options:
     force = False
     twice: frozenset[str] = frozenset()
     as_of = ""
+    on = ""
 
 
 @functools.cache
@@ -239,8 +240,9 @@ def _acted(act: Callable[..., dict[str, Any]], *arguments: object) -> dict[str, 
 
 
 def _run(step: Step, activity: Activity) -> dict[str, Any]:
-    outcome = run_step(step, open_state(), activity, force=Options.force, twice=_is_twice(step))
-    return asdict(outcome)
+    on = places.chosen(step, Options.on)
+    twice = _is_twice(step)
+    return asdict(run_step(step, open_state(), activity, on, force=Options.force, twice=twice))
 
 
 def _environment(model: Model, activity: Activity) -> dict[str, Any]:

@@ -251,3 +251,14 @@ def write(tree: Tree, folder: str) -> None:
     ask("update-index", "-z", "--index-info", folder=at, given=given, variables=variables)
     ask("checkout-index", "--all", "--force", "--quiet", folder=at, variables=variables)
     os.remove(variables["GIT_INDEX_FILE"])
+
+
+def head() -> str | None:
+    """Return the commit that is checked out, None outside Git."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tasks.environments.build import Environment
+    from tasks.places import Here
     from tasks.plan import Step
     from tasks.processes import Watcher
     from tasks.records import Record
@@ -83,11 +84,13 @@ def _copy_artefacts(upstream: Record, work: str) -> dict[str, str]:
     return given
 
 
-def call(
+def call(  # noqa: PLR0913 - two by name
     run: Run,
     step: Step,
     environment: Environment,
     version: str,
+    *,
+    here: Here,
     watcher: Watcher,
 ) -> dict[str, Any]:
     """Run the step's function and return its result; `version` is that of the trained model.
@@ -96,7 +99,7 @@ def call(
     """
     request_path, result_path = f"{run.folder}/request.json", f"{run.folder}/result.json"
     program = (_RUN_STEP, os.path.abspath(request_path), os.path.abspath(result_path))
-    command = command_for(program, step, environment, run)
+    command = here.enclose(command_for(program, step, environment, run), step, environment, run)
     process = {
         "progress": os.path.abspath(run.progress),
         "trusted": command.trusted,

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import publish, readiness, shared
+from tasks import git, publish, readiness, shared
 from tasks.datasets import cache_folder
 from tasks.diagnosis import (
     CONNECT_SECONDS,
@@ -23,7 +23,6 @@ from tasks.diagnosis import (
 )
 from tasks.environments import uv
 from tasks.environments.interpreters import installed
-from tasks.execute import git_commit
 from tasks.languages import r_home, spark
 from tasks.plan import BUILD
 from tasks.snapshot import STATE_FILE
@@ -206,7 +205,7 @@ def _git() -> Iterator[Finding]:
         hint = f"`{r_home.APT} git`"
         yield Finding("git", WARNING, "not installed: results name no commit", hint)
         return
-    commit = git_commit()
+    commit = git.head()
     found = f"commit {commit[:12]}" if commit else "outside a repository: results name no commit"
     yield Finding("git", OK, found)
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from tasks.fingerprint import Files
     from tasks.looks import Look
     from tasks.plan import Step
+    from tasks.processes import Watcher
     from tasks.progress import Activity
+    from tasks.runs import Run
     from tasks.state import State
 
 
@@ -32,6 +34,17 @@ class Prepared:
     inputs: Mapping[str, str]
     key: str
     looks: Mapping[str, tuple[Look, str]]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A step that is being run: in the folder of `run`, with those who look on."""
+
+    prepared: Prepared
+    run: Run
+    state: State
+    activity: Activity
+    watcher: Watcher
 
 
 def read_again(step: Step, state: State) -> Step:

@@ -87,13 +87,17 @@ def advanced(before: Progress, values: Mapping[str, Any], now: float) -> Progres
 
 @dataclass
 class Activity:
-    """What a step is doing now, for whoever shows it; `echo` is given what its model prints."""
+    """What a step is doing now, for whoever shows it.
+
+    `echo` is given what its model prints, `heard` what it tells of its progress.
+    """
 
     phase: str = ""
     detail: str = ""
     progress: Progress | None = None
     alerts: deque[str] = field(default_factory=deque)
     echo: Callable[[bytes], None] = lambda _data: None
+    heard: Callable[[Mapping[str, Any]], None] = lambda _values: None
 
     def say(self, phase: str) -> None:
         """Enter a phase."""
@@ -148,6 +152,7 @@ class _Follower:
         now, line = time.monotonic(), ""
         values = self._news()
         if values is not None:
+            self._activity.heard(values)
             self._progress = advanced(self._progress, values, now)
             self._unpublished = True
         elif now - self._progress.told > self._patience and not self._progress.stalled:

@@ -95,6 +95,20 @@ class Shared:
             file.write(signed.written())
         self._ask(lambda: self._write(objects.place(ENTRIES, entry.key), path))
 
+    def document(self, kind: str, key: str) -> bytes | None:
+        """Return a small file of some other kind that is kept under a key, None without one."""
+        return self._ask(lambda: self._read(objects.place(kind, key)))
+
+    def put_document(self, kind: str, key: str, data: bytes, scratch: str) -> None:
+        """Put such a file, after all that it leads to."""
+        with open(f"{scratch}/document", "wb") as file:
+            file.write(data)
+        self._ask(lambda: self._write(objects.place(kind, key), file.name))
+
+    def drop_document(self, kind: str, key: str) -> None:
+        """Remove such a file."""
+        self._ask(lambda: self._remove(objects.place(kind, key)))
+
     def used(self, key: str) -> None:
         """Note in a folder that a result was used just now, so that it is not collected soon."""
         if "file" in self.system.protocol:

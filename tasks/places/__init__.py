@@ -1,0 +1,145 @@
+"""Where a step runs: the table of places, and what each of them can do.
+
+*Here* a step's process works on this machine's files, and the place only says how it is started.
+*Away* it works on what a request in the store holds, and its result comes back through the store.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from tasks import profiles
+from tasks.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tasks.environments.build import Environment
+    from tasks.languages import Command
+    from tasks.plan import Step
+    from tasks.runs import Run
+
+LOCAL = "local"
+
+PLACES: Mapping[str, str] = {
+    LOCAL: "tasks.places",
+}
+"""The modules of the places by name: each has a class `Place`, and says whether it is `AWAY`."""
+
+
+class Here(Protocol):
+    """A place where processes see this machine's files."""
+
+    def enclose(self, command: Command, step: Step, environment: Environment, run: Run) -> Command:
+        """Return the command that runs a step's command in this place.
+
+        Raises UserError where it cannot be run there.
+        """
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return what a record says of where a step ran; `place` is the name in the table."""
+
+
+class Ended(NamedTuple):
+    """How a job ended: `reason` (`oom`, `preempted`, `lost`) and `message` say why it did not."""
+
+    ok: bool
+    reason: str = ""
+    message: str = ""
+
+
+class Job(Protocol):
+    """A step that was submitted to a place away from here, or found there."""
+
+    def follow(self, write: Callable[[bytes], None], tick: Callable[[], None]) -> Ended:
+        """Hand on what it prints until it ends.
+
+        `tick` is to be called a few times a second; it raises where the run is to end.  Raises
+        UserError where the place gives no answer any more.
+        """
+
+    def cancel(self) -> None:
+        """End it and leave nothing of it running; it may have ended already."""
+
+
+class Away(Protocol):
+    """A place that takes requests from the store; `name` is its own in the table."""
+
+    name: str
+
+    def submit(self, request: Request) -> Job:
+        """Have a request carried out; one that is being carried out already is found again.
+
+        Raises UserError where the place cannot be reached, or takes no such step.
+        """
+
+
+class Request(NamedTuple):
+    """What a place away from here is told: `key` leads to all else in the store at `store`."""
+
+    step: Step
+    key: str
+    store: str
+    force: bool = False
+
+    @property
+    def words(self) -> list[str]:
+        """The arguments of Python that carry it out, see `worker`."""
+        return ["-m", "tasks.worker", self.key, *(["--force"] if self.force else [])]
+
+
+class Local:
+    """This machine, where a step's process is started as it is; `where` is what is recorded."""
+
+    def __init__(self, where: Mapping[str, Any] | None = None) -> None:
+        self._where = where or {"place": LOCAL}
+
+    def enclose(self, command: Command, step: Step, environment: Environment, run: Run) -> Command:
+        """Return the command as it is."""
+        del step, environment, run
+        return command
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return what a record says of it."""
+        return self._where
+
+
+@dataclass(frozen=True)
+class On:
+    """Where a step is to run: `elsewhere`, or else `here`.
+
+    `commit` is what the step's files are of, where that is not what is checked out here.
+    """
+
+    name: str = LOCAL
+    here: Here = field(default_factory=Local)
+    elsewhere: Away | None = None
+    commit: str | None = None
+
+
+HERE = On()
+
+
+def chosen(step: Step, name: str = "") -> On:
+    """Return where a step is to run: at the place `name`, else where its model or profile says.
+
+    Raises UserError for a place that is not known, or cannot be used.
+    """
+    name = name or str(step.model.document.get("runOn", "")) or profiles.chosen().get("on", LOCAL)
+    check(name)
+    if name == LOCAL:
+        return HERE
+    module = importlib.import_module(PLACES[name])
+    return On(name, elsewhere=module.Place()) if module.AWAY else On(name, module.Place())
+
+
+def check(name: str) -> None:
+    """Raise UserError for a name that no place has."""
+    if name not in PLACES:
+        raise UserError(
+            f"There is no place `{name}` for steps to run",
+            ("places", ", ".join(f"`{one}`" for one in PLACES)),
+            hint=did_you_mean(name, PLACES),
+        )

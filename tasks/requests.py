@@ -1,0 +1,236 @@
+"""A step as it is sent elsewhere: all files that it reads, in the store, found by the step's key.
+
+The request itself is a small JSON file in the store that others use too (`MODEL_STORE`), under
+`requests/`; the files are objects, as those of results are.  Where `MODEL_STORE_KEY` is set it is
+signed, and only then believed: what it holds is code that is going to be run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import posixpath
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks import datasets, discover, objects, plan, records, store
+from tasks.environments import lock_file
+from tasks.environments.requirements import package_files, read
+from tasks.errors import UserError
+from tasks.fingerprint import canonical
+from tasks.folders import walk
+from tasks.model import SAMPLES
+from tasks.plan import Step
+from tasks.shared import READ_ONLY_VARIABLE, SECRET_VARIABLE, VARIABLE, Shared, Unreachable, shared
+from tasks.sources import PACKAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tasks.preparation import Prepared
+    from tasks.state import State
+
+FORMAT = 1
+KIND = "requests"
+_UP = "up"
+"""The name of the folders that a repository is laid out in, so that `..` stays within them."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a request says of a step.
+
+    `files` are digests by path, relative to the repository; `downloads` those below the cache's
+    folder of data.  `inputs` are what the step's key is made of, `trained` those of the training
+    that it works on.  `commit` is what was checked out.
+    """
+
+    folder: str
+    step: str
+    dataset: str
+    files: Mapping[str, str]
+    downloads: Mapping[str, str]
+    inputs: Mapping[str, str]
+    trained: Mapping[str, str] | None
+    commit: str | None
+
+
+def put(prepared: Prepared, state: State, commit: str | None, scratch: str) -> Shared:
+    """Put a step's request, and all that it leads to, into the store; return the store.
+
+    Raises UserError where there is no store, it cannot be written to, or data lie where another
+    machine cannot have them.
+    """
+    to = _store()
+    step = prepared.step
+    upstream = records.read(step.upstream.folder, state.files) if step.upstream else None
+    files, downloads = _digests(step, state)
+    contents = Contents(
+        step.model.folder, step.name, step.dataset_name, files, downloads, prepared.inputs,
+        upstream.inputs if upstream else None, commit,
+    )  # fmt: skip
+    try:
+        for path, digest in files.items():
+            to.put(digest, path)
+        for name, digest in downloads.items():
+            to.put(digest, os.path.join(datasets.data_folder(), name))
+        to.put_document(KIND, prepared.key, _written(prepared.key, contents, to), scratch)
+    except (Unreachable, OSError) as error:
+        raise UserError(
+            f"The step {step.task} cannot be put into the store",
+            ("store", to.address),
+            ("reason", error),
+        ) from error
+    if upstream:
+        _share(upstream, scratch)
+    return to
+
+
+def _share(upstream: records.Record, scratch: str) -> None:
+    """Have the training in the store too.  Raises UserError where it cannot be."""
+    troubles: list[str] = []
+    store.keep(upstream.folder, troubles.append)
+    store.share(upstream.key, scratch, troubles.append)
+    if troubles:
+        raise UserError(
+            f"The result of {upstream.task} cannot be put into the store",
+            *(("reason", text) for text in troubles),
+        )
+
+
+def _store() -> Shared:
+    to = shared()
+    if to is None:
+        raise UserError(
+            "A step that runs elsewhere needs a store that both sides reach",
+            hint=f"`{VARIABLE}` names one: a folder on a shared disk, or for instance"
+            " `s3://bucket/models`",
+        )
+    if to.read_only:
+        raise UserError(
+            "A step that runs elsewhere needs a store that can be written to",
+            ("store", to.address),
+            hint=f"unset `{READ_ONLY_VARIABLE}`",
+        )
+    return to
+
+
+def _digests(step: Step, state: State) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the digest of each file that a step reads: of the repository, and downloaded."""
+    data, files, downloads = datasets.data_folder(), {}, {}
+    for path in {*_paths(step, state), *plan.data_paths(step)}:
+        if path.startswith(f"{data}/"):
+            downloads[os.path.relpath(path, data)] = state.files.digest(path)
+        elif not os.path.isabs(path):
+            files[path] = state.files.digest(path)
+    return dict(sorted(files.items())), dict(sorted(downloads.items()))
+
+
+def _paths(step: Step, state: State) -> Iterator[str]:
+    """Yield the files of the repository without which a step's model is not what it is here."""
+    model = step.model
+    requirements = read(model, state)
+    packages = (f"{p.path}/{name}".rstrip("/") for p in requirements.packages
+                for name in package_files(p.path))  # fmt: skip
+    named = (
+        f"{model.folder}/model.json",
+        model.config_path,
+        *(f"{model.root}/{name}" for name in SAMPLES),
+        *(dataset.path for dataset in model.datasets.values()),
+        lock_file.lock_path(model),
+        *requirements.files,
+        *packages,
+    )
+    yield from (path for path in named if path and os.path.isfile(path))
+    folder = f"{model.root}/{PACKAGE}"
+    yield from (f"{folder}/{name}" for name in walk(folder, state.files))
+
+
+def _written(key: str, contents: Contents, to: Shared) -> bytes:
+    document = {"format": FORMAT, "key": key, **asdict(contents)}
+    return (json.dumps({**document, "signature": _signature(document, to.secret)}) + "\n").encode()
+
+
+def _signature(document: Mapping[str, Any], secret: str) -> str:
+    """Return the HMAC-SHA256 (RFC 2104) of a request, empty where there is no secret."""
+    text = canonical("request", dict(document))
+    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest() if secret else ""
+
+
+def get(key: str) -> Contents:
+    """Return the request of a key.
+
+    Raises UserError where there is none in the store, the store cannot be read, or nobody who may
+    has signed it.
+    """
+    to = _store()
+    try:
+        data = to.document(KIND, key)
+    except Unreachable as error:
+        raise UserError(
+            "The store cannot be reached from here", ("store", to.address), ("reason", error)
+        ) from error
+    if data is None:
+        raise UserError("The store has no such request", ("store", to.address), ("key", key))
+    document = json.loads(data)
+    signature = document.pop("signature")
+    if to.secret and not hmac.compare_digest(signature, _signature(document, to.secret)):
+        raise UserError(
+            f"The request is not signed with `{SECRET_VARIABLE}`: it is not carried out",
+            ("store", to.address),
+            hint="set the same one where it is sent from",
+        )
+    if document.pop("format") != FORMAT or document.pop("key") != key:
+        raise UserError(
+            "The request is in a form that is not known here",
+            hint="have the same version of modelmake on both sides",
+        )
+    return Contents(**document)
+
+
+def drop(key: str, to: Shared) -> None:
+    """Take a request out of the store: nobody waits for it any more."""
+    with contextlib.suppress(Unreachable):
+        to.drop_document(KIND, key)
+
+
+def lay_out(contents: Contents, folder: str) -> str:
+    """Write the files of a request below a folder; return the repository's.
+
+    Downloads go into this machine's cache.  Raises UserError where a file cannot be had.
+    """
+    to = _store()
+    ups = max((path.count("../") for path in contents.files), default=0)
+    repository = os.path.join(folder, *[_UP] * ups, "repository")
+    os.makedirs(repository)
+    data = datasets.data_folder()
+    wanted = [(os.path.join(repository, p), digest) for p, digest in contents.files.items()]
+    held = [(os.path.join(data, p), digest) for p, digest in contents.downloads.items()]
+    for path, digest in [*wanted, *held]:
+        inside = (folder, data)[(path, digest) in held]
+        if not os.path.normpath(path).startswith(inside + os.sep):
+            raise UserError("The request has a file that would lie outside", ("file", path))
+        if os.path.exists(path) and objects.digest_of(path) == digest:
+            continue
+        os.makedirs(os.path.dirname(os.path.normpath(path)), exist_ok=True)
+        part = f"{os.path.normpath(path)}.{os.urandom(4).hex()}"
+        try:
+            to.fetch(digest, part)
+        except (Unreachable, objects.Unsound) as error:
+            raise UserError(
+                "A file of the request cannot be had from the store",
+                ("file", posixpath.relpath(path, repository)),
+                ("store", to.address),
+                ("reason", error),
+            ) from error
+        os.replace(part, os.path.normpath(path))
+    return repository
+
+
+def step_of(contents: Contents, state: State) -> Step:
+    """Return the step that a laid-out request is about, in the repository that is current."""
+    model = discover.read_model(contents.folder, state.files)
+    return Step(model, contents.step, contents.dataset)

@@ -1,0 +1,140 @@
+"""Carry out a step that was sent here: `python -m tasks.worker KEY`.
+
+`MODEL_STORE` names the store that the request is in, and where the result goes.  What the model
+prints and the news of its progress go to stdout.  Exit status 0: the result is in the store under
+the key; 1: it is not, and the last news says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from tasks import execute, news, preparation, processes, requests, shared, store
+from tasks.errors import UserError
+from tasks.places import Local, On
+from tasks.progress import Activity
+from tasks.state import open_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tasks.plan import Step
+    from tasks.requests import Contents
+    from tasks.state import State
+
+SHOWN = 5
+"""How many inputs are named that are other than they were."""
+
+
+class _Telling(Activity):
+    """Tells what a step is doing to whoever has sent it."""
+
+    def __init__(self, tell: Callable[[str, object], None], echo: Callable[[bytes], None]) -> None:
+        super().__init__(echo=echo, heard=lambda values: tell("progress", values))
+        self._told = tell
+        self.alerts = _Alerts(tell)
+
+    def say(self, phase: str) -> None:
+        """Enter a phase."""
+        super().say(phase)
+        self._told("phase", phase)
+
+    def tell(self, detail: str) -> None:
+        """Say more about the phase."""
+        super().tell(detail)
+        self._told("detail", detail)
+
+
+class _Alerts(deque[str]):
+    def __init__(self, tell: Callable[[str, object], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def append(self, text: str) -> None:
+        self._tell("alert", text)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the command and return its exit status."""
+    for number in processes.ENDING:
+        signal.signal(number, processes.terminated)
+    parser = argparse.ArgumentParser(prog="python -m tasks.worker", description=__doc__)
+    parser.add_argument("key")
+    parser.add_argument("--force", action="store_true", help="run although there is a result")
+    parser.add_argument("--where", type=json.loads, default={}, help="what the record says of it")
+    asked = parser.parse_args(words)
+    out = sys.stdout.buffer
+
+    def write(data: bytes) -> None:
+        out.write(data)
+        out.flush()
+
+    def tell(kind: str, value: object) -> None:
+        write(news.written(kind, value))
+
+    activity = _Telling(tell, write)
+    try:
+        with tempfile.TemporaryDirectory(prefix="modelmake-") as folder:
+            _carry_out(asked.key, asked.where, folder, activity, force=asked.force)
+    except UserError as error:
+        tell("error", {"headline": error.headline, "facts": error.facts, "hint": error.hint})
+        return 1
+    except KeyboardInterrupt as interrupt:
+        processes.stop_all()
+        return processes.status_after(interrupt)
+    return 0
+
+
+def _carry_out(
+    key: str, where: Mapping[str, Any], folder: str, activity: Activity, *, force: bool
+) -> None:
+    """Lay a request out in a folder, run its step there, and see that its result is shared."""
+    activity.say("store")
+    contents = requests.get(key)
+    os.chdir(requests.lay_out(contents, folder))
+    state = open_state()
+    step = requests.step_of(contents, state)
+    if step.upstream and contents.trained:
+        _restore(step.upstream, contents.trained, state, activity)
+    _check_key(step, key, contents, state, activity)
+    here = On("worker", Local(where or {"place": "worker"}), commit=contents.commit)
+    execute.run_step(step, state, activity, here, force=force)
+    to = shared.shared()
+    if to is None or to.trouble or to.entry(key) is None:
+        raise UserError(
+            f"The result of {step.task} cannot be put into the store",
+            ("store", to.address if to else "none"),
+            ("reason", (to and to.trouble) or "it is not there"),
+        )
+
+
+def _restore(step: Step, inputs: Mapping[str, str], state: State, activity: Activity) -> None:
+    """Have the training here that a step works on.  Raises UserError where it is not stored."""
+    if store.restore(step, inputs, state, activity.alerts.append) is None:
+        raise UserError(f"The result of {step.task} cannot be had from the store")
+
+
+def _check_key(step: Step, key: str, contents: Contents, state: State, activity: Activity) -> None:
+    """Raise UserError where the step would make something else here than where it was sent from."""
+    prepared = preparation.prepare(step, state, activity)
+    if prepared.key == key:
+        return
+    there, here = contents.inputs, prepared.inputs
+    names = [n for n in sorted({*there, *here}) if there.get(n) != here.get(n)]
+    raise UserError(
+        f"The step {step.task} would make something else there than here",
+        *((n, f"{here.get(n, 'none')} there, {there.get(n, 'none')} here") for n in names[:SHOWN]),
+        hint="have the same versions of Python, R and modelmake on both sides; data outside the"
+        " repository must be at the same path",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
