@@ -17,7 +17,7 @@ from doit.cmd_base import DodoTaskLoader
 from doit.cmd_run import Run as DoitRun
 from doit.doit_cmd import DoitMain
 
-from tasks import changes, commands, queries
+from tasks import changes, commands, profiles, queries
 from tasks import repository as repo_cli
 from tasks.diagnosis import MISSING, OK, WARNING, Finding
 from tasks.discover import discover
@@ -108,6 +108,11 @@ def test_keys_of_columns() -> None:
     known = schema("model")["$defs"]["columns"]["items"]["properties"]
 
     assert set(known) == listed("Columns of requests and answers", "key of a column")
+
+
+def test_keys_of_profiles() -> None:
+    """The reference lists what a profile may have."""
+    assert set(profiles.KEYS) == listed("Places", "key of a profile")
 
 
 def test_tasks() -> None:
