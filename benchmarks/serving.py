@@ -115,6 +115,7 @@ def measure(
         loads.prepare(server, rows, answers, folder)
     our = served[-1]
     batch = Batch(our, rows)
+    batch.connect()
     for ask in (batch.as_tensor, batch.as_json):
         if ask()[1] != answers:
             sys.exit(f"{OURS} answers {ask.__name__} otherwise than the model itself")
@@ -141,6 +142,8 @@ def measure(
 def _alone(found: Found, bare: Bare, batch: Batch) -> None:
     """Measure a row by the bare model, and the batches in turn."""
     found.rows.append(statistics.median(bare.ask("row", ROW_TIMES)))
+    batch.connect()
+    batch.as_tensor()
     for _ in range(PAIRS):
         for kind, took in (
             (DIRECT, bare.ask("batch", 1)[0]),

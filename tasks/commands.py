@@ -71,17 +71,20 @@ def _is_harmless(node: ast.stmt) -> bool:
     return isinstance(node, (ast.Assign, ast.Expr)) and isinstance(node.value, plain)
 
 
+RUN_OPTIONS = (
+    option("dataset", str, "the dataset to use: datasets/NAME.json in the model's folder"),
+    option("twice", bool, "run each named step twice and compare what it made, byte by byte"),
+    option("on", str, "where steps run: local, container, kubernetes or dask"),
+    option("as-of", str, "lock with the packages of a day, or of the model's last `commit`"),
+)
+"""The options of `run` that are not doit's own."""
+
+
 class Run(FriendlyCommand, DoitRun):
     """`doit [STEP:MODEL ...]`: run what must be run."""
 
     doc_usage = "[STEP:MODEL [--dataset NAME] [--twice] ...]"
-    cmd_options = (
-        *DoitRun.cmd_options,
-        option("dataset", str, "the dataset to use: datasets/NAME.json in the model's folder"),
-        option("twice", bool, "run each named step twice and compare what it made, byte by byte"),
-        option("on", str, "where steps run: local, container, kubernetes or dask"),
-        option("as-of", str, "lock with the packages of a day, or of the model's last `commit`"),
-    )
+    cmd_options = (*DoitRun.cmd_options, *RUN_OPTIONS)
 
     def execute(self, params: Any, args: list[str]) -> int:
         """Take options from behind the steps' names too, where people write them."""

@@ -9,7 +9,7 @@ from doit.cmd_run import Run as DoitRun
 from doit.exceptions import InvalidCommand
 
 from tasks import generators, plan
-from tasks.commands import Run
+from tasks.commands import RUN_OPTIONS, Run
 from tasks.errors import UserError
 from tasks.naming import option, parsed
 
@@ -54,9 +54,8 @@ class Serve(Run):
             check(options)
         except UserError as error:
             raise InvalidCommand(str(error)) from error
-        asked = {"dataset": "", "twice": False, "as-of": ""}
-        for name, value in asked.items():
-            params[name] = value
+        for one in RUN_OPTIONS:
+            params[one["name"]] = one["default"]
         params["outfile"] = sys.stderr  # stdout is for the access log
         status = super().execute(params, [f"evaluate:{word}" for word in words])
         if status not in (0, FAILED):

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from tasks.serving.arrays import RequestError
+from tasks.serving.payloads.infer import LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from tasks.serving.schema import Schema
 
 LARGE = 1 << 18
-"""Bytes of a body that is read, or of an answer that is written, in a thread: others go on."""
+"""Bytes that are read, or of an answer that is written, in a thread: others go on.
+
+The bytes of a tensor are not looked at, so that they do not count.
+"""
 
 _ASK = re.compile(r"(?:/models/(?P<model>.+)|)/(?P<ask>predict|explain|invocations)")
 _INFER = re.compile(r"/v2/models/(?P<model>.+?)(/versions/(?P<version>[^/]+))?/(?P<ask>infer)")
@@ -73,7 +77,10 @@ async def understood(
         array, wanted = read(body, headers)
         return schema.check(array), wanted
 
-    return carried() if len(body) < LARGE else await run_in_threadpool(carried)
+    to_read = (
+        int(headers[LENGTH]) if LENGTH in headers and headers[LENGTH].isdecimal() else len(body)
+    )
+    return carried() if to_read < LARGE else await run_in_threadpool(carried)
 
 
 async def written(

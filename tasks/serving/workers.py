@@ -72,7 +72,7 @@ class Channel(asyncio.Protocol):
         if self._transport is not None:
             text = json.dumps(header, separators=(",", ":")).encode()
             head = HEAD.pack(len(text), sum(map(len, parts)))
-            self._transport.write(b"".join([head, text, *parts]))
+            self._transport.writelines([head + text, *parts])  # large parts are not copied
 
     def close(self) -> None:
         """Let the worker end: it has nothing to answer any more."""
@@ -115,7 +115,6 @@ class Worker:
         os.makedirs(scratch, exist_ok=True)
         write_json(path, {**told, "scratch": scratch})
         variables = {**command.variables, "MODEL_SCRATCH": scratch}
-
         self._starts += 1
 
         def watch() -> None:
