@@ -31,6 +31,7 @@ def publish(run: Run, step: Step, files: Files) -> None:
     Of the earlier result and the new one, that which the link does not lead to is removed, however
     this ends.
     """
+    shutil.rmtree(step.failed_folder, ignore_errors=True)  # first: nobody would come back for it
     results = f"{step.build}/{RESULTS}"
     os.makedirs(results, exist_ok=True)
     result, before = f"{results}/{run.id}", ""
@@ -51,7 +52,6 @@ def publish(run: Run, step: Step, files: Files) -> None:
         for left in (before, result):
             if left and os.path.realpath(left) != published:
                 _discard(left, run)
-    shutil.rmtree(step.failed_folder, ignore_errors=True)
 
 
 def _discard(result: str, run: Run) -> None:

@@ -23,7 +23,7 @@ def processes_of(*folders: Path) -> dict[int, str]:
     found = {}
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
             if entry.name.isdigit() and any(str(folder) in line for folder in folders):
                 found[int(entry.name)] = line
     found.pop(os.getpid(), None)
