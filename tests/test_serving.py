@@ -66,7 +66,10 @@ def test_rows_and_a_flat_row(server: Server, evaluated: Repository) -> None:
 
     key = run(evaluated)["key"]
     assert (200, [7.0, 3.0]) == (answer.status, answer.body["data"]["ndarray"])
-    assert {"model": MODEL, "version": key[:12], "key": key, "lock": ""} == answer.body["meta"]
+    meta = answer.body["meta"]
+    code = meta.pop("code")
+    assert {"model": MODEL, "version": key[:12], "key": key, "lock": ""} == meta
+    assert (64, code) == (len(code), answer.headers["x-model-code"])
     assert key == answer.headers["x-model-key"]
     assert key[:12] == answer.headers["x-model-version"]
     assert [7.0] == server.predict([3, 1]).body["data"]["ndarray"]

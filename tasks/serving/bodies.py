@@ -43,12 +43,13 @@ ERROR_IN_A_WORD: JsonSchema = {
 META: JsonSchema = {
     "type": "object",
     "description": "Which model has answered",
-    "required": ["model", "version", "key", "lock"],
+    "required": ["model", "version", "key", "lock", "code"],
     "properties": {
         "model": {"type": "string", "description": "Its name"},
         "version": {"type": "string", "description": "The beginning of its key"},
         "key": {"type": "string", "description": "The key of the training that made it"},
         "lock": {"type": "string", "description": "The digest of its environment's lock"},
+        "code": {"type": "string", "description": "The digest of the sources that answer"},
     },
 }
 _TENSOR: JsonSchema = {

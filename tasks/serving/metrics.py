@@ -89,7 +89,7 @@ class _Pools(Collector):
         )
         versions = GaugeMetricFamily(
             "modelmake_model_info", "The version that answers", labels=["model", "version", "key",
-            "lock"],
+            "lock", "code"],
         )  # fmt: skip
         drift = {
             "psi": GaugeMetricFamily(
@@ -109,5 +109,6 @@ class _Pools(Collector):
             waiting.add_metric([name], len(pool.queue))
             workers.add_metric([name], pool.workers)
             release = pool.release
-            versions.add_metric([name, release.version, release.key, release.lock], 1)
+            facts = [release.version, release.key, release.lock, release.code]
+            versions.add_metric([name, *facts], 1)
         yield from (waiting, workers, versions, *drift.values())

@@ -45,9 +45,10 @@ _HEADERS = {
     "X-Model-Version": "The version of the model that has answered",
     "X-Model-Key": "The key of the training that made it",
     "X-Model-Lock": "The digest of its environment's lock",
+    "X-Model-Code": "The digest of the sources that answer",
     "Retry-After": "After how many seconds to try again",
 }
-_OF_MODEL = ("X-Model-Version", "X-Model-Key", "X-Model-Lock")
+_OF_MODEL = ("X-Model-Version", "X-Model-Key", "X-Model-Lock", "X-Model-Code")
 _SECURITY = "bearer"
 _INFERENCE = "/v2"
 _IN_A_WORD = "OfInference"

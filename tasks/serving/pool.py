@@ -73,7 +73,7 @@ class Pool:
         self.outputs = release.schema.outputs
         facts = release.meta
         self.about = About(release.name, release.version, msgspec.json.encode(facts))
-        counted = ("version", "key", "lock")
+        counted = ("version", "key", "lock", "code")
         self.headers = [(f"x-model-{name}".encode(), facts[name].encode()) for name in counted]
         self.explains = self.batches = False
         self.monitor: Monitor | None = None

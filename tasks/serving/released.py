@@ -7,11 +7,12 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tasks import datasets, frameworks, preparation, records
+from tasks import datasets, frameworks, plan, preparation, records
 from tasks.environments import build
 from tasks.errors import UserError
 from tasks.execute import VERSION_DIGITS
 from tasks.explain import why
+from tasks.fingerprint import canonical
 from tasks.plan import Step
 from tasks.serving import examples
 
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
 class Release:
     """A trained model that may be served: its `score` step, training's record, its environment.
 
-    `schema` is what it takes, as far as that is known, and `examples` are requests that it brings
-    along.
+    `code` is the digest of the sources that answer.  `schema` is what it takes, as far as that is
+    known, and `examples` are requests that it brings along.
     """
 
     step: Step
     trained: Record
     environment: Environment
+    code: str
     schema: Schema
     examples: Sequence[Example]
 
@@ -71,7 +73,13 @@ class Release:
     @property
     def meta(self) -> dict[str, str]:
         """What a client is told of the version that answers."""
-        return {"model": self.name, "version": self.version, "key": self.key, "lock": self.lock}
+        return {
+            "model": self.name,
+            "version": self.version,
+            "key": self.key,
+            "lock": self.lock,
+            "code": self.code,
+        }
 
     @property
     def published(self) -> str:
@@ -108,4 +116,6 @@ def find(model: Model, state: State, say: Callable[[str], None]) -> Release:
     if frameworks.language(step.model).engine == "sql":  # rows become the table of that file's kind
         for data_file in step.dataset.files:
             datasets.fetch(data_file, step.dataset.path, state.files, say)
-    return Release(step, trained, environment, *examples.read(step.model))
+    sources = {path: state.files.digest(path) for path in plan.source_paths(step, state.files)}
+    code = canonical("code", sources)
+    return Release(step, trained, environment, code, *examples.read(step.model))
