@@ -192,8 +192,9 @@ def _call(attempt: Attempt, on: On) -> Made:
     trained = upstream.key if upstream else prepared.key
     version = trained[:VERSION_DIGITS]
     result = launch.call(
-        run, step, prepared.environment, version, here=on.here, watcher=attempt.watcher
-    )
+        run, step, prepared.environment, version,
+        here=on.here, watcher=attempt.watcher, tell=activity.tell,
+    )  # fmt: skip
     activity.say("checking")
     preparation.check_inputs(prepared, state)
     work = os.path.realpath(run.work) + os.sep  # what training made is part of the key as it is

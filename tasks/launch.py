@@ -25,7 +25,7 @@ from tasks.shared import SECRET_VARIABLE
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tasks.environments.build import Environment
     from tasks.places import Here
@@ -84,7 +84,7 @@ def _copy_artefacts(upstream: Record, work: str) -> dict[str, str]:
     return given
 
 
-def call(  # noqa: PLR0913 - two by name
+def call(  # noqa: PLR0913 - three by name
     run: Run,
     step: Step,
     environment: Environment,
@@ -92,14 +92,17 @@ def call(  # noqa: PLR0913 - two by name
     *,
     here: Here,
     watcher: Watcher,
+    tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """Run the step's function and return its result; `version` is that of the trained model.
 
-    Raises UserError, with the end of the log, where the model failed.
+    `tell` is told what takes long before that.  Raises UserError, with the end of the log, where
+    the model failed.
     """
     request_path, result_path = f"{run.folder}/request.json", f"{run.folder}/result.json"
     program = (_RUN_STEP, os.path.abspath(request_path), os.path.abspath(result_path))
-    command = here.enclose(command_for(program, step, environment, run), step, environment, run)
+    command = command_for(program, step, environment, run, tell=tell)
+    command = here.enclose(command, step, environment, run)
     process = {
         "progress": os.path.abspath(run.progress),
         "trusted": command.trusted,
@@ -118,11 +121,17 @@ def call(  # noqa: PLR0913 - two by name
     result = _read_result(result_path)
     if status == 0 and result is not None and result["ok"]:
         return result
-    raise _failure(step, status, result, run)
+    raise _failure(step, status, result, run, command.hint)
 
 
-def command_for(
-    program: Sequence[str], step: Step, environment: Environment, run: Run, *, lasting: bool = False
+def command_for(  # noqa: PLR0913 - two by name alone
+    program: Sequence[str],
+    step: Step,
+    environment: Environment,
+    run: Run,
+    *,
+    lasting: bool = False,
+    tell: Callable[[str], None] = lambda _detail: None,
 ) -> Command:
     """Return the command that starts a program of the runtime in the model's environment."""
     return frameworks.language(step.model).command(
@@ -134,6 +143,7 @@ def command_for(
             work=os.path.abspath(run.work),
             variables=variables(environment, run),
             lasting=lasting,
+            tell=tell,
         )
     )
 
@@ -211,13 +221,15 @@ def _read_result(path: str) -> dict[str, Any] | None:
     return None
 
 
-def _failure(step: Step, status: int, result: dict[str, Any] | None, run: Run) -> UserError:
+def _failure(
+    step: Step, status: int, result: dict[str, Any] | None, run: Run, hint: str
+) -> UserError:
     model = step.model.name
     lines = processes.tail(run.log, LOG_LINES)
     if result is None:
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         headline = f"The {step.name} step of model `{model}` ended without a result: it {how}"
-        return UserError(headline, ("log", lines or "(empty)"))
+        return UserError(headline, ("log", lines or "(empty)"), hint=hint)
     error = result["error"]
     if error["type"] == "ModelFault":
         return UserError(

@@ -2,8 +2,8 @@
 
     python -m tests.spark PYTHON COMMAND [ARGUMENT ...]
 
-starts a master and a worker on this machine, with the Spark in the environment of PYTHON, and runs
-COMMAND with MODEL_SPARK_MASTER set to them.
+starts a master and two workers on this machine, with the Spark in the environment of PYTHON, and
+runs COMMAND with MODEL_SPARK_MASTER set to them.  The cluster has no Python of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.languages import spark
 from tests.conftest import RUNNER
@@ -33,7 +33,15 @@ START_SECONDS = 60
 QUICK = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 """Has every Java of a cluster start quickly, those of its executors too."""
 
-CORES = 2
+WORKERS = 2
+
+
+class Cluster(NamedTuple):
+    """A cluster: the address of its master, where its executors run, and its workers' processes."""
+
+    master: str
+    work: Path
+    workers: tuple[int, ...]
 
 
 def with_lock(repository: Repository, of: str, name: str) -> None:
@@ -65,12 +73,18 @@ def add_tiny(repository: Repository, training: str, **document: object) -> str:
 
 def without_java(folder: Path) -> dict[str, str]:
     """Return the variables of a machine that has every program of this one but Java."""
+    return {"PATH": _programs(folder, "java"), "JAVA_HOME": "", "SPARK_HOME": ""}
+
+
+def _programs(folder: Path, left_out: str) -> str:
+    """Link every program of this machine into a folder but those that are called like this."""
     folder.mkdir()
     for place in os.environ["PATH"].split(os.pathsep):
         for program in Path(place).glob("*"):
-            if program.name != "java" and not (folder / program.name).is_symlink():
+            own = program.name.startswith(left_out)
+            if not own and not (folder / program.name).is_symlink():
                 (folder / program.name).symlink_to(program)
-    return {"PATH": str(folder), "JAVA_HOME": "", "SPARK_HOME": ""}
+    return str(folder)
 
 
 def interpreter(cache: Path) -> str:
@@ -80,8 +94,8 @@ def interpreter(cache: Path) -> str:
 
 
 @contextlib.contextmanager
-def cluster(python: str) -> Iterator[str]:
-    """Start a master and a worker with the Spark of an environment; give the master's address."""
+def cluster(python: str) -> Iterator[Cluster]:
+    """Start a master and two workers with the Spark of an environment, and no other Python."""
     with tempfile.TemporaryDirectory(prefix="cluster-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         found = spark.find(python, os.environ)
@@ -89,27 +103,30 @@ def cluster(python: str) -> Iterator[str]:
             **os.environ,
             "SPARK_HOME": found.home,
             "JAVA_HOME": spark.java_home(found, name),
+            "PATH": _programs(folder / "bin", "python"),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_DAEMON_MEMORY": "256m",
             **QUICK,
         }
         own = ("--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
-        room = ("--cores", str(CORES), "--memory", "1g", "--work-dir", f"{folder}/work")
+        room = ("--cores", "1", "--memory", "1g", "--work-dir", f"{folder}/work")
 
-        def start(kind: str, *words: str) -> Path:
-            log = folder / f"{kind}.log"
-            stack.enter_context(_daemon(found.home, kind, words, variables, log))
-            return log
+        def start(name: str, *words: str) -> tuple[Path, int]:
+            log, kind = folder / f"{name}.log", name.partition("-")[0]
+            return log, stack.enter_context(_daemon(found.home, kind, words, variables, log))
 
-        master = _waited(start("Master", *own), r"Starting Spark master at (spark://\S+)")
-        _waited(start("Worker", *own, *room, master), r"(Successfully registered) with master")
-        yield master
+        log, _ = start("Master", *own)
+        master = _waited(log, r"Starting Spark master at (spark://\S+)")
+        workers = [start(f"Worker-{number}", *own, *room, master) for number in range(WORKERS)]
+        for log, _ in workers:
+            _waited(log, r"(Successfully registered) with master")
+        yield Cluster(master, folder / "work", tuple(process for _, process in workers))
 
 
 @contextlib.contextmanager
 def _daemon(
     home: str, kind: str, words: tuple[str, ...], variables: Mapping[str, str], log: Path
-) -> Iterator[None]:
+) -> Iterator[int]:
     """Run one of Spark's daemons meanwhile; it ends with this process, however that ends."""
     starter = [sys.executable, str(RUNNER / "tasks/runtime/start.py"), str(os.getpid())]
     name = f"org.apache.spark.deploy.{kind.lower()}.{kind}"
@@ -119,7 +136,7 @@ def _daemon(
             env=dict(variables), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
     try:
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait()
@@ -137,6 +154,6 @@ def _waited(log: Path, pattern: str) -> str:
 
 
 if __name__ == "__main__":
-    with cluster(sys.argv[1]) as address:
-        variables = {**os.environ, "MODEL_SPARK_MASTER": address}
+    with cluster(sys.argv[1]) as ours:
+        variables = {**os.environ, "MODEL_SPARK_MASTER": ours.master}
         sys.exit(subprocess.run(sys.argv[2:], env=variables, check=False).returncode)

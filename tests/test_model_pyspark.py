@@ -51,7 +51,8 @@ def train(data_conf, model_conf, **kwargs):
         time.sleep(0.05)
 """
 
-# Counts in functions that run in the executors' own processes, which must find the model's code.
+# Counts in functions that run in the executors' own processes, which must find the model's code
+# and its packages, and says with which Python.
 COUNTS = """\
 from . import sums
 
@@ -59,6 +60,18 @@ def train(spark, data_conf):
     numbers = spark.sparkContext.parallelize(range(10), 2)
     with open("models/sum", "w") as file:
         file.write(str(numbers.map(sums.double).sum()))
+    print("with", *numbers.map(sums.python).distinct().collect())
+"""
+
+SUMS = """\
+import sys
+
+def double(number):
+    import numpy
+    return int(numpy.add(number, number))
+
+def python(_number):
+    return sys.prefix
 """
 
 ASKS = """\
@@ -117,8 +130,7 @@ def add_referee(repository: Repository, scores: str) -> None:
 def add_counting(repository: Repository) -> None:
     """Write a model whose training adds numbers up by a function of its own."""
     add_tiny(repository, COUNTS)
-    sums = "model_definitions/tiny/model_modules/sums.py"
-    repository.write(sums, "def double(number):\n    return 2 * number\n")
+    repository.write("model_definitions/tiny/model_modules/sums.py", SUMS)
 
 
 def asked(repository: Repository) -> str:
@@ -189,28 +201,27 @@ def test_trains_evaluates_and_scores(repository: Repository, bare: dict[str, str
 
 
 @pytest.mark.pyspark
-def test_functions_of_a_model_run_in_other_processes(
-    repository: Repository, bare: dict[str, str]
-) -> None:
-    """Spark's workers find the model's own code on this machine, and leave nothing beside it."""
+def test_a_cluster(repository: Repository, bare: dict[str, str]) -> None:
+    """It makes the bytes that are made here, on machines that have no Python.
+
+    The model's own code and its packages are there, and leave nothing beside the code here.
+    """
     add_counting(repository)
-
-    ended(repository.doit("train:tiny", **bare))
-
+    add_model(repository)
+    ended(repository.doit("train", **bare))
+    here = [
+        repository.json(f"build/models/{name}/train/artefacts.json") for name in ("tiny", MODEL)
+    ]
     assert "90" == repository.read("build/models/tiny/train/models/sum")
     assert [] == list(repository.path.glob("model_definitions/**/__pycache__"))
 
+    with cluster(interpreter(repository.cache)) as ours:
+        ended(repository.doit("-a", "train", MODEL_SPARK_MASTER=ours.master, **QUICK, **bare))
 
-@pytest.mark.pyspark
-def test_a_cluster(repository: Repository, bare: dict[str, str]) -> None:
-    """A master and a worker train the model, and run functions of its own, which are sent there."""
-    add_counting(repository)
-    add_model(repository)
-    ended(repository.doit("env:tiny", **bare))
-    with cluster(interpreter(repository.cache)) as master:
-        ended(repository.doit("train", MODEL_SPARK_MASTER=master, **QUICK, **bare))
-
-    assert "90" == repository.read("build/models/tiny/train/models/sum")
+    there = [repository.json(f"build/models/{n}/train/artefacts.json") for n in ("tiny", MODEL)]
+    assert here == there
+    used = repository.read("build/models/tiny/train/run.log").split("with ")[1].split()
+    assert all(re.fullmatch(rf"{ours.work}/app-\S+/environment", prefix) for prefix in used), used
     for name in ("tiny", MODEL):
         log = repository.read(f"build/models/{name}/train/logs/spark-driver.log")
         assert "Connected to Spark cluster" in log

@@ -5,18 +5,18 @@ from __future__ import annotations
 import socket
 import subprocess
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tasks.errors import UserError
-from tasks.languages import Start, pyspark, spark
+from tasks.languages import Start, packing, pyspark, spark
 from tasks.model import Model
 from tasks.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from tasks.languages import Command
 
@@ -75,6 +75,7 @@ class Place:
             (folder / name).mkdir(parents=True)
         (folder / "model/model_modules/training.py").touch()
         (folder / "work/model_modules").symlink_to(folder / "model/model_modules")
+        Path(packing.place(f"{folder}/env/bin/python")).touch()
 
     def command(self, document: Mapping[str, Any], **variables: str) -> Command:
         """Return the command for the training of a model."""
@@ -346,7 +347,10 @@ def test_what_is_not_there(
         ("--master locl[2]", "`locl[2]` is no master of Spark"),
         ("--master local[x]", "`local[x]` is no master of Spark"),
         ("--master spark://x:y", "There is no Spark master at `spark://x:y`"),
-        ("--deploy-mode cluster", "`--deploy-mode cluster` runs a model where its working"),
+        ("--deploy-mode cluster", "`--deploy-mode cluster` is not for Spark's master `local[*]`"),
+        ("--deploy-mode=cluster --master spark://x", "`--deploy-mode cluster` is not for Spark's"),
+        ("-c spark.submit.deployMode=cluster", "`--deploy-mode cluster` is not for Spark's master"),
+        ("--master k8s://https://x", "Spark's master `k8s://https://x` needs to be told more"),
         ("--name 'a", "The arguments for Spark in `resources.training.args` of `model.json`"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ GRAMMAR = (3, 10)
 _KIND = "source 7"
 
 
+def _nobody(_detail: str) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True)
 class Start:
     """What is known when the process of a step is about to start.
@@ -36,7 +40,8 @@ class Start:
     `document` is `model.json`; `step` is `train`, `evaluate` or `score`; `python` is the
     environment's interpreter; `program` is run_step.py with its two files; `work` is the step's
     working directory; `variables` are those of the process.  All paths are absolute.  `lasting` is
-    whether it goes on until it is told to end, and is to leave nothing that grows.
+    whether it goes on until it is told to end, and is to leave nothing that grows.  `tell` is told
+    what takes long before the process starts.
     """
 
     document: Mapping[str, Any]
@@ -46,6 +51,7 @@ class Start:
     work: str
     variables: Mapping[str, str]
     lasting: bool = False
+    tell: Callable[[str], None] = _nobody
 
 
 @dataclass(frozen=True)
@@ -54,13 +60,16 @@ class Command:
 
     `trusted` are folders outside the environment that code may come from, since their version
     counts for the result.  `direct` is whether the command is the model's process, and not what
-    starts that.
+    starts that.  `where` says more of where the model runs, for the record; `hint` what to do where
+    the process ends without a result.
     """
 
     words: tuple[str, ...]
     variables: Mapping[str, str]
     trusted: tuple[str, ...] = ()
     direct: bool = True
+    where: Mapping[str, Any] = field(default_factory=dict)
+    hint: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError
-from tasks.languages import Command, Start, spark
+from tasks.languages import Command, Start, spark, spark_cluster
 from tasks.model import resources
 
 if TYPE_CHECKING:
@@ -25,7 +23,6 @@ MORE = "AOA_SPARK_CONF"
 
 DEFAULT_MASTER = "local[*]"
 
-_ELSEWHERE = re.compile(r"--deploy-mode[ =]cluster\b")
 _RUNTIME = Path(__file__).parent.parent / "runtime"
 
 # A short job is mostly the start of its JVM: compile quickly, collect simply, show no web pages.
@@ -47,27 +44,34 @@ def command(start: Start) -> Command:
     """
     found = spark.find(start.python, start.variables)
     master, arguments = resolve(start.document, start.step, start.variables)
-    if _ELSEWHERE.search(" ".join(arguments)):
-        raise UserError(
-            "`--deploy-mode cluster` runs a model where its working directory is not",
-            hint="leave it out: the driver runs here, its executors on the cluster",
-        )
     defaults = spark.defaults(found, start.variables)
     master = master or defaults.get("spark.master", DEFAULT_MASTER)
+    said = {**defaults, **spark_cluster.properties(arguments)}
+    mode, arguments = spark_cluster.taken(arguments, "--deploy-mode")
+    mode = mode or said.get("spark.submit.deployMode", "")
+    mode = "cluster" if mode == "cluster" and not start.lasting else "client"
+    spark_cluster.check(master, mode, said)
     spark.check_master(master, start.variables)
-    conf = {k: v for k, v in _conf(start, master).items() if k not in defaults}
+    conf = _conf(start, master, mode)
+    program = start.program
     if not spark.is_local(master):
-        arguments = _with_code(start, conf, arguments)
-    words = ["--master", master, "--deploy-mode", "client"]
+        arguments = spark_cluster.with_code(start, conf, arguments)
+        if spark_cluster.is_sent(master, found.version, said, start.variables):
+            arguments = spark_cluster.with_environment(start, mode, conf, arguments)
+    if mode == "cluster":
+        program = spark_cluster.with_driver(start, master, conf)
+    words = ["--master", master, "--deploy-mode", mode]
     words += ["--name", f"{start.document.get('name')}: {start.step}"]
     for key, value in conf.items():
-        words += ["--conf", f"{key}={value}"]
+        words += [] if key in defaults else ["--conf", f"{key}={value}"]
     starter = (start.python, "-E", "-s", "-S", str(_RUNTIME / "start.py"), str(os.getpid()))
     return Command(
-        (*starter, f"{found.home}/bin/spark-submit", *words, *arguments, *start.program),
+        (*starter, f"{found.home}/bin/spark-submit", *words, *arguments, *program),
         _variables(start, found, master),
         trusted=(found.home,),
         direct=False,
+        where={"spark": {"master": master, "deploy_mode": mode}},
+        hint=spark_cluster.hint(start, mode),
     )
 
 
@@ -124,20 +128,23 @@ def _apart(text: str, where: str) -> tuple[str, list[str]]:
     return master, rest
 
 
-def _conf(start: Start, master: str) -> dict[str, str]:
+def _conf(start: Start, master: str, mode: str) -> dict[str, str]:
     """Return the properties that every step gets, as far as nobody sets them otherwise."""
-    events = Path(start.work, "logs", "spark-events")
+    logs = Path(start.work, "logs")
+    events = logs / "spark-events"
     events.mkdir(parents=True, exist_ok=True)
     models = f"file://{start.work}/models"
-    java = [
-        f"-Djava.io.tmpdir={start.variables['MODEL_SCRATCH']}",  # swept away with the run
-        f"-Dlog4j2.configurationFile={_RUNTIME / 'spark-log4j2.properties'}",
-    ]
-    quick: dict[str, str] = {}
+    java = [f"-Dlog4j2.configurationFile={_RUNTIME / 'spark-log4j2.properties'}"]
+    if mode == "cluster":
+        java += [f"-Dmodelmake.logs={logs}"]
+    else:
+        java += [f"-Djava.io.tmpdir={start.variables['MODEL_SCRATCH']}"]  # swept with the run
+    rest: dict[str, str] = {}
     if spark.is_local(master):
-        java, quick = [*_QUICK_JAVA, *java], _QUICK
+        java, rest = [*_QUICK_JAVA, *java], dict(_QUICK)
+        rest["spark.executorEnv.PYTHONDONTWRITEBYTECODE"] = "1"  # nothing beside the sources
     elif master.startswith("yarn"):
-        quick = {"spark.hadoop.yarn.resourcemanager.connect.max-wait.ms": "60000"}
+        rest = {"spark.hadoop.yarn.resourcemanager.connect.max-wait.ms": "60000"}
     return {
         "spark.aoa.modelPath": models,
         "spark.ammf.model.path": models,
@@ -145,25 +152,9 @@ def _conf(start: Start, master: str) -> dict[str, str]:
         "spark.eventLog.dir": events.as_uri(),
         "spark.eventLog.rolling.enabled": "false",
         "spark.eventLog.compress": "false",
-        "spark.executorEnv.PYTHONDONTWRITEBYTECODE": "1",  # nothing beside the model's sources
         "spark.driver.extraJavaOptions": " ".join(f'"{word}"' for word in java),
-        **quick,
+        **rest,
     }
-
-
-def _with_code(start: Start, conf: dict[str, str], arguments: list[str]) -> list[str]:
-    """Have the model's own code sent to the executors, which have no working directory of ours.
-
-    It is a file that stands on their path: what `--py-files` names would be on the driver's too.
-    """
-    root = os.path.dirname(os.path.realpath(f"{start.work}/model_modules"))
-    package = f"{start.variables['MODEL_SCRATCH']}/model_modules"
-    archive = shutil.make_archive(package, "zip", root, "model_modules")
-    conf["spark.executorEnv.PYTHONPATH"] = os.path.basename(archive)
-    if "--files" in arguments[:-1]:
-        at = arguments.index("--files") + 1
-        return [*arguments[:at], f"{arguments[at]},{archive}", *arguments[at + 1 :]]
-    return ["--files", archive, *arguments]
 
 
 def _variables(start: Start, found: spark.Spark, master: str) -> dict[str, str]:
