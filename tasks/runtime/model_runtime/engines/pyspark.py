@@ -5,6 +5,7 @@ import inspect
 from typing import Any, Dict
 
 from model_runtime.engines import python
+from model_runtime.executors import Watch
 
 
 def call(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
@@ -12,6 +13,8 @@ def call(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
 
     Others make it themselves, with what they want of it.
     """
+    watch = Watch()
+    watch.start()
     try:
         function = python.find(request["step"], request["modules"])
         if function is not None and "spark" in inspect.signature(function).parameters:
@@ -20,7 +23,7 @@ def call(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
             arguments = {**arguments, "spark": SparkSession.builder.getOrCreate()}
         return python.call(request, arguments)
     except Exception as error:
-        name_cause(error)
+        name_cause(error, watch.reason)
         raise
 
 
@@ -29,8 +32,12 @@ def scorer(request: Dict[str, Any], arguments: Dict[str, Any]) -> python.Scorer:
     return python.scorer(request, arguments)
 
 
-def name_cause(error: Any) -> None:
-    """Have an error from Java begin with what Java says, not with how it was called."""
+def name_cause(error: Any, reason: str) -> None:
+    """Have an error from Java begin with what Java says, not with how it was called.
+
+    `reason` is why the jobs were given up, empty where they were not.
+    """
     if hasattr(error, "java_exception") and hasattr(error, "errmsg"):
         with contextlib.suppress(Exception):  # Java may be gone
-            error.errmsg = error.java_exception.toString().partition("\n")[0] + "\n"
+            said = error.java_exception.toString()
+            error.errmsg = (reason or said).partition("\n")[0] + "\n"
