@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks.languages import spark
+from tests.conftest import Repository
 from tests.crashing import kill, processes_of, wait_until
 from tests.spark import (
     MODEL,
     QUICK,
+    Cluster,
     add_model,
     add_tiny,
     cluster,
@@ -31,9 +33,8 @@ from tests.spark import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from tests.conftest import Repository
 
 pytestmark = pytest.mark.pyspark
 
@@ -72,6 +73,29 @@ def double(number):
 
 def python(_number):
     return sys.prefix
+"""
+
+# Two jobs, each of which is begun while all executors are there and waits until it may end.
+LOSES = """\
+import time
+from pathlib import Path
+from model_runtime import executors
+
+def slow(here):
+    def double(number):
+        while not Path(here, f"go-{number // 100}").exists():
+            time.sleep(0.05)
+        return 2 * number
+    return double
+
+def train(spark, data_conf):
+    context, here = spark.sparkContext, Path("models").absolute()
+    context.parallelize(range(10), 2).count()
+    print("on Spark", *map(executors.version_at, executors.worker_pages(context)))
+    for first in (0, 100):
+        Path(here, f"begun-{first // 100}").touch()
+        numbers = context.parallelize(range(first, first + 10), 4)
+        print("counted", numbers.map(slow(str(here))).sum())
 """
 
 ASKS = """\
@@ -200,8 +224,18 @@ def test_trains_evaluates_and_scores(repository: Repository, bare: dict[str, str
     assert f"evaluate:{MODEL} is up to date" in repository.doit("why", MODEL, **bare).stdout
 
 
+@pytest.fixture(scope="module")
+def ours(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Give a cluster of Spark's own on this machine."""
+    repository = Repository(tmp_path_factory.mktemp("cluster"), cache)
+    add_tiny(repository, COUNTS)
+    ended(repository.doit("env:tiny", **without_java(repository.path / "bin")))
+    with cluster(interpreter(cache)) as found:
+        yield found
+
+
 @pytest.mark.pyspark
-def test_a_cluster(repository: Repository, bare: dict[str, str]) -> None:
+def test_a_cluster(repository: Repository, bare: dict[str, str], ours: Cluster) -> None:
     """It makes the bytes that are made here, on machines that have no Python.
 
     The model's own code and its packages are there, and leave nothing beside the code here.
@@ -215,8 +249,7 @@ def test_a_cluster(repository: Repository, bare: dict[str, str]) -> None:
     assert "90" == repository.read("build/models/tiny/train/models/sum")
     assert [] == list(repository.path.glob("model_definitions/**/__pycache__"))
 
-    with cluster(interpreter(repository.cache)) as ours:
-        ended(repository.doit("-a", "train", MODEL_SPARK_MASTER=ours.master, **QUICK, **bare))
+    ended(repository.doit("-a", "train", MODEL_SPARK_MASTER=ours.master, **QUICK, **bare))
 
     there = [repository.json(f"build/models/{n}/train/artefacts.json") for n in ("tiny", MODEL)]
     assert here == there
@@ -227,6 +260,33 @@ def test_a_cluster(repository: Repository, bare: dict[str, str]) -> None:
         assert "Connected to Spark cluster" in log
     assert "Trained on 72 rows" in repository.read(f"{RESULTS}/train/run.log")
     assert "[0, 1]" == asked(repository)
+
+
+def test_workers_are_lost(repository: Repository, bare: dict[str, str], ours: Cluster) -> None:
+    """A job ends with the workers that are left; without any it is given up, and that is said.
+
+    It is the last test with this cluster, whose executors are told of a Python here: that is quick.
+    """
+    add_tiny(repository, LOSES)
+    more = {"AOA_SPARK_CONF": "--conf spark.modelmake.executorsWait=3", **QUICK, **bare}
+    more |= {"PYSPARK_PYTHON": interpreter(repository.cache), "MODEL_SPARK_MASTER": ours.master}
+    process = repository.start("train:tiny", **more)
+    for number, worker in enumerate(ours.workers):
+        pattern = f"build/runs/*/work/models/begun-{number}"
+        assert wait_until(lambda at=pattern: any(repository.path.glob(at)), PATIENCE_SECONDS)
+        kill(worker)
+        begun = next(repository.path.glob(pattern))
+        if worker != ours.workers[-1]:
+            begun.with_name(f"go-{number}").touch()
+    printed = process.communicate(timeout=PATIENCE_SECONDS)[0]
+
+    assert 1 == process.returncode
+    log = repository.read("build/failed/tiny/train/run.log")
+    assert re.search(r"^on Spark (\d+\.\d+\.\d+) \1$", log, re.MULTILINE)
+    assert "counted 90" in log
+    assert (
+        "Py4JJavaError: the cluster has lost all executors, and given no other for 3 s" in printed
+    )
 
 
 def test_an_error_of_java_is_told(repository: Repository, bare: dict[str, str]) -> None:
