@@ -117,6 +117,8 @@ def call(  # noqa: PLR0913 - three by name
             env=command.variables,
             watcher=watcher,
         )
+        if command.output:
+            log.write(_printed(command.output))
     processes.redact_files(f"{run.work}/{LOGS}", command.variables)
     result = _read_result(result_path)
     if status == 0 and result is not None and result["ok"]:
@@ -209,6 +211,14 @@ def _monitoring(step: Step) -> dict[str, Any] | None:
         "data_files": [os.path.abspath(path) for path in plan.data_paths(step)],
         "modules": frameworks.language(model).entries["score"],
     }
+
+
+def _printed(path: str) -> bytes:
+    """Return the end of what a model printed where it ran."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - processes.TAIL_BYTES))
+        return file.read()
+    return b""
 
 
 def _read_result(path: str) -> dict[str, Any] | None:

@@ -73,10 +73,10 @@ def add_tiny(repository: Repository, training: str, **document: object) -> str:
 
 def without_java(folder: Path) -> dict[str, str]:
     """Return the variables of a machine that has every program of this one but Java."""
-    return {"PATH": _programs(folder, "java"), "JAVA_HOME": "", "SPARK_HOME": ""}
+    return {"PATH": programs(folder, "java"), "JAVA_HOME": "", "SPARK_HOME": ""}
 
 
-def _programs(folder: Path, left_out: str) -> str:
+def programs(folder: Path, left_out: str) -> str:
     """Link every program of this machine into a folder but those that are called like this."""
     folder.mkdir()
     for place in os.environ["PATH"].split(os.pathsep):
@@ -103,7 +103,7 @@ def cluster(python: str) -> Iterator[Cluster]:
             **os.environ,
             "SPARK_HOME": found.home,
             "JAVA_HOME": spark.java_home(found, name),
-            "PATH": _programs(folder / "bin", "python"),
+            "PATH": programs(folder / "bin", "python"),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_DAEMON_MEMORY": "256m",
             **QUICK,

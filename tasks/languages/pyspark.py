@@ -53,13 +53,14 @@ def command(start: Start) -> Command:
     spark_cluster.check(master, mode, said)
     spark.check_master(master, start.variables)
     conf = _conf(start, master, mode)
-    program = start.program
+    program, output = start.program, ""
     if not spark.is_local(master):
         arguments = spark_cluster.with_code(start, conf, arguments)
         if spark_cluster.is_sent(master, found.version, said, start.variables):
             arguments = spark_cluster.with_environment(start, mode, conf, arguments)
     if mode == "cluster":
-        program = spark_cluster.with_driver(start, master, conf)
+        output = f"{os.path.dirname(start.work)}/driver.log"
+        program = spark_cluster.with_driver(start, master, conf, output)
     words = ["--master", master, "--deploy-mode", mode]
     words += ["--name", f"{start.document.get('name')}: {start.step}"]
     for key, value in conf.items():
@@ -71,7 +72,8 @@ def command(start: Start) -> Command:
         trusted=(found.home,),
         direct=False,
         where={"spark": {"master": master, "deploy_mode": mode}},
-        hint=spark_cluster.hint(start, mode),
+        hint=spark_cluster.hint(output) if output else "",
+        output=output,
     )
 
 

@@ -93,22 +93,20 @@ def is_sent(
     return not named and (version >= _ARCHIVES_SINCE or _manager(master) == "yarn")
 
 
-def with_driver(start: Start, master: str, conf: dict[str, str]) -> tuple[str, ...]:
+def with_driver(start: Start, master: str, conf: dict[str, str], output: str) -> tuple[str, ...]:
     """Return the program of a driver on the cluster, which runs in the step's folder there."""
     for name in _SENT:
         if name in start.variables:
             conf[f"{_VARIABLES[_manager(master)]}.{name}"] = start.variables[name]
-    return (str(Path(start.program[0]).with_name("on_cluster.py")), start.work, *start.program)
+    program = str(Path(start.program[0]).with_name("on_cluster.py"))
+    return (program, start.work, *start.program, output)
 
 
-def hint(start: Start, mode: str) -> str:
-    """Return what to do where a driver ends without a result."""
-    if mode != "cluster":
-        return ""
-    folder = os.path.dirname(os.path.dirname(start.program[1]))
+def hint(output: str) -> str:
+    """Return what to do where a driver on the cluster ends without a result."""
     return (
-        "the driver ran on the cluster, whose own log of it says more; its machines need"
-        f" `{folder}` at this path, as docs/spark.md of modelmake says"
+        "the driver ran on the cluster, whose own log of it says more; its machines need the"
+        f" folder `{os.path.dirname(output)}` at this path, as docs/spark.md of modelmake says"
     )
 
 

@@ -33,7 +33,10 @@ class PackageFinder:
 
 
 def trusted_folders(request: Dict[str, Any]) -> Tuple[str, ...]:
-    """Return the real paths, each with a slash behind it, of the folders whose code is known."""
+    """Return the real paths, each with a slash behind it, of the folders whose code is known.
+
+    An archive is as good as a folder.
+    """
     kinds = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = [HERE, *request["trusted"], *(sysconfig.get_path(kind) for kind in kinds)]
     return tuple(os.path.realpath(path) + os.sep for path in folders)
@@ -101,7 +104,8 @@ def loaded(trusted: Tuple[str, ...]) -> List[str]:
     """Return what was noted, and the archives that Python has looked for modules in."""
     finders = list(sys.path_importer_cache.items())
     archives = {os.path.realpath(path) for path, finder in finders if hasattr(finder, "archive")}
-    return sorted({path for path in archives if not path.startswith(trusted)}.union(LOADED))
+    strange = {path for path in archives if not (path + os.sep).startswith(trusted)}
+    return sorted(strange.union(LOADED))
 
 
 def describe(error: BaseException, root: str) -> Dict[str, str]:
