@@ -4,11 +4,11 @@ A module imports only from those before it in this list (tests/test_ladder.py ho
 
 errors, looks, profiles, surroundings, snapshot, model, positions, hashing, fingerprint, folders,
 readme, processes, front, state, languages (syntax, reflection, python, r_source, r_home,
-r_packages, r_cran, r_library, r, packing, spark, spark_cluster, pyspark, sql), frameworks,
-validate, sources, datasets, discover, plan, records, environments (interpreters, days, corrections,
-requirements, uv, compiler, resolve, lock_file, locks, contents, build, reasons), explain, listing,
-metrics, publish, objects, shared, progress, news, runs, places, launch, results, store,
-storekeeping, git, revision, mentions, basis, needed, affected, lookup, shards, preparation,
+r_packages, r_cran, r_library, r, packing, spark, spark_cluster, spark_size, pyspark, sql),
+frameworks, validate, sources, datasets, discover, plan, records, environments (interpreters, days,
+corrections, requirements, uv, compiler, resolve, lock_file, locks, contents, build, reasons),
+explain, listing, metrics, publish, objects, shared, progress, news, runs, places, launch, results,
+store, storekeeping, git, revision, mentions, basis, needed, affected, lookup, shards, preparation,
 requests, remote, execute, acceptance, scratch, wording, comparison, forms, differences,
 difference_forms, report, console, screen, json_lines, evaluation, backend, generators, serving
 (arrays, schema, examples, payloads, payloads.parsing, payloads.tensors, payloads.plain,

@@ -169,6 +169,7 @@ def _run_here(attempt: Attempt, on: On) -> None:
     made = _call(attempt, on)
     activity.say("recording")
     circumstances = _circumstances(attempt.prepared, began, on)
+    circumstances["where"] |= made.where
     os.replace(run.log, f"{run.work}/{records.LOG}")
     records.write(run.work, made, circumstances)
     results.settle(run.work)
@@ -224,7 +225,7 @@ def _call(attempt: Attempt, on: On) -> Made:
             if step.name == "train"
             else "return the predictions, or write them into a file",
         )
-    return Made(found, logs, measured)
+    return Made(found, logs, measured, result["where"])
 
 
 def _circumstances(prepared: Prepared, began: float, on: On) -> dict[str, Any]:

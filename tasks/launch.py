@@ -96,8 +96,8 @@ def call(  # noqa: PLR0913 - three by name
 ) -> dict[str, Any]:
     """Run the step's function and return its result; `version` is that of the trained model.
 
-    `tell` is told what takes long before that.  Raises UserError, with the end of the log, where
-    the model failed.
+    The result says `where` that was, as far as its language knows.  `tell` is told what takes long
+    before that.  Raises UserError, with the end of the log, where the model failed.
     """
     request_path, result_path = f"{run.folder}/request.json", f"{run.folder}/result.json"
     program = (_RUN_STEP, os.path.abspath(request_path), os.path.abspath(result_path))
@@ -122,7 +122,7 @@ def call(  # noqa: PLR0913 - three by name
     processes.redact_files(f"{run.work}/{LOGS}", command.variables)
     result = _read_result(result_path)
     if status == 0 and result is not None and result["ok"]:
-        return result
+        return {**result, "where": dict(command.where)}
     raise _failure(step, status, result, run, command.hint)
 
 

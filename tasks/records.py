@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError
@@ -101,11 +101,15 @@ class Record:
 
 @dataclass(frozen=True)
 class Made:
-    """What a step has made: size and digest of each artefact and each further log, its metrics."""
+    """What a step has made: size and digest of each artefact and each further log, its metrics.
+
+    `where` says more of where that was than the place does.
+    """
 
     artefacts: dict[str, dict[str, Any]]
     logs: dict[str, dict[str, Any]]
     metrics: dict[str, Any] | None = None
+    where: dict[str, Any] = field(default_factory=dict)
 
 
 def read(folder: str, files: Files) -> Record | None:

@@ -253,6 +253,9 @@ def test_a_cluster(repository: Repository, bare: dict[str, str], ours: Cluster) 
 
     there = [repository.json(f"build/models/{n}/train/artefacts.json") for n in ("tiny", MODEL)]
     assert here == there
+    where = repository.json(f"{RESULTS}/train/run.json")["where"]
+    expected = {"place": "local", "spark": {"master": ours.master, "deploy_mode": "client"}}
+    assert expected == where
     used = repository.read("build/models/tiny/train/run.log").split("with ")[1].split()
     assert all(re.fullmatch(rf"{ours.work}/app-\S+/environment", prefix) for prefix in used), used
     for name in ("tiny", MODEL):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks.errors import UserError
-from tasks.languages import Start, packing, pyspark, spark
+from tasks.languages import Start, packing, pyspark, spark, spark_cluster, spark_size
 from tasks.model import Model
 from tasks.state import State
+from tests.conftest import ask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -267,6 +269,172 @@ def test_a_cluster_gets_the_code(place: Place) -> None:
     assert "model_modules.zip" == conf(command)["spark.executorEnv.PYTHONPATH"]
     assert "spark.ui.enabled" not in conf(command)
     assert "/of/the/cluster" == command.variables["PYSPARK_PYTHON"]
+    assert "--archives" not in command.words
+    assert {"spark": {"master": master, "deploy_mode": "client"}} == command.where
+
+
+def value(command: Command, option: str) -> str:
+    """Return what stands behind an option."""
+    return command.words[command.words.index(option) + 1]
+
+
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        ("", True),
+        ("--archives more.zip#more", True),
+        ("--conf spark.archives=more.zip#more", True),
+        ("--conf spark.pyspark.python=/of/the/cluster", False),
+    ],
+)
+def test_a_cluster_gets_the_environment(place: Place, said: str, *, sent: bool) -> None:
+    """It is one archive, beside those of the user, unless the executors' Python is named."""
+    command = place.command({}, **on_kubernetes(said))
+
+    if not sent:
+        assert "--archives" not in command.words
+        assert "/of/the/cluster" == conf(command)["spark.pyspark.python"]
+        return
+    archive = packing.place(f"{place.folder}/env/bin/python")
+    others = "more.zip#more," if "more" in said else ""
+    assert f"{others}{archive}#environment" == value(command, "--archives")
+    assert "./environment/bin/python" == conf(command)["spark.pyspark.python"]
+    assert f"{place.folder}/env/bin/python" == conf(command)["spark.pyspark.driver.python"]
+
+
+def test_an_old_standalone_cluster_takes_no_archives(tmp_path: Path) -> None:
+    """Before Spark 3.1 its executors need a Python at the path of this environment's."""
+    place = Place(tmp_path, "2.4.3", "1.8.0")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        master = f"spark://127.0.0.1:{server.getsockname()[1]}"
+        command = place.command({}, MODEL_SPARK_MASTER=master)
+
+    assert "--archives" not in command.words
+    assert f"{tmp_path}/env/bin/python" == command.variables["PYSPARK_PYTHON"]
+
+
+def on_kubernetes(said: str) -> dict[str, str]:
+    """Return the variables that send a step to Kubernetes, with further arguments."""
+    image = "--conf spark.kubernetes.container.image=spark"
+    return {"MODEL_SPARK_MASTER": "k8s://https://x", "AOA_SPARK_CONF": f"{image} {said}"}
+
+
+def on_yarn(place: Place, said: str) -> dict[str, str]:
+    """Return the variables that send a step to YARN."""
+    folder = place.folder / "hadoop"
+    folder.mkdir()
+    (folder / "yarn-site.xml").touch()
+    return {
+        "MODEL_SPARK_MASTER": "yarn", "AOA_SPARK_CONF": said, "HADOOP_CONF_DIR": str(folder),
+        "PYTHONHASHSEED": "0",
+    }  # fmt: skip
+
+
+def test_a_driver_on_yarn(place: Place) -> None:
+    """It is run in the step's folder, by the Python that is sent there."""
+    command = place.command({}, **on_yarn(place, "--deploy-mode cluster"))
+
+    log = f"{place.folder}/driver.log"
+    assert [f"{place.folder}/work", "step.py", log] == list(command.words[-3:])
+    assert "on_cluster.py" == command.words[-4]
+    assert "cluster" == value(command, "--deploy-mode")
+    assert command.words.count("--deploy-mode") == 1
+    said = conf(command)
+    assert "./environment/bin/python" == said["spark.pyspark.driver.python"]
+    assert "0" == said["spark.yarn.appMasterEnv.PYTHONHASHSEED"]
+    assert f"{place.folder}/scratch" == said["spark.yarn.appMasterEnv.MODEL_SCRATCH"]
+    assert "java.io.tmpdir" not in said["spark.driver.extraJavaOptions"]
+    assert f"-Dmodelmake.logs={place.folder}/work/logs" in said["spark.driver.extraJavaOptions"]
+    assert {"spark": {"master": "yarn", "deploy_mode": "cluster"}} == command.where
+    assert log == command.output
+    assert f"need the folder `{place.folder}` at this path" in command.hint
+
+
+def test_what_kubernetes_needs(place: Place) -> None:
+    """All that is lacking is named at once."""
+    with pytest.raises(UserError) as caught:
+        place.command(
+            {}, MODEL_SPARK_MASTER="k8s://https://x", AOA_SPARK_CONF="--deploy-mode cluster"
+        )
+
+    expected = ["spark.kubernetes.container.image", "spark.kubernetes.file.upload.path"]
+    assert expected == [fact for _, fact in caught.value.facts]
+    assert "--conf spark.kubernetes.container.image=..." in caught.value.hint
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("manager", "mode", "said", "expected"),
+    [
+        ("local", "client", {}, {"driver.memory": "2925m"}),
+        ("spark", "client", {}, {"driver.memory": "2925m"}),
+        ("local", "client", {"driver.memory": "1g"}, {}),
+        (
+            "yarn", "client", {},
+            {
+                "driver.memory": "2925m", "executor.memory": "2925m",
+                "executor.memoryOverhead": "1171m", "executor.cores": "2",
+            },
+        ),
+        (
+            "k8s", "cluster", {"executor.memory": "9g", "executor.cores": "1"},
+            {"driver.memory": "2925m", "driver.memoryOverhead": "1171m", "driver.cores": "2"},
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_step_may_use_sizes_spark(
+    manager: str, mode: str, said: Mapping[str, str], expected: Mapping[str, str]
+) -> None:
+    """The heap and what is beside it are the step's memory; what is said of Spark's own stays."""
+    before = {f"spark.{key}": text for key, text in said.items()}
+
+    found = spark_size.properties(manager, mode, 1.5, 4 * GIB, before)
+
+    assert {f"spark.{key}": text for key, text in expected.items()} == found
+
+
+@pytest.mark.parametrize("option", ["--driver-memory 3g", "--driver-memory=3g"])
+def test_the_options_of_spark_count_as_properties(option: str) -> None:
+    """Whoever writes them has said how large the driver is."""
+    assert {"spark.driver.memory": "3g"} == spark_cluster.properties(option.split())
+
+
+@pytest.mark.parametrize(("mebibytes", "heap"), [(100, 512), (1024, 640), (4096, 2925)])
+def test_the_heap_is_not_the_whole(mebibytes: int, heap: int) -> None:
+    """Java and Python need room beside it, and Spark does not start with less than 512 MiB."""
+    assert heap == spark_size.heap(mebibytes << 20)
+
+
+def test_an_archive_that_cannot_be_written(tmp_path: Path) -> None:
+    """The error says where it was to be, and both ways out."""
+    python = tmp_path / "gone/env/bin/python"
+
+    with pytest.raises(UserError) as caught:
+        packing.packed(str(python), lambda _detail: None)
+
+    assert ("archive", packing.place(str(python))) == caught.value.facts[0]
+    assert "`MODEL_CACHE` names another one" in caught.value.hint
+    assert "PYSPARK_PYTHON" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "expected"),
+    [
+        ("3.5.1", "3.5.9", ""),
+        ("", "3.5.9", ""),
+        ("3.4.4", "3.5.9", "the cluster has Spark 3.4.4, this step Spark 3.5.9"),
+        ("3.51.0", "3.5.9", "the cluster has Spark 3.51.0, this step Spark 3.5.9"),
+    ],
+)
+def test_another_spark_on_the_cluster(theirs: str, ours: str, expected: str) -> None:
+    """Its executors cannot read the tasks of another; the error says what to change."""
+    code = "import json, sys; from model_runtime import executors as e\n"
+    said = ask(sys.executable, f"{code}print(json.dumps(e.strange(*sys.argv[1:])))", theirs, ours)
+
+    assert said.startswith(expected)
+    assert bool(expected) == ("SPARK_HOME" in said)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ class Start:
     environment's interpreter; `program` is run_step.py with its two files; `work` is the step's
     working directory; `variables` are those of the process.  All paths are absolute.  `lasting` is
     whether it goes on until it is told to end, and is to leave nothing that grows.  `tell` is told
-    what takes long before the process starts.
+    what takes long before the process starts.  `cpu` and `memory` (in bytes) are the most that the
+    step may use, None where nothing is said.
     """
 
     document: Mapping[str, Any]
@@ -52,6 +53,8 @@ class Start:
     variables: Mapping[str, str]
     lasting: bool = False
     tell: Callable[[str], None] = _nobody
+    cpu: float | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError
-from tasks.languages import Command, Start, spark, spark_cluster
+from tasks.languages import Command, Start, spark, spark_cluster, spark_size
 from tasks.model import resources
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def command(start: Start) -> Command:
     found = spark.find(start.python, start.variables)
     master, arguments = resolve(start.document, start.step, start.variables)
     defaults = spark.defaults(found, start.variables)
-    master = master or defaults.get("spark.master", DEFAULT_MASTER)
+    master = master or defaults.get("spark.master") or _default_master(start)
     said = {**defaults, **spark_cluster.properties(arguments)}
     mode, arguments = spark_cluster.taken(arguments, "--deploy-mode")
     mode = mode or said.get("spark.submit.deployMode", "")
@@ -53,6 +53,9 @@ def command(start: Start) -> Command:
     spark_cluster.check(master, mode, said)
     spark.check_master(master, start.variables)
     conf = _conf(start, master, mode)
+    conf |= spark_size.properties(
+        spark_cluster.manager(master), mode, start.cpu, start.memory, said
+    )
     program, output = start.program, ""
     if not spark.is_local(master):
         arguments = spark_cluster.with_code(start, conf, arguments)
@@ -75,6 +78,11 @@ def command(start: Start) -> Command:
         hint=spark_cluster.hint(output) if output else "",
         output=output,
     )
+
+
+def _default_master(start: Start) -> str:
+    """Return this machine with all its processors, or as many as the step may use."""
+    return DEFAULT_MASTER if start.cpu is None else f"local[{spark_size.cores(start.cpu)}]"
 
 
 def resolve(

@@ -25,7 +25,11 @@ PYTHON = f"./{ENVIRONMENT}/{packing.PYTHON}"
 IMAGES = ("spark.kubernetes.container.image", "spark.kubernetes.executor.container.image")
 UPLOADS = "spark.kubernetes.file.upload.path"
 
-_PROPERTIES = {"--files": "spark.files", "--archives": "spark.archives"}
+_PROPERTIES = {
+    "--files": "spark.files", "--archives": "spark.archives",
+    "--driver-memory": "spark.driver.memory", "--driver-cores": "spark.driver.cores",
+    "--executor-memory": "spark.executor.memory", "--executor-cores": "spark.executor.cores",
+}  # fmt: skip
 _ARCHIVES_SINCE = (3, 1)  # on YARN there were archives before
 
 # How the variables of a driver on the cluster are named to its master.
@@ -37,13 +41,13 @@ _SENT = ("PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONUTF8", "PYTHONNOUSERSITE",
 
 def check(master: str, mode: str, said: Mapping[str, str]) -> None:
     """Raise UserError where a master cannot run a driver in this mode with these properties."""
-    if mode == "cluster" and _manager(master) not in _VARIABLES:
+    if mode == "cluster" and manager(master) not in _VARIABLES:
         raise UserError(
             f"`--deploy-mode cluster` is not for Spark's master `{master}`",
             ("reason", "Spark runs a driver in Python there on YARN and Kubernetes alone"),
             hint="leave it out: the driver runs here, its executors on the cluster",
         )
-    if _manager(master) != "k8s":
+    if manager(master) != "k8s":
         return
     lacking = [] if any(said.get(name) for name in IMAGES) else [IMAGES[0]]
     if mode == "cluster" and not said.get(UPLOADS):
@@ -57,7 +61,7 @@ def check(master: str, mode: str, said: Mapping[str, str]) -> None:
         )
 
 
-def _manager(master: str) -> str:
+def manager(master: str) -> str:
     """Return what a master belongs to: `yarn`, `k8s`, `spark`, `local`, `mesos`."""
     return master.partition(":")[0].partition("[")[0]
 
@@ -90,14 +94,14 @@ def is_sent(
 ) -> bool:
     """Return whether the environment is sent: nobody names the executors' Python."""
     named = variables.get("PYSPARK_PYTHON") or said.get("spark.pyspark.python")
-    return not named and (version >= _ARCHIVES_SINCE or _manager(master) == "yarn")
+    return not named and (version >= _ARCHIVES_SINCE or manager(master) == "yarn")
 
 
 def with_driver(start: Start, master: str, conf: dict[str, str], output: str) -> tuple[str, ...]:
     """Return the program of a driver on the cluster, which runs in the step's folder there."""
     for name in _SENT:
         if name in start.variables:
-            conf[f"{_VARIABLES[_manager(master)]}.{name}"] = start.variables[name]
+            conf[f"{_VARIABLES[manager(master)]}.{name}"] = start.variables[name]
     program = str(Path(start.program[0]).with_name("on_cluster.py"))
     return (program, start.work, *start.program, output)
 
@@ -112,9 +116,8 @@ def hint(output: str) -> str:
 
 def joined(arguments: list[str], option: str, value: str) -> list[str]:
     """Return arguments with one more value of an option that takes several, comma between."""
-    given, rest = taken(arguments, option)
-    if not given:
-        given = properties(arguments).get(_PROPERTIES[option], "")
+    given = properties(arguments).get(_PROPERTIES[option], "")
+    _, rest = taken(arguments, option)
     return [option, f"{given},{value}" if given else value, *rest]
 
 
@@ -134,6 +137,12 @@ def taken(arguments: list[str], option: str) -> tuple[str, list[str]]:
 
 
 def properties(arguments: list[str]) -> dict[str, str]:
-    """Return the properties that arguments set by `--conf`."""
-    parts = [value.partition("=") for word, value in pairwise(arguments) if word == "--conf"]
-    return {name: value for name, _, value in parts}
+    """Return the properties that arguments set, by `--conf` or an option of their own."""
+    found: dict[str, str] = {}
+    for word, value in pairwise([*arguments, ""]):
+        option, equals, beside = word.partition("=")
+        if word == "--conf":
+            name, _, found[name] = value.partition("=")
+        elif option in _PROPERTIES:
+            found[_PROPERTIES[option]] = beside if equals else value
+    return found

@@ -46,7 +46,8 @@ class Watch(threading.Thread):
         count = len(scala(context).statusTracker().getExecutorInfos()) - 1  # the driver's own
         if count and not self._met:
             self._met = True
-            self._tell(strange_version(context))
+            theirs = next(filter(None, map(version_at, worker_pages(context))), "")
+            self._tell(strange(theirs, context.version))
         busy = bool(context.statusTracker().getActiveJobsIds())
         if count or not (self._met and busy):
             self._since = None
@@ -70,14 +71,13 @@ def scala(context: Any) -> Any:
     return context._jsc.sc()  # noqa: SLF001
 
 
-def strange_version(context: Any) -> str:
+def strange(theirs: str, ours: str) -> str:
     """Return what is wrong with the version of the cluster's Spark, empty where nothing is."""
-    theirs = next(filter(None, map(version_at, worker_pages(context))), "")
-    if not theirs or theirs.split(".")[:2] == context.version.split(".")[:2]:
+    if not theirs or theirs.split(".")[:2] == ours.split(".")[:2]:
         return ""
     return (
-        f"the cluster has Spark {theirs}, this step Spark {context.version}: its requirements"
-        " are to name that of the cluster, or SPARK_HOME a folder with it"
+        f"the cluster has Spark {theirs}, this step Spark {ours}: its requirements are to name that"
+        " of the cluster, or SPARK_HOME a folder with it"
     )
 
 
