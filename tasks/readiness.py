@@ -206,10 +206,6 @@ def _spark(model: Model, environment: Environment | None) -> Iterator[Finding]:
             spark.find_home("", variables)
         if variables.get("JAVA_HOME"):
             spark.find_java("", variables)
-    masters: dict[str, None] = {}
-    for step in STEPS:
-        named, _ = pyspark.resolve(model.document, step, variables)
-        masters[named or defaults.get("spark.master", pyspark.DEFAULT_MASTER)] = None
-    for master in masters:
-        spark.check_master(master, variables)
+    sent = [pyspark.destination(model.document, step, variables, defaults) for step in STEPS]
+    for master in dict.fromkeys(master for master, _, _ in sent):
         yield Finding("master", OK, master)

@@ -407,18 +407,6 @@ def test_the_heap_is_not_the_whole(mebibytes: int, heap: int) -> None:
     assert heap == spark_size.heap(mebibytes << 20)
 
 
-def test_an_archive_that_cannot_be_written(tmp_path: Path) -> None:
-    """The error says where it was to be, and both ways out."""
-    python = tmp_path / "gone/env/bin/python"
-
-    with pytest.raises(UserError) as caught:
-        packing.packed(str(python), lambda _detail: None)
-
-    assert ("archive", packing.place(str(python))) == caught.value.facts[0]
-    assert "`MODEL_CACHE` names another one" in caught.value.hint
-    assert "PYSPARK_PYTHON" in caught.value.hint
-
-
 @pytest.mark.parametrize(
     ("theirs", "ours", "expected"),
     [

