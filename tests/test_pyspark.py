@@ -347,7 +347,7 @@ def test_a_driver_on_yarn(place: Place) -> None:
     assert f"-Dmodelmake.logs={place.folder}/work/logs" in said["spark.driver.extraJavaOptions"]
     assert {"spark": {"master": "yarn", "deploy_mode": "cluster"}} == command.where
     assert log == command.output
-    assert f"need the folder `{place.folder}` at this path" in command.hint
+    assert f"needs the folder `{place.folder}` at this path" in command.hint
 
 
 def test_what_kubernetes_needs(place: Place) -> None:

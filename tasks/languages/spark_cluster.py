@@ -109,8 +109,8 @@ def with_driver(start: Start, master: str, conf: dict[str, str], output: str) ->
 def hint(output: str) -> str:
     """Return what to do where a driver on the cluster ends without a result."""
     return (
-        "the driver ran on the cluster, whose own log of it says more; its machines need the"
-        f" folder `{os.path.dirname(output)}` at this path, as docs/spark.md of modelmake says"
+        "where the driver has begun, the cluster's own log of it says more; it needs the folder"
+        f" `{os.path.dirname(output)}` at this path there, as docs/spark.md of modelmake says"
     )
 
 

@@ -1,4 +1,4 @@
-"""A PySpark step whose driver and executors run as pods, on machines that have no Python."""
+"""A PySpark step whose driver runs on the cluster: as a pod, without a Python; as YARN takes it."""
 
 from __future__ import annotations
 
@@ -71,6 +71,44 @@ def test_a_driver_on_the_cluster(repository: Repository, tmp_path: Path) -> None
     assert ["driver", "exec-1"] == used
     assert "SparkContext" in repository.read("build/models/tiny/train/logs/spark-driver.log")
     assert list(repository.path.glob("build/models/tiny/train/logs/spark-events/*"))
+
+
+HADOOP = """\
+<configuration>
+<property><name>yarn.resourcemanager.address</name><value>127.0.0.1:1</value></property>
+<property><name>ipc.client.connect.max.retries</name><value>0</value></property>
+</configuration>
+"""
+
+
+def test_what_yarn_is_told(repository: Repository, tmp_path: Path) -> None:
+    """Spark itself makes of the command what YARN is to be told, which nobody takes here."""
+    add_tiny(repository, COUNTS)
+    bare = without_java(tmp_path / "programs")
+    (tmp_path / "hadoop").mkdir()
+    (tmp_path / "hadoop/yarn-site.xml").write_text(HADOOP)
+    wait = "--conf spark.hadoop.yarn.resourcemanager.connect.max-wait.ms=1"
+    more = {
+        "MODEL_SPARK_MASTER": "yarn", "HADOOP_CONF_DIR": str(tmp_path / "hadoop"),
+        "AOA_SPARK_CONF": f"--deploy-mode cluster --verbose {wait}",
+    }  # fmt: skip
+
+    done = repository.doit("train:tiny", **more, **QUICK, **bare)
+
+    assert 1 == done.returncode
+    assert "The train step of model `tiny` ended without a result" in done.stdout
+    assert "hint: where the driver has begun, the cluster's own log of it says more" in done.stdout
+    log = repository.read("build/failed/tiny/train/run.log")
+    told = log.partition("Main class:\n")[2].partition("Spark config:\n")[0]
+    assert told.startswith("org.apache.spark.deploy.yarn.YarnClusterApplication\n")
+    assert re.search(r"--primary-py-file\nfile:\S+/tasks/runtime/on_cluster.py\n", told)
+    names = re.findall(r"--arg\n\S*/(\S+)", told)
+    assert ["work", "run_step.py", "request.json", "result.json", "driver.log"] == names
+    properties = log.partition("Spark config:\n")[2].partition("Classpath")[0]
+    sent = r"\(spark.yarn.dist.{},file://\S+{}\)"
+    assert re.search(sent.format("archives", ".tar.gz#environment"), properties)
+    assert re.search(sent.format("files", "/model_modules.zip"), properties)
+    assert "(spark.pyspark.driver.python,./environment/bin/python)" in properties
 
 
 def driver(*words: object) -> subprocess.Popen[str]:
