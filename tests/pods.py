@@ -12,7 +12,6 @@ import json
 import re
 import subprocess
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+LOOK_SECONDS = 0.1
 BACKEND = "org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend"
 NAMED = {
     "--driver-url": "SPARK_DRIVER_URL", "--executor-id": "SPARK_EXECUTOR_ID",
@@ -41,6 +41,7 @@ class Pods:
         self.folder, self.image = folder, variables
         self.made: dict[tuple[str, str], Any] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.over = threading.Event()
 
     def make(self, thing: Any) -> Any:  # noqa: ANN401 - JSON is any value
         """Take note of what is made; start what is a pod."""
@@ -128,11 +129,11 @@ class Pods:
 
     def _mounted(self) -> dict[str, str]:
         """Return the files of the configuration, which is made after the pod."""
-        while True:
+        while not self.over.wait(LOOK_SECONDS):
             for (kind, _), thing in list(self.made.items()):
                 if kind == "ConfigMap":
                     return dict(thing["data"])
-            time.sleep(0.05)
+        return {}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -172,14 +173,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         place = urlsplit(self.path)
         name = place.path.partition("/pods/")[2]
-        chosen = (
-            [name]
-            if name
-            else [pod["metadata"]["name"] for pod in self.pods.chosen(parse_qs(place.query))]
-            if place.path.endswith("/pods")
-            else []
-        )
-        for one in chosen:
+        named = [name] if name else []
+        if place.path.endswith("/pods"):
+            named = [pod["metadata"]["name"] for pod in self.pods.chosen(parse_qs(place.query))]
+        for one in named:
             self.pods.end(one)
         self._answer({"kind": "Status", "apiVersion": "v1", "status": "Success"})
 
@@ -192,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def _watch(self, query: Mapping[str, list[str]]) -> None:
-        """Tell each change, until nobody listens."""
+        """Tell each change, until nobody listens or asks any more."""
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Connection", "close")
@@ -200,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         before: dict[str, str] = {}
         with contextlib.suppress(OSError):
-            while True:
+            while not self.pods.over.wait(LOOK_SECONDS):
                 for pod in self.pods.chosen(query):
                     name, text = pod["metadata"]["name"], json.dumps(pod["status"])
                     if before.get(name) != text:
@@ -208,7 +205,6 @@ class _Handler(BaseHTTPRequestHandler):
                         before[name] = text
                         self.wfile.write(json.dumps({"type": kind, "object": pod}).encode() + b"\n")
                 self.wfile.flush()
-                time.sleep(0.2)
 
 
 def image(python: str, folder: Path) -> dict[str, str]:
@@ -230,6 +226,7 @@ def kubernetes(folder: Path, variables: Mapping[str, str]) -> Iterator[str]:
     try:
         yield f"k8s://http://127.0.0.1:{server.server_address[1]}"
     finally:
+        pods.over.set()
         server.shutdown()
         server.server_close()
         for name in pods.processes:
