@@ -362,6 +362,35 @@ def test_what_kubernetes_needs(place: Place) -> None:
     assert "--conf spark.kubernetes.container.image=..." in caught.value.hint
 
 
+CAUSE = """\
+import json, types
+from model_runtime.engines import pyspark
+
+java = types.SimpleNamespace(toString=lambda: "IllegalStateException: stopped SparkContext")
+error = types.SimpleNamespace(java_exception=java, errmsg="An error occurred while calling o1")
+pyspark.name_cause(error, "")
+print(json.dumps(error.errmsg))
+"""
+
+
+@pytest.mark.parametrize(
+    ("logged", "expected"),
+    [
+        ("", "IllegalStateException: stopped SparkContext"),
+        (
+            "09:00 ERROR Backend: Application has been killed. Reason: All masters are gone!\n",
+            "Spark has given up the cluster: All masters are gone! Its master is to run, and to be",
+        ),
+    ],
+)
+def test_a_cluster_that_is_given_up(tmp_path: Path, logged: str, expected: str) -> None:
+    """What then fails says only that Spark has stopped; why, is in its log."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/spark-driver.log").write_text(logged)
+
+    assert ask(sys.executable, CAUSE, cwd=tmp_path).startswith(expected)
+
+
 GIB = 1 << 30
 
 

@@ -20,6 +20,10 @@ WAIT = "spark.modelmake.executorsWait"
 """The property with the seconds for which a job goes on without any executor."""
 WAIT_SECONDS = 60.0
 
+LOG = "logs/spark-driver.log"
+"""Where Spark's driver logs, from the step's working directory."""
+
+_END = re.compile(r"Application has been killed\. Reason: (.*)")
 _VERSION = re.compile(r'class="version"[^>]*>\s*([\d.]+)')
 
 
@@ -64,6 +68,18 @@ class Watch(threading.Thread):
             self.reason = reason
             sys.stderr.write(f"Spark's jobs are given up: {reason}\n")
             sys.stderr.flush()
+
+
+def given_up() -> str:
+    """Return why Spark has given up its application, empty where it has not."""
+    with contextlib.suppress(OSError), open(LOG, encoding="utf-8", errors="replace") as file:
+        told = _END.search(file.read())
+        if told:
+            return (
+                f"Spark has given up the cluster: {told.group(1)}"
+                " Its master is to run, and to be of this step's version of Spark"
+            )
+    return ""
 
 
 def scala(context: Any) -> Any:

@@ -5,7 +5,7 @@ import inspect
 from typing import Any, Dict
 
 from model_runtime.engines import python
-from model_runtime.executors import Watch
+from model_runtime.executors import Watch, given_up
 
 
 def call(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
@@ -40,4 +40,6 @@ def name_cause(error: Any, reason: str) -> None:
     if hasattr(error, "java_exception") and hasattr(error, "errmsg"):
         with contextlib.suppress(Exception):  # Java may be gone
             said = error.java_exception.toString()
+            if "SparkContext" in said:  # it is gone; why, only Spark's own log says
+                said = given_up() or said
             error.errmsg = (reason or said).partition("\n")[0] + "\n"
