@@ -10,10 +10,12 @@ import contextlib
 import json
 import os
 import shutil
+import signal
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import datasets, frameworks, plan, processes
+from tasks import datasets, frameworks, limits, plan, processes, resources
 from tasks.errors import UserError, telling_line
 from tasks.fingerprint import Files
 from tasks.languages import Command, Start
@@ -30,13 +32,17 @@ if TYPE_CHECKING:
     from tasks.environments.build import Environment
     from tasks.places import Here
     from tasks.plan import Step
-    from tasks.processes import Watcher
+    from tasks.processes import Ended, Watcher
     from tasks.records import Record
+    from tasks.resources import Amounts
     from tasks.runs import Run
 
 FORMAT = 3
 DEFAULT_SEED = 0
 LOG_LINES = 20
+
+KILLED = (-signal.SIGKILL, processes.SIGNALLED + signal.SIGKILL)
+"""The exit status of a process that was killed, and of one whose child was."""
 
 # What the runner puts into a step's folder; the rest is the step's own doing.
 FURNITURE = frozenset({"config.json", "model_modules", "artifacts/input", "artifacts/output"})
@@ -92,9 +98,11 @@ def call(  # noqa: PLR0913 - two by name
     *,
     here: Here,
     watcher: Watcher,
+    held: Amounts | None = None,
 ) -> dict[str, Any]:
     """Run the step's function and return its result; `version` is that of the trained model.
 
+    Where limits are given (`held`), the kernel holds the step to them.
     Raises UserError, with the end of the log, where the model failed.
     """
     request_path, result_path = f"{run.folder}/request.json", f"{run.folder}/result.json"
@@ -106,19 +114,24 @@ def call(  # noqa: PLR0913 - two by name
         "parent": os.getpid() if command.direct else 0,
     }
     write_json(request_path, {**request(step, run, version), **process})
-    with open(run.log, "wb", buffering=0) as log:
-        status = processes.run_logged(
-            command.words,
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(open(run.log, "wb", buffering=0))
+        group = stack.enter_context(limits.group(run.folder, run.id, held)) if held else None
+        ended = processes.run_logged(
+            group.entering(command.words) if group else command.words,
             log,
             cwd=run.work,
             env=command.variables,
             watcher=watcher,
         )
+        kills = group.kills() if group else 0
     processes.redact_files(f"{run.work}/{LOGS}", command.variables)
     result = _read_result(result_path)
-    if status == 0 and result is not None and result["ok"]:
-        return result
-    raise _failure(step, status, result, run)
+    if ended.status == 0 and result is not None and result["ok"]:
+        return {**result, "usage": asdict(ended.usage)}
+    if held and kills:
+        raise _too_large(step, held, ended, run)
+    raise _failure(step, ended, result, run)
 
 
 def command_for(
@@ -211,13 +224,31 @@ def _read_result(path: str) -> dict[str, Any] | None:
     return None
 
 
-def _failure(step: Step, status: int, result: dict[str, Any] | None, run: Run) -> UserError:
-    model = step.model.name
+def _too_large(step: Step, held: Amounts, ended: Ended, run: Run) -> UserError:
+    """Return the error for a step that the kernel has killed for its limit of memory."""
+    key = resources.key_of(step.model, step.name, "memory")
+    return UserError(
+        f"The {step.name} step of model `{step.model.name}` was killed for memory: it needs more"
+        " than its limit",
+        ("limit", resources.memory_text(held.memory or 0)),
+        ("peak", resources.memory_text(ended.usage.peak_memory)),
+        ("log", processes.tail(run.log, LOG_LINES) or "(empty)"),
+        hint=f"raise `{key}` in {step.model.folder}/model.json",
+    )
+
+
+def _failure(step: Step, ended: Ended, result: dict[str, Any] | None, run: Run) -> UserError:
+    model, status = step.model.name, ended.status
     lines = processes.tail(run.log, LOG_LINES)
     if result is None:
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         headline = f"The {step.name} step of model `{model}` ended without a result: it {how}"
-        return UserError(headline, ("log", lines or "(empty)"))
+        facts, hint = [("log", lines or "(empty)")], ""
+        if status in KILLED and not processes.stopping():
+            facts.insert(0, ("peak memory", resources.memory_text(ended.usage.peak_memory)))
+            key = resources.key_of(step.model, step.name, "memory")
+            hint = f"the kernel does that where memory runs out: `{key}` says what to set aside"
+        return UserError(headline, *facts, hint=hint)
     error = result["error"]
     if error["type"] == "ModelFault":
         return UserError(

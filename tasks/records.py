@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError
@@ -86,6 +86,11 @@ class Record:
         return dict(self.run["inputs"])
 
     @property
+    def usage(self) -> dict[str, float]:
+        """What its processes used, `peak_memory` and `cpu_seconds`; empty of one made long ago."""
+        return dict(self.run.get("usage", {}))
+
+    @property
     def accepted(self) -> tuple[Acceptance, ...]:
         """The inputs that were accepted as giving the same, the newest last."""
         return tuple(
@@ -101,11 +106,15 @@ class Record:
 
 @dataclass(frozen=True)
 class Made:
-    """What a step has made: size and digest of each artefact and each further log, its metrics."""
+    """What a step has made: size and digest of each artefact and each further log, its metrics.
+
+    `usage` is what its processes have used.
+    """
 
     artefacts: dict[str, dict[str, Any]]
     logs: dict[str, dict[str, Any]]
     metrics: dict[str, Any] | None = None
+    usage: dict[str, float] = field(default_factory=dict)
 
 
 def read(folder: str, files: Files) -> Record | None:

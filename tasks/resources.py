@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tasks.model import STEPS, resources
+from tasks.model import PHASES, STEPS, resources
 from tasks.positions import shown
 
 if TYPE_CHECKING:
@@ -99,6 +99,16 @@ def of(model: Model, step: str) -> Resources:
     if requests.get("gpu") is not None:
         limits["gpu"] = requests["gpu"]  # nobody can have a part of one
     return Resources(Amounts(**requests), Amounts(**limits))
+
+
+def key_of(model: Model, step: str, name: str) -> str:
+    """Return the key of `model.json` that says how much a step may use, or should say it."""
+    for way, said in resources(model.document, step):
+        if name in _inner(said, "limits"):
+            return f"{way}.limits.{name}"
+        if name in said or name in _inner(said, "requests"):
+            return f"{way}.{name}"
+    return f"automation.{PHASES[step]}.resources.{name}"
 
 
 def said_of(place: Mapping[str, Any], name: str) -> tuple[Any, Any]:
