@@ -48,7 +48,8 @@ class Options:
     `kinds` are the kinds of tasks that can come up, `folders` those of the models, None: all.
     With `only_stale`, doit is given tasks for those models alone that have something to do: a doit
     task costs more than the look that finds it current; the task group `counted_by` says how many
-    steps those are.  `force`, `twice`, `enforce` and the place `on` go to the steps, `as_of` to the locks.
+    steps those are.  `force`, `twice`, `enforce` and the place `on` go to the steps, `as_of` to the
+    locks.
     """
 
     kinds: frozenset[str] | None = None
