@@ -17,6 +17,7 @@ from doit.exceptions import InvalidCommand
 from tasks import (
     front,
     generators,
+    limits,
     looks,
     objects,
     places,
@@ -75,6 +76,7 @@ RUN_OPTIONS = (
     option("dataset", str, "the dataset to use: datasets/NAME.json in the model's folder"),
     option("twice", bool, "run each named step twice and compare what it made, byte by byte"),
     option("on", str, "where steps run: local, container, kubernetes or dask"),
+    option("enforce", bool, "hold each step to its limits of memory and processors"),
     option("as-of", str, "lock with the packages of a day, or of the model's last `commit`"),
 )
 """The options of `run` that are not doit's own."""
@@ -105,6 +107,7 @@ class Run(FriendlyCommand, DoitRun):
         generators.Options.counted_by = words[0] if words else "evaluate"
         generators.Options.as_of = params["as-of"]
         generators.Options.on = params["on"]
+        generators.Options.enforce = params["enforce"]
         if params["as-of"] and {word.partition(":")[0] for word in words} != {"lock"}:
             raise InvalidCommand("`--as-of` is for locks: `doit lock:MODEL --as-of commit`")
         self._ours = {"dataset": params["dataset"], "twice": params["twice"]}
@@ -129,6 +132,8 @@ class Run(FriendlyCommand, DoitRun):
             publish.publisher()
             profiles.use_store()
             shared.check()
+            if generators.Options.enforce:
+                limits.check()
         except UserError as error:
             raise InvalidCommand(str(error)) from error
         generators.Options.twice = frozenset(self.sel_tasks) if twice else frozenset()
@@ -148,9 +153,11 @@ class Run(FriendlyCommand, DoitRun):
             return min(status, 1)
         except KeyboardInterrupt as interrupt:
             processes.stop_all()
+            limits.clear_all()
             return processes.status_after(interrupt)
         except BrokenPipeError:  # nobody reads on, as in `doit | head`
             processes.stop_all()
+            limits.clear_all()
             return processes.status_unread()
 
     def _vouch(self, folders: Iterable[str]) -> list[str]:

@@ -65,7 +65,8 @@ class Evaluation:
 
     `name` is the model's, with `@dataset` behind it where a dataset is named.  `state` is one of
     STATES, BROKEN where a threshold is broken.  `seconds` is None where it did not start.
-    `accepted` says who accepted which change to it, or to the training that it worked on.
+    `accepted` says who accepted which change to it, or to the training that it worked on.  `usage`
+    is what its processes used when it was made, None where nobody knows.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Evaluation:
     changes: tuple[Change, ...]
     trouble: Trouble | None = None
     accepted: tuple[str, ...] = ()
+    usage: Mapping[str, float] | None = None
 
     @property
     def measured(self) -> tuple[Change, ...]:

@@ -20,6 +20,7 @@ from tasks.wording import (
     duration,
     live_lines,
     log_line,
+    memory_of,
     message_of,
     notes_of,
     shorten,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 LIST_ALL = 20  # up to this many steps, the table lists even those to which nothing happened
 LOG_WIDTH = 100  # of what a restored step once printed, each line is shown up to here
+MEMORY = "  memory"
+WIDTH_WITH_MEMORY = 80  # in narrower terminals the metrics need the room
 LINE_SECONDS = 30.0  # how often a log shows that a step goes on
 
 
@@ -147,16 +150,20 @@ class ConsoleReporter(Reporter):
         states = max(5, *(len(step.state) for step in listed))
         times = max(4, *(len(duration(step.seconds)) for step in listed))
         notes = max(len(notes_of(step, width)) for step in listed)
-        rest = width - states - times - 6
+        most = {step.task.name: memory_of(step.task) for step in listed}
+        most = most if width >= WIDTH_WITH_MEMORY else dict.fromkeys(most, "")
+        memory = len(MEMORY) if any(most.values()) else 0
+        rest = width - states - times - memory - 6
         names = max(4, *(len(step.task.name) for step in listed))
         names = min(names, max(20, rest - min(notes, width // 3)))
-        head = f"{'step':<{names}}  {'state':<{states}}  {'time':>{times}}"
+        head = f"{'step':<{names}}  {'state':<{states}}  {'time':>{times}}{MEMORY[:memory]}"
         self._print(("\n" + head + ("  metrics" if notes else ""), "dim"))
         for step in listed:
             self._print(
                 f"{shorten(step.task.name, names):<{names}}  ",
                 (f"{step.state:<{states}}", STYLES.get(step.state, "")),
-                f"  {duration(step.seconds):>{times}}  {notes_of(step, rest - names)}",
+                f"  {duration(step.seconds):>{times}}{most[step.task.name]:>{memory}}"
+                f"  {notes_of(step, rest - names)}",
             )
         self._print("")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from doit.exceptions import InvalidCommand
 
 from tasks import plan, records
-from tasks.comparison import BROKEN, Evaluation, Trouble, compare
+from tasks.comparison import BROKEN, GOOD, Evaluation, Trouble, compare
 from tasks.console import ConsoleReporter
 from tasks.errors import NotGoodEnough
 from tasks.explain import acceptance
@@ -95,7 +95,14 @@ class EvaluationReporter(ConsoleReporter):
             compare(before, after, thresholds),
             self._trouble(name),
             self._accepted(name),
+            self._usage(name),
         )
+
+    def _usage(self, name: str) -> dict[str, float] | None:
+        """Return what the processes of an evaluation used when its result was made."""
+        record = records.read(self._evaluated[name].folder, Files())
+        good = record and self.steps[name].state in GOOD
+        return record.usage or None if record and good else None
 
     def _accepted(self, name: str) -> tuple[str, ...]:
         """Return what was accepted for an evaluation and its training, a sentence each."""

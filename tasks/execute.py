@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks import (
+    admission,
     git,
     launch,
     metrics,
@@ -24,13 +25,14 @@ from tasks import (
     processes,
     records,
     remote,
+    resources,
     results,
     runs,
     store,
 )
 from tasks.environments import build
 from tasks.errors import UserError
-from tasks.places import HERE, On
+from tasks.places import HERE, LOCAL, On
 from tasks.preparation import Attempt
 from tasks.progress import followed
 from tasks.records import Made
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from tasks.preparation import Prepared
     from tasks.progress import Activity
     from tasks.records import Record
+    from tasks.resources import Amounts
     from tasks.runs import Run
     from tasks.state import State
 
@@ -59,7 +62,7 @@ class Outcome:
     """What came of a step: `state` is `ran`, `restored` (from the store) or `current`.
 
     `seconds` is how long that took; `saved` is how long a restored result took to make, and `log`
-    the end of what its model printed then.
+    the end of what its model printed then.  `usage` is what its processes used when it was made.
     """
 
     state: str
@@ -69,6 +72,7 @@ class Outcome:
     log: Sequence[str] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     message: str = ""
+    usage: Mapping[str, float] = field(default_factory=dict)
 
 
 def run_step(  # noqa: PLR0913 - two by name
@@ -103,8 +107,9 @@ def run_step(  # noqa: PLR0913 - two by name
     except OSError as error:
         raise _unwritable(step, error) from error
     seconds = time.monotonic() - started
-    measured = _metrics(step, state.files)
-    return Outcome("ran", step.folder, seconds, metrics=measured, message=message)
+    measured, made = _metrics(step, state.files), records.read(step.folder, state.files)
+    used = made.usage if made else {}
+    return Outcome("ran", step.folder, seconds, metrics=measured, message=message, usage=used)
 
 
 def _found(
@@ -139,16 +144,21 @@ def _known(
         return None
     log = tuple(processes.tail(f"{step.folder}/{records.LOG}", REPLAYED_LINES).splitlines())
     metrics = _metrics(step, state.files)
-    return Outcome("restored", step.folder, 0.0, record.run["seconds"], log, metrics)
+    saved = record.run["seconds"]
+    return Outcome("restored", step.folder, 0.0, saved, log, metrics, usage=record.usage)
 
 
 def _run(prepared: Prepared, state: State, activity: Activity, on: On, *, force: bool) -> None:
     """Run a step in a fresh folder and publish what it made, or keep what it left."""
-    with _attempted(prepared, state, activity) as attempt:
-        if on.elsewhere:
+    if on.elsewhere:
+        with _attempted(prepared, state, activity) as attempt:
             remote.carry_out(on.elsewhere, attempt, force=force)
-        else:
-            _run_here(attempt, on)
+        return
+    with (
+        admission.admitted(prepared.step, activity),
+        _attempted(prepared, state, activity) as attempt,
+    ):
+        _run_here(attempt, on)
 
 
 @contextlib.contextmanager
@@ -168,7 +178,7 @@ def _run_here(attempt: Attempt, on: On) -> None:
     step, run, activity, began = attempt.prepared.step, attempt.run, attempt.activity, time.time()
     made = _call(attempt, on)
     activity.say("recording")
-    circumstances = _circumstances(attempt.prepared, began, on)
+    circumstances = {**_circumstances(attempt.prepared, began, on), "usage": made.usage}
     circumstances["where"] |= made.where
     os.replace(run.log, f"{run.work}/{records.LOG}")
     records.write(run.work, made, circumstances)
@@ -195,6 +205,7 @@ def _call(attempt: Attempt, on: On) -> Made:
     result = launch.call(
         run, step, prepared.environment, version,
         here=on.here, watcher=attempt.watcher, tell=activity.tell,
+        held=_limits(step, on, activity),
     )  # fmt: skip
     activity.say("checking")
     preparation.check_inputs(prepared, state)
@@ -225,7 +236,22 @@ def _call(attempt: Attempt, on: On) -> Made:
             if step.name == "train"
             else "return the predictions, or write them into a file",
         )
-    return Made(found, logs, measured, result["where"])
+    return Made(found, logs, measured, result["where"], result["usage"])
+
+
+def _limits(step: Step, on: On, activity: Activity) -> Amounts | None:
+    """Return what a step is to be held to, and say where that is nothing.
+
+    Places other than this machine's plain processes have limits of their own.
+    """
+    limits = resources.of(step.model, step.name).limits
+    if not on.enforce or on.name != LOCAL:
+        return None
+    if limits.cpu or limits.memory:
+        return limits
+    key = resources.key_of(step.model, step.name, "memory")
+    activity.alerts.append(f"it is held to no limit: `{key}` in model.json says none")
+    return None
 
 
 def _circumstances(prepared: Prepared, began: float, on: On) -> dict[str, Any]:
@@ -285,7 +311,10 @@ def _run_again(prepared: Prepared, state: State, activity: Activity, on: On) -> 
         raise UserError(f"`--twice` compares runs on one machine, and not on {on.name}")
     activity.say("second run")
     first = records.read(prepared.step.folder, state.files)
-    with _attempted(prepared, state, activity) as attempt:
+    with (
+        admission.admitted(prepared.step, activity),
+        _attempted(prepared, state, activity) as attempt,
+    ):
         made = _call(attempt, on)
     before = _artefacts(first)
     after = {name: facts["sha256"] for name, facts in made.artefacts.items()}

@@ -209,6 +209,7 @@ def document(evaluations: Sequence[Evaluation], started: str) -> str:
                 "name": one.name,
                 "state": one.state,
                 "seconds": one.seconds,
+                "usage": dict(one.usage) if one.usage else None,
                 "metrics": {change.name: parts(change) for change in one.changes},
                 "accepted": list(one.accepted),
                 "error": {"step": one.trouble.step, **one.trouble.parts} if one.trouble else None,

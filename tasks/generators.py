@@ -7,7 +7,7 @@ import functools
 import inspect
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
@@ -48,7 +48,8 @@ class Options:
     `kinds` are the kinds of tasks that can come up, `folders` those of the models, None: all.
     With `only_stale`, doit is given tasks for those models alone that have something to do: a doit
     task costs more than the look that finds it current; the task group `counted_by` says how many
-    steps those are.  `force`, `twice` and the place `on` go to the steps, `as_of` to the locks.
+    steps those are.  `force`, `twice`, `enforce` and the place `on` go to the steps, `as_of` to the
+    locks.
     """
 
     kinds: frozenset[str] | None = None
@@ -57,6 +58,7 @@ class Options:
     counted_by = ""
     force = False
     twice: frozenset[str] = frozenset()
+    enforce = False
     as_of = ""
     on = ""
 
@@ -240,7 +242,7 @@ def _acted(act: Callable[..., dict[str, Any]], *arguments: object) -> dict[str, 
 
 
 def _run(step: Step, activity: Activity) -> dict[str, Any]:
-    on = places.chosen(step, Options.on)
+    on = replace(places.chosen(step, Options.on), enforce=Options.enforce)
     twice = _is_twice(step)
     return asdict(run_step(step, open_state(), activity, on, force=Options.force, twice=twice))
 

@@ -76,6 +76,7 @@ class JsonReporter(Reporter):
             metrics=metrics_of(step.task, failure),
             folder=values.get("folder"),
             saved=values.get("saved"),
+            usage=values.get("usage"),
             message="" if failure else step.note,
             error=parts_of(step.task, failure) if failure else None,
         )

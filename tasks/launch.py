@@ -10,10 +10,12 @@ import contextlib
 import json
 import os
 import shutil
+import signal
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import datasets, frameworks, plan, processes
+from tasks import datasets, frameworks, limits, plan, processes, resources
 from tasks.errors import UserError, telling_line
 from tasks.fingerprint import Files
 from tasks.languages import Command, Start
@@ -30,13 +32,17 @@ if TYPE_CHECKING:
     from tasks.environments.build import Environment
     from tasks.places import Here
     from tasks.plan import Step
-    from tasks.processes import Watcher
+    from tasks.processes import Ended, Watcher
     from tasks.records import Record
+    from tasks.resources import Amounts
     from tasks.runs import Run
 
 FORMAT = 3
 DEFAULT_SEED = 0
 LOG_LINES = 20
+
+KILLED = (-signal.SIGKILL, processes.SIGNALLED + signal.SIGKILL)
+"""The exit status of a process that was killed, and of one whose child was."""
 
 # What the runner puts into a step's folder; the rest is the step's own doing.
 FURNITURE = frozenset({"config.json", "model_modules", "artifacts/input", "artifacts/output"})
@@ -93,11 +99,13 @@ def call(  # noqa: PLR0913 - three by name
     here: Here,
     watcher: Watcher,
     tell: Callable[[str], None],
+    held: Amounts | None = None,
 ) -> dict[str, Any]:
     """Run the step's function and return its result; `version` is that of the trained model.
 
-    The result says `where` that was, as far as its language knows.  `tell` is told what takes long
-    before that.  Raises UserError, with the end of the log, where the model failed.
+    The result says `where` that was, as far as its language knows, and what it took (`usage`).
+    `tell` is told what takes long before that.  Where limits are given (`held`), the kernel holds
+    the step to them.  Raises UserError, with the end of the log, where the model failed.
     """
     request_path, result_path = f"{run.folder}/request.json", f"{run.folder}/result.json"
     program = (_RUN_STEP, os.path.abspath(request_path), os.path.abspath(result_path))
@@ -109,9 +117,11 @@ def call(  # noqa: PLR0913 - three by name
         "parent": os.getpid() if command.direct else 0,
     }
     write_json(request_path, {**request(step, run, version), **process})
-    with open(run.log, "wb", buffering=0) as log:
-        status = processes.run_logged(
-            command.words,
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(open(run.log, "wb", buffering=0))
+        group = stack.enter_context(limits.group(run.folder, run.id, held)) if held else None
+        ended = processes.run_logged(
+            group.entering(command.words) if group else command.words,
             log,
             cwd=run.work,
             env=command.variables,
@@ -119,11 +129,14 @@ def call(  # noqa: PLR0913 - three by name
         )
         if command.output:
             log.write(_printed(command.output))
+        kills = group.kills() if group else 0
     processes.redact_files(f"{run.work}/{LOGS}", command.variables)
     result = _read_result(result_path)
-    if status == 0 and result is not None and result["ok"]:
-        return {**result, "where": dict(command.where)}
-    raise _failure(step, status, result, run, command.hint)
+    if ended.status == 0 and result is not None and result["ok"]:
+        return {**result, "where": dict(command.where), "usage": asdict(ended.usage)}
+    if held and kills:
+        raise _too_large(step, held, ended, run)
+    raise _failure(step, ended, result, run, command.hint)
 
 
 def command_for(  # noqa: PLR0913 - two by name alone
@@ -136,6 +149,7 @@ def command_for(  # noqa: PLR0913 - two by name alone
     tell: Callable[[str], None] = lambda _detail: None,
 ) -> Command:
     """Return the command that starts a program of the runtime in the model's environment."""
+    limits = resources.of(step.model, step.name).limits
     return frameworks.language(step.model).command(
         Start(
             document=step.model.document,
@@ -146,6 +160,8 @@ def command_for(  # noqa: PLR0913 - two by name alone
             variables=variables(environment, run),
             lasting=lasting,
             tell=tell,
+            cpu=limits.cpu,
+            memory=limits.memory,
         )
     )
 
@@ -231,15 +247,33 @@ def _read_result(path: str) -> dict[str, Any] | None:
     return None
 
 
+def _too_large(step: Step, held: Amounts, ended: Ended, run: Run) -> UserError:
+    """Return the error for a step that the kernel has killed for its limit of memory."""
+    key = resources.key_of(step.model, step.name, "memory")
+    return UserError(
+        f"The {step.name} step of model `{step.model.name}` was killed for memory: it needs more"
+        " than its limit",
+        ("limit", resources.memory_text(held.memory or 0)),
+        ("peak", resources.memory_text(ended.usage.peak_memory)),
+        ("log", processes.tail(run.log, LOG_LINES) or "(empty)"),
+        hint=f"raise `{key}` in {step.model.folder}/model.json",
+    )
+
+
 def _failure(
-    step: Step, status: int, result: dict[str, Any] | None, run: Run, hint: str
+    step: Step, ended: Ended, result: dict[str, Any] | None, run: Run, hint: str
 ) -> UserError:
-    model = step.model.name
+    model, status = step.model.name, ended.status
     lines = processes.tail(run.log, LOG_LINES)
     if result is None:
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         headline = f"The {step.name} step of model `{model}` ended without a result: it {how}"
-        return UserError(headline, ("log", lines or "(empty)"), hint=hint)
+        facts = [("log", lines or "(empty)")]
+        if status in KILLED and not processes.stopping():
+            facts.insert(0, ("peak memory", resources.memory_text(ended.usage.peak_memory)))
+            key = resources.key_of(step.model, step.name, "memory")
+            hint = f"the kernel does that where memory runs out: `{key}` says what to set aside"
+        return UserError(headline, *facts, hint=hint)
     error = result["error"]
     if error["type"] == "ModelFault":
         return UserError(

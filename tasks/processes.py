@@ -15,6 +15,8 @@ import time
 from collections import deque
 from typing import IO, TYPE_CHECKING, NamedTuple
 
+from tasks.usage import Meter, Usage
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
@@ -23,6 +25,7 @@ HEAD_BYTES = 8_000_000
 TAIL_BYTES = 2_000_000
 STOP_SECONDS = 5.0
 LOOK_SECONDS = 0.2
+FIRST_SECONDS = 0.05  # how often a process is measured while it is younger than a second
 SHORTEST_SECRET = 4  # bytes; a shorter one would be found by chance in everything
 HIDDEN = b"***"
 
@@ -49,6 +52,13 @@ class Watcher(NamedTuple):
     echo: Callable[[bytes], None]
 
 
+class Ended(NamedTuple):
+    """How a command ended: its exit status (negative: a signal), and what it used."""
+
+    status: int
+    usage: Usage
+
+
 def run_logged(  # noqa: PLR0913 - all but two by name
     command: Sequence[str],
     log: IO[bytes],
@@ -57,8 +67,8 @@ def run_logged(  # noqa: PLR0913 - all but two by name
     env: Mapping[str, str],
     watcher: Watcher,
     started: Callable[[int], None] | None = None,
-) -> int:
-    """Run a command with its output in `log`, and return its exit status (negative: a signal).
+) -> Ended:
+    """Run a command with its output in `log`, and return how it ended.
 
     `started` is told the number of its process group.
 
@@ -67,7 +77,7 @@ def run_logged(  # noqa: PLR0913 - all but two by name
     the background ends too.
     """
     if _stopping.is_set():
-        return -signal.SIGTERM
+        return Ended(-signal.SIGTERM, Usage(0, 0.0))
     process = subprocess.Popen(
         command, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
@@ -75,18 +85,20 @@ def run_logged(  # noqa: PLR0913 - all but two by name
     _running.add(process)
     if started:
         started(process.pid)
-    bounded = _BoundedLog(log)
+    bounded, meter = _BoundedLog(log), Meter(process.pid)
 
     def write(data: bytes) -> None:
         bounded.write(data)
         watcher.echo(data)
 
     try:
-        _copy_output(process, Redacted(write, secrets(env)), lambda: _note(log, watcher))
+        hidden = Redacted(write, secrets(env))
+        _copy_output(process, hidden, lambda: _note(log, watcher), meter.look)
         bounded.finish()
-        status = process.wait()
+        meter.look()
+        ended = Ended(*_wait(process, meter))
         _note(log, watcher)
-        return status
+        return ended
     finally:
         _end_group(process, signal.SIGKILL)
         process.wait()
@@ -213,23 +225,51 @@ def _forms(variables: Mapping[str, str]) -> tuple[bytes, ...]:
     return tuple(sorted({*values, *escaped}, key=len, reverse=True))
 
 
-def _copy_output(process: subprocess.Popen[bytes], log: Redacted, tick: Callable[[], None]) -> None:
+def _copy_output(
+    process: subprocess.Popen[bytes],
+    log: Redacted,
+    tick: Callable[[], None],
+    measure: Callable[[], None],
+) -> None:
     """Copy until the process has ended and nothing more comes."""
     assert process.stdout is not None  # noqa: S101 - for the type checker
     source = process.stdout.fileno()
-    ticked = time.monotonic()
+    began = ticked = measured = time.monotonic()
     while True:
-        ended = process.poll() is not None
-        if time.monotonic() > ticked + LOOK_SECONDS:
-            ticked = time.monotonic()
+        ended, now = _has_ended(process), time.monotonic()
+        pause = FIRST_SECONDS if now < began + 1 else LOOK_SECONDS
+        if now > measured + pause:
+            measured = now
+            measure()
+        if now > ticked + LOOK_SECONDS:
+            ticked = now
             tick()
-        ready, _, _ = select.select([source], [], [], 0 if ended else LOOK_SECONDS)
+        ready, _, _ = select.select([source], [], [], 0 if ended else pause)
         data = os.read(source, 1 << 16) if ready else b""
         if data:
             log.write(data)
         elif ready or ended:
             break
     log.finish()
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Return whether a process has ended, and leave it to be waited for."""
+    try:
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, process.pid, flags) is not None
+    except ChildProcessError:  # `stop_all` was there before
+        return True
+
+
+def _wait(process: subprocess.Popen[bytes], meter: Meter) -> tuple[int, Usage]:
+    """Wait for a process, and return its exit status and what was used."""
+    try:
+        _, status, used = os.wait4(process.pid, 0)
+    except ChildProcessError:  # `stop_all` was there before
+        return process.wait(), meter.end(None)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, meter.end(used)
 
 
 def _end_group(process: subprocess.Popen[bytes], how: signal.Signals) -> None:

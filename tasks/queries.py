@@ -67,7 +67,7 @@ class ListModels(FriendlyCommand, DoitList):
             )
         state = open_state()
         if pos_args:
-            rows = [listing.row(model, state) for model in _models(pos_args)]
+            rows = [listing.row(model, state) for model in models_named(pos_args)]
         else:
             rows = listing.rows(state)
         if self._json:
@@ -81,7 +81,7 @@ class ListModels(FriendlyCommand, DoitList):
         return 0
 
 
-def _models(words: Sequence[str]) -> Sequence[Model]:
+def models_named(words: Sequence[str]) -> Sequence[Model]:
     """Return the models that a person named, all where none is."""
     generators.Options.folders = generators.Options.folders or folders_named(words, bare=True)
     models = generators.models()
@@ -174,7 +174,7 @@ def _models_of_environments(words: Sequence[str]) -> list[Model]:
     """Return the models whose environments a person named; `env` alone means all."""
     kinds = [word.partition(":") for word in words]
     names = [name for kind, _, name in kinds if kind == "env"]
-    return list(_models([] if "" in names else names)) if names else []
+    return list(models_named([] if "" in names else names)) if names else []
 
 
 def _steps(words: Sequence[str]) -> list[Step]:
@@ -219,7 +219,7 @@ class Check(ModelCommand):
         """Show every fault of the models, and that of README.md where no model is named."""
         from tasks import readme  # noqa: PLC0415 - no other command needs it
 
-        models = _models(pos_args)
+        models = models_named(pos_args)
         faults = [fault for model in models for fault in (*model.faults, *_steps_without(model))]
         listed = None if pos_args else readme.fault()
         faults += [listed] if listed else []

@@ -86,6 +86,11 @@ class Record:
         return dict(self.run["inputs"])
 
     @property
+    def usage(self) -> dict[str, float]:
+        """What its processes used, `peak_memory` and `cpu_seconds`; empty of one made long ago."""
+        return dict(self.run.get("usage", {}))
+
+    @property
     def accepted(self) -> tuple[Acceptance, ...]:
         """The inputs that were accepted as giving the same, the newest last."""
         return tuple(
@@ -103,13 +108,14 @@ class Record:
 class Made:
     """What a step has made: size and digest of each artefact and each further log, its metrics.
 
-    `where` says more of where that was than the place does.
+    `where` says more of where that was than the place does, `usage` what its processes have used.
     """
 
     artefacts: dict[str, dict[str, Any]]
     logs: dict[str, dict[str, Any]]
     metrics: dict[str, Any] | None = None
     where: dict[str, Any] = field(default_factory=dict)
+    usage: dict[str, float] = field(default_factory=dict)
 
 
 def read(folder: str, files: Files) -> Record | None:

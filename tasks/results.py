@@ -11,7 +11,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from tasks import plan, records, runs
+from tasks import limits, plan, records, runs
 from tasks.looks import is_held
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ def sweep(build: str = plan.BUILD) -> None:
         for name in orphans:
             shutil.rmtree(f"{results}/{name}", ignore_errors=True)
         for name in dead:
+            limits.sweep(f"{under_way}/{name}")
             shutil.rmtree(f"{under_way}/{name}", ignore_errors=True)
 
 

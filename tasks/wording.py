@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tasks.resources import memory_text
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -79,6 +81,12 @@ def parts_of(task: Task, failure: Failure) -> dict[str, object]:
     if error is not None:
         return {"headline": error.headline, "facts": error.facts, "hint": error.hint}
     return {"text": message_of(failure), "output": captured_of(task)}
+
+
+def memory_of(task: Task) -> str:
+    """Return the most memory that a step had, or once took to make; nothing where none knows."""
+    peak = (values_of(task).get("usage") or {}).get("peak_memory")
+    return memory_text(peak) if peak else ""
 
 
 def captured_of(task: Task) -> str:

@@ -35,6 +35,7 @@ def told(repository: Repository, done: subprocess.CompletedProcess[str]) -> str:
     """Return what a run said of its first failure, less times, places and markers below code."""
     text = done.stdout.replace(str(repository.path), "REPOSITORY")
     text = re.sub(r"(?m)^[ ~^]+\n", lambda match: "" if match[0].strip() else match[0], text)
+    text = re.sub(r"(?m)(?<=peak memory  )\S+$", "SOME", text)
     found = re.search(r"(?ms)^\S+ FAILED .*?(?=\n\nstep|\n\S+ (?:started|ok))", text)
     assert found, done.stdout + done.stderr
     return re.sub(r"(FAILED) .*", r"\1", found[0], count=1)

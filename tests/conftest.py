@@ -118,7 +118,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 COMMANDS = (
     *("accept", "list", "why", "check", "readme", "clean", "doctor", "forget", "info", "run"),
-    *("ignore", "store", "gc", "verify", "affected", "compare", "serve"),
+    *("ignore", "store", "gc", "verify", "affected", "compare", "serve", "resources"),
 )
 
 

@@ -220,6 +220,7 @@ def test_json() -> None:
         "name": "good",
         "state": "ran",
         "seconds": 1.25,
+        "usage": None,
         "metrics": {
             "f1": metric(0.5, 0.625, 0.125),
             "rows": metric(None, 9, None),

@@ -110,13 +110,15 @@ class Local:
 class On:
     """Where a step is to run: `elsewhere`, or else `here`.
 
-    `commit` is what the step's files are of, where that is not what is checked out here.
+    `commit` is what the step's files are of, where that is not what is checked out here.  With
+    `enforce`, the kernel is to hold a process of this machine's to the limits of the step.
     """
 
     name: str = LOCAL
     here: Here = field(default_factory=Local)
     elsewhere: Away | None = None
     commit: str | None = None
+    enforce: bool = False
 
 
 HERE = On()

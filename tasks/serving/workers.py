@@ -120,12 +120,12 @@ class Worker:
         def watch() -> None:
             with open(self.log, "ab" if self._starts > 1 else "wb", buffering=0) as log:
                 silent = Watcher(lambda: "", lambda _data: None)
-                status = processes.run_logged(
+                end = processes.run_logged(
                     command.words, log, cwd=run.work, env=variables, watcher=silent,
                     started=self._started,
                 )  # fmt: skip
             self._group = 0
-            ended(status)
+            ended(end.status)
 
         self._thread = Thread(target=watch, name=f"{release.name} {self.number}", daemon=True)
         self._thread.start()

@@ -1,0 +1,136 @@
+"""`doit resources`: what steps ask for, what they have used, and what they could ask for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tasks import plan, records, resources
+from tasks.model import PHASES, STEPS
+from tasks.plan import Step
+from tasks.queries import ModelCommand, models_named, print_json
+from tasks.resources import GIB, MIB, Amounts, Resources, cpu_text, memory_text
+from tasks.state import open_state
+from tasks.wording import duration, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tasks.model import Model
+
+REQUEST_ROOM, LIMIT_ROOM = 1.2, 1.5
+"""How much more memory than a step has used is proposed to be set aside, and to be its limit."""
+
+LEAST_REQUEST, LEAST_LIMIT = 64 * MIB, 128 * MIB
+SMALL_PIECE, LARGE_PIECE = 64 * MIB, 256 * MIB
+CPU_PIECE = 0.1
+LONGEST_NAME = 26
+
+_HEADS = ("STEP", "REQUESTS", "LIMITS", "USED", "CPU", "TIME", "PROPOSED")
+
+
+class ShowResources(ModelCommand):
+    """`doit resources [MODEL ...]`: what is asked for, what was used, and what would do."""
+
+    name = "resources"
+    doc_purpose = "show what steps ask for and have used, and propose what to ask for"
+    doc_usage = "[MODEL ...]"
+    doc_description = (
+        "With --json, `proposed` is as it can stand in model.json.  What was used is told of the"
+        " last result of each step."
+    )
+
+    def _execute(self, json: bool, pos_args: list[str]) -> int:
+        """Show the steps of the models, on their default datasets."""
+        found = [model for model in models_named(pos_args) if not model.broken]
+        if json:
+            print_json([_document(model) for model in found])
+        else:
+            print(_table([Step(model, name) for model in found for name in STEPS]), end="")
+        self.dep_manager.close()
+        return 0
+
+
+def used(step: Step) -> dict[str, float] | None:
+    """Return what a step's last result took: bytes, processor seconds and seconds."""
+    record = records.read(step.folder, open_state().files)
+    if record is None or not record.usage:
+        return None
+    return {**record.usage, "seconds": record.run["seconds"]}
+
+
+def proposed(usage: Mapping[str, float], gpu: int | None) -> Resources:
+    """Return what to ask for by what was used, with room above it, in round numbers."""
+    peak, cores = usage["peak_memory"], usage["cpu_seconds"] / max(usage["seconds"], CPU_PIECE)
+    pieces = max(1, math.ceil(round(cores / CPU_PIECE, 6)))
+    request = Amounts(
+        round(pieces * CPU_PIECE, 1), _rounded(peak * REQUEST_ROOM, LEAST_REQUEST), gpu
+    )
+    limit = Amounts(
+        float(max(1, math.ceil(2 * cores))), _rounded(peak * LIMIT_ROOM, LEAST_LIMIT), gpu
+    )
+    return Resources(request, limit)
+
+
+def _rounded(memory: float, least: int) -> int:
+    piece = SMALL_PIECE if memory < GIB else LARGE_PIECE
+    return max(least, math.ceil(memory / piece) * piece)
+
+
+def quantities(amounts: Amounts) -> dict[str, str]:
+    """Return amounts as they stand in `model.json`."""
+    exact = amounts.memory and f"{amounts.memory // MIB}Mi"
+    if amounts.memory and amounts.memory % GIB == 0:
+        exact = f"{amounts.memory // GIB}Gi"
+    cpu = None if amounts.cpu is None else cpu_text(amounts.cpu)
+    found = {"cpu": cpu, "memory": exact, "gpu": amounts.gpu and str(amounts.gpu)}
+    return {name: text for name, text in found.items() if text}
+
+
+def _document(model: Model) -> dict[str, Any]:
+    """Return all of a model for programs; `proposed` is a part of a `model.json`."""
+    steps, phases = {}, {}
+    for name in STEPS:
+        asked, usage = resources.of(model, name), used(Step(model, name))
+        steps[name] = {**asdict(asked), "usage": usage}
+        if usage:
+            found = proposed(usage, asked.requests.gpu)
+            both = {"requests": quantities(found.requests), "limits": quantities(found.limits)}
+            phases[PHASES[name]] = {"resources": both}
+    return {
+        "name": model.name,
+        "id": model.id,
+        "steps": steps,
+        "proposed": {"automation": phases} if phases else None,
+    }
+
+
+def _table(steps: Sequence[plan.Step]) -> str:
+    rows = [_HEADS, *map(_row, steps)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(text.ljust(wide) for text, wide in zip(row, widths, strict=True)) for row in rows
+    )
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _row(step: plan.Step) -> tuple[str, ...]:
+    asked, usage = resources.of(step.model, step.name), used(step)
+    row = (shorten(step.task, LONGEST_NAME), *map(_short, (asked.requests, asked.limits)))
+    if usage is None:
+        return (*row, "", "", "", "")
+    found = proposed(usage, asked.requests.gpu)
+    times = (duration(usage["cpu_seconds"]), duration(usage["seconds"]))
+    would = f"{_short(found.requests)} to {_short(found.limits)}"
+    return (*row, memory_text(usage["peak_memory"]), *times, would)
+
+
+def _short(amounts: Amounts) -> str:
+    """Return amounts in one cell."""
+    texts = (
+        "" if amounts.cpu is None else cpu_text(amounts.cpu),
+        "" if amounts.memory is None else memory_text(amounts.memory),
+        f"{amounts.gpu} GPU" if amounts.gpu else "",
+    )
+    return " ".join(filter(None, texts))
