@@ -215,20 +215,17 @@ def text_of(manifest: Mapping[str, Any]) -> str:
     """Return a manifest as YAML that every parser reads as what it is."""
     import yaml  # noqa: PLC0415 - no other command needs it
 
-    class Dumper(yaml.SafeDumper):
-        def ignore_aliases(self, data: object) -> bool:
-            del data
-            return True
+    dumper: Any = type("Dumper", (yaml.SafeDumper,), {"ignore_aliases": lambda *_: True})
 
-    def written(dumper: Dumper, text: str) -> yaml.Node:
+    def written(to: Any, text: str) -> Any:  # noqa: ANN401 - the library's own
         # What begins as a number does may be one to some: 12e45, 0o17, 1_000, .inf, 2026-01-01.
         plain = re.fullmatch(r"[A-Za-z/][ -~]+", text) and text.lower() not in {"y", "n"}
         style = None if plain else '"'
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+        return to.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
-    Dumper.add_representer(str, written)
+    dumper.add_representer(str, written)
     return str(
-        yaml.dump(dict(manifest), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+        yaml.dump(dict(manifest), Dumper=dumper, sort_keys=False, allow_unicode=True, width=100)
     )
 
 

@@ -403,6 +403,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 value = None
                 self.server.cluster.faults.append(f"{method} {self.path}: no such resource")
+                self._send(404, _Answer(404, "NotFound", "no such resource").status)
             if value is not None:
                 self._send(200, value)
         except _Answer as answer:

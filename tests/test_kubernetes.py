@@ -98,6 +98,29 @@ def follow(job: kubernetes.Job, tick: Callable[[], None] = lambda: None) -> tupl
     return ended, b"".join(printed).decode(), alerts
 
 
+@pytest.mark.parametrize(
+    ("call", "more", "said"),
+    [
+        ("create_namespaced_job", {"body": {"kind": "Job"}}, "apiVersion"),
+        ("list_namespaced_job", {"watch": True}, "watch"),
+        ("list_namespaced_cron_job", {}, "no such resource"),
+    ],
+)
+def test_what_the_stand_in_does_not_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, more: dict[str, Any], said: str
+) -> None:
+    """What the API does not have, or what is not in its form, is noted: the tests fail by it."""
+    cluster = Cluster(tmp_path)
+    monkeypatch.setenv("KUBECONFIG", cluster.variables["KUBECONFIG"])
+    asked = asking.Cluster()
+
+    with pytest.raises(asking.Refused):
+        asked.ask(getattr(asked.batch, call), patience=0, **more)
+
+    cluster.close()
+    assert said in cluster.faults[0]
+
+
 @pytest.mark.usefixtures("here")
 def test_a_step_is_a_job(cluster: Cluster) -> None:
     """It is created, its output is handed on, and nothing of it is left."""
@@ -130,6 +153,18 @@ def test_log_whose_lines_are_equal(cluster: Cluster) -> None:
     _, printed, _ = follow(kubernetes.Place().submit(request(program)))
 
     assert "same\n" * 50 + "end" == printed
+
+
+@pytest.mark.usefixtures("here")
+def test_log_that_may_not_be_read(cluster: Cluster) -> None:
+    """That is said, and the step is not lost by it."""
+    cluster.refusals.extend([("GET .*/log", 403)] * 1000)
+
+    ended, printed, alerts = follow(kubernetes.Place().submit(request()))
+
+    assert (True, "") == (ended.ok, printed)
+    (alert,) = alerts
+    assert alert.startswith("the end of what it printed could not be had: jobs.batch is forbidden")
 
 
 @pytest.mark.usefixtures("here")

@@ -170,7 +170,7 @@ class Job:
         found = self._cluster.ask(
             self._cluster.core.list_namespaced_pod, label_selector=f"job-name={self.name}"
         )["items"]
-        return sorted(found, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
+        return sorted(found, key=pod_state.age)
 
     def _look_at(self, job: Manifest, made: list[Manifest]) -> Ended | None:
         """Read the logs of pods, and say what keeps them from running; return what ends it all."""
@@ -238,8 +238,9 @@ class Job:
             while not log.empty and time.monotonic() < deadline:
                 log.hand_on(write, LOOK_SECONDS)
                 tick()
-        if any(not (log.empty and log.complete) for log in self._logs.values()):
-            self._tell("alert", "the end of what it printed could not be had")
+            if not log.empty or log.trouble:
+                reason = log.trouble or "it takes too long"
+                self._say_once(f"the end of what it printed could not be had: {reason}")
 
     def _taken_away(self) -> Ended:
         """Return the end of a Job that somebody has deleted; another runner may have, when done."""

@@ -46,7 +46,7 @@ class PodLog:
         self._left = False
         self._heard = 0.0
         self._known: deque[tuple[tuple[int, int], bytes]] = deque(maxlen=KEPT_LINES)
-        self.complete = True
+        self.trouble = ""
         self._thread = threading.Thread(target=self._read_all, daemon=True)
         self._thread.start()
 
@@ -73,22 +73,23 @@ class PodLog:
             return
 
     def _read_all(self) -> None:
+        """Read, and again, until a reading that began after the pod's end came to its own."""
         vain = 0
         while vain < ATTEMPTS and not self._left:
             ended = self._ended.is_set()
             try:
                 self._read(final=ended)
-            except Refused as refused:
-                if refused.status == GONE:
-                    break
-                vain += ended
-            else:
+                self.trouble = ""
                 if ended:
                     return
+            except Refused as refused:
+                self.trouble = refused.reason
+                if refused.status == GONE:
+                    return
+                vain += ended
             self._ended.wait(PAUSE_SECONDS)
             if ended:
                 time.sleep(PAUSE_SECONDS)
-        self.complete = False
 
     def _read(self, *, final: bool) -> None:
         """Read until the log ends or breaks off.  Raises Refused."""

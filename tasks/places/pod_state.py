@@ -23,6 +23,12 @@ DISRUPTED = frozenset(
 KILLED_FOR_MEMORY = "OOMKilled"
 
 
+def age(pod: Manifest) -> tuple[str, bool]:
+    """Return by what pods of a Job are ordered; of two of one second, one that goes on is newer."""
+    goes_on = pod["status"].get("phase") in ("Pending", "Running")
+    return str(pod["metadata"].get("creationTimestamp")), goes_on
+
+
 def condition(job: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
     """Return a condition of an object that holds."""
     for found in job.get("status", {}).get("conditions") or ():
