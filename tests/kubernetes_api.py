@@ -102,7 +102,7 @@ class Cluster:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.pods: dict[str, Pod] = {}
         self.fates: deque[Fate] = deque()
-        self.refusals: deque[tuple[str, int]] = deque()
+        self.refusals: list[tuple[str, int]] = []
         self.cuts: deque[int] = deque()
         self.warning = ""
         self.asked: list[str] = []
@@ -419,13 +419,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _refuse(self, asked: str) -> None:
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             raise _Answer(401, *_REASONS[401])
-        if self.server.cluster.refusals and re.search(self.server.cluster.refusals[0][0], asked):
-            code = self.server.cluster.refusals.popleft()[1]
-            if not code:  # no answer at all
-                self.close_connection = True
-                self.connection.close()
-                raise ConnectionResetError
-            raise _Answer(code, *_REASONS[code])
+        refusals = self.server.cluster.refusals
+        with self.server.cluster.changed:
+            due = next((one for one in refusals if re.search(one[0], asked)), None)
+            if due is None:
+                return
+            refusals.remove(due)
+        if not due[1]:  # no answer at all
+            self.close_connection = True
+            self.connection.close()
+            raise ConnectionResetError
+        raise _Answer(due[1], *_REASONS[due[1]])
 
     def _jobs(
         self, method: str, namespace: str, name: str, query: dict[str, str], body: dict[str, Any]

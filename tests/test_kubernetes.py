@@ -68,8 +68,7 @@ def here(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> C
         (kubernetes, "POLL_SECONDS", 0.05),
         (kubernetes, "LOOK_SECONDS", 0.02),
         (asking, "PAUSE_SECONDS", 0.02),
-        (asking, "FIRST_PATIENCE_SECONDS", 0.5),
-        (kubernetes, "FIRST_PATIENCE_SECONDS", 0.5),
+        (kubernetes, "FIRST_PATIENCE_SECONDS", 2),
         (pod_log, "PAUSE_SECONDS", 0.02),
     ):
         monkeypatch.setattr(module, name, value)
@@ -205,11 +204,8 @@ def test_a_job_of_another_step(cluster: Cluster) -> None:
 @pytest.mark.usefixtures("here")
 def test_what_passes(cluster: Cluster) -> None:
     """Where the API fails for a moment, the same is asked again, and nothing is made twice."""
-    kinds = ("POST", "GET .*/jobs/", "GET .*/pods$", "GET .*/log", "GET .*/jobs/")
-    cluster.refusals.extend(
-        (asked, code) for code in (0, 503, 500, 429, 410) for asked in kinds[:1]
-    )
-    cluster.refusals.extend((asked, code) for asked in kinds[1:] for code in (0, 503, 429))
+    kinds = ("POST", "GET .*/jobs/", "GET .*/pods$", "GET .*/log")
+    cluster.refusals.extend((asked, code) for code in (0, 410, 429, 500, 503) for asked in kinds)
 
     ended, printed, _ = follow(kubernetes.Place().submit(request(COUNTING)))
 
