@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
 
-from tasks import discover, places, plan, records, snapshot
+from tasks import discover, manifests, places, plan, records, snapshot
 from tasks.backend import FileChecker
 from tasks.environments import build, days, lock_file, locks
 from tasks.errors import InvalidModel, UserError
@@ -95,6 +95,20 @@ def task_lock() -> Iterator[dict[str, Any]]:
             "name": model.name,
             "doc": f"resolve the requirements of {model.title} anew",
             "actions": [(_acted, [_lock, model, activity])],
+            "uptodate": [False],
+            "meta": {"activity": activity},
+        }
+
+
+def task_k8s() -> Iterator[dict[str, Any]]:
+    """Write what a Kubernetes cluster needs to run a model."""
+    yield _group("k8s", "write the Kubernetes manifests of a model")
+    for model in _models_for("k8s"):
+        activity = Activity()
+        yield {
+            "name": model.name,
+            "doc": f"write the Kubernetes manifests of {model.title}",
+            "actions": [(_acted, [_manifests, model, activity])],
             "uptodate": [False],
             "meta": {"activity": activity},
         }
@@ -261,6 +275,12 @@ def _lock(model: Model, activity: Activity) -> dict[str, Any]:
     if not locks.make_lock(model, open_state(), say=activity.tell, upgrade=True, as_of=day):
         return {"state": "ran", "message": "no requirements to lock"}
     return {"state": "ran", "folder": lock_file.lock_path(model)}
+
+
+def _manifests(model: Model, activity: Activity) -> dict[str, Any]:
+    _refuse_broken(model)
+    folder, remark = manifests.make(model, open_state(), activity)
+    return {"state": "ran", "folder": folder, "message": remark}
 
 
 def _refuse_broken(model: Model) -> None:

@@ -18,12 +18,13 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from tasks.usage import Meter, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import FrameType
 
 HEAD_BYTES = 8_000_000
 TAIL_BYTES = 2_000_000
 STOP_SECONDS = 5.0
+ELSEWHERE_SECONDS = 20.0
 LOOK_SECONDS = 0.2
 FIRST_SECONDS = 0.05  # how often a process is measured while it is younger than a second
 SHORTEST_SECRET = 4  # bytes; a shorter one would be found by chance in everything
@@ -38,6 +39,7 @@ SIGNALLED = 128
 _SECRET_NAME = re.compile("(?:PASSWORD|PASSWD|SECRET|TOKEN)(?![A-Z])")
 
 _running: set[subprocess.Popen[bytes]] = set()
+_elsewhere: set[object] = set()
 _stopping = threading.Event()
 
 
@@ -282,8 +284,22 @@ def stopping() -> bool:
     return _stopping.is_set()
 
 
+@contextlib.contextmanager
+def elsewhere() -> Iterator[None]:
+    """Have `stop_all` wait for what is done within: it ends something on another machine."""
+    mark = object()
+    _elsewhere.add(mark)
+    try:
+        yield
+    finally:
+        _elsewhere.discard(mark)
+
+
 def stop_all() -> None:
-    """End every process that runs, kindly at first; none is started after this."""
+    """End every process that runs, kindly at first; none is started after this.
+
+    What runs elsewhere is ended by who follows it.
+    """
     _stopping.set()
     for process in list(_running):
         _end_group(process, signal.SIGTERM)
@@ -294,6 +310,9 @@ def stop_all() -> None:
         time.sleep(0.05)
     for process in list(_running):
         _end_group(process, signal.SIGKILL)
+    deadline += ELSEWHERE_SECONDS - STOP_SECONDS
+    while _elsewhere and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def tail(path: str, lines: int = 20) -> str:

@@ -33,6 +33,13 @@ KEYS: Mapping[str, type] = {
     "on": str,
     "store": str,
     "image": str,
+    "registry": str,
+    "namespace": str,
+    "secrets": dict,
+    "variables": dict,
+    "claim": str,
+    "serviceAccount": str,
+    "wait": int,
     "scheduler": str,
 }
 """The keys that a profile may have, each with the type of its value."""

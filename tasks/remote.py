@@ -72,12 +72,13 @@ def carry_out(place: Away, attempt: Attempt, *, force: bool) -> None:
     activity.say(f"submitted to {place.name}")
     follower = _Follower(attempt)
     try:
-        job = place.submit(Request(prepared.step, prepared.key, to.address, force))
-        try:
-            ended = job.follow(follower.feed, follower.tick)
-        except BaseException:
-            job.cancel()
-            raise
+        with processes.elsewhere():
+            job = place.submit(Request(prepared.step, prepared.key, to.address, force))
+            try:
+                ended = job.follow(follower.feed, follower.tick)
+            except BaseException:
+                job.cancel()
+                raise
     finally:
         follower.close()
         requests.drop(prepared.key, to)

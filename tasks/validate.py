@@ -14,6 +14,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tasks.cron import faults as schedule_faults
 from tasks.errors import Fault, did_you_mean
 from tasks.frameworks import LANGUAGES
 from tasks.positions import Keys, Parsed, parse, shown
@@ -64,7 +65,7 @@ def check(kind: str, text: str | bytes, path: str) -> Checked:
             faults += _download_faults(parsed)
         if kind == "model":
             faults += [*_argument_faults(parsed), *_threshold_faults(parsed)]
-            faults += [*_column_faults(parsed), *resource_faults(parsed)]
+            faults += [*_column_faults(parsed), *resource_faults(parsed), *schedule_faults(parsed)]
         faults = sorted(dict.fromkeys(faults), key=lambda fault: fault.line)
         return Checked(value if parsed.valid else None, tuple(faults))
     if parsed.valid:

@@ -7,6 +7,7 @@ try:
     from tasks.generators import (
         task_env,
         task_evaluate,
+        task_k8s,
         task_lock,
         task_score,
         task_train,
@@ -16,4 +17,12 @@ except ModuleNotFoundError as error:
         raise
     raise SystemExit("this doit knows no modelmake: README.md says how to get it") from error
 
-__all__ = ["DOIT_CONFIG", "task_env", "task_evaluate", "task_lock", "task_score", "task_train"]
+__all__ = [
+    "DOIT_CONFIG",
+    "task_env",
+    "task_evaluate",
+    "task_k8s",
+    "task_lock",
+    "task_score",
+    "task_train",
+]

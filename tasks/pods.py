@@ -1,0 +1,227 @@
+"""What a step is on a Kubernetes cluster: the Job whose pod carries it out.
+
+Plain values as the API takes them; `manifests` writes them, `places.kubernetes` submits them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from tasks import profiles
+from tasks.clusters import base_name
+from tasks.errors import UserError
+from tasks.model import PHASES
+from tasks.resources import of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tasks.clusters import Settings
+    from tasks.model import Model
+    from tasks.plan import Step
+    from tasks.resources import Amounts, Resources
+
+Manifest: TypeAlias = dict[str, Any]
+
+KEY_DIGITS = 12
+"""How much of a step's key stands in the name of its Job."""
+
+HOME = "/opt/modelmake"
+"""The folder that all of ours is in, in an image."""
+
+CACHE = f"{HOME}/cache"
+USER = 10001
+"""Whom an image runs as."""
+
+TMP = "/tmp"  # noqa: S108 - a folder of the pod's own
+CONTAINER = "step"
+BESIDE = 256 << 20
+"""The memory that a pod needs besides its step's: for the runner, and to build an environment."""
+
+SELECTING = ("app.kubernetes.io/name", "app.kubernetes.io/component")
+"""The labels by which pods are found."""
+
+KEPT_SECONDS = 24 * 60 * 60
+"""How long a Job that has ended can be looked at."""
+
+SPARE_SECONDS = 600
+"""How long a pod may take besides the step's own `timeout`: for its image, data and results."""
+
+_UNITS = ((1 << 40, "Ti"), (1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki"))
+_SECRET = re.compile(r"([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)/([-._a-zA-Z0-9]+)")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def job_name(step: Step, key: str) -> str:
+    """Return the name of the Job of a step: it follows from the key, so that it is found again."""
+    return f"{base_name(step.model.name)}-{step.name}-{key[:KEY_DIGITS]}"
+
+
+def labels(model: Model, component: str) -> dict[str, str]:
+    """Return the labels of a model's objects."""
+    return {
+        "app.kubernetes.io/name": base_name(model.name),
+        "app.kubernetes.io/component": component,
+        "app.kubernetes.io/managed-by": "modelmake",
+    }
+
+
+def metadata(model: Model, component: str, name: str, namespace: str) -> Manifest:
+    """Return the metadata of an object."""
+    return {
+        "name": name,
+        **({"namespace": namespace} if namespace else {}),
+        "labels": labels(model, component),
+        "annotations": {"modelmake/model": model.name},
+    }
+
+
+def job(step: Step, key: str, image: str, words: Sequence[str], settings: Settings) -> Manifest:
+    """Return the Job that carries a step out by a command of the image's Python."""
+    name = job_name(step, key)
+    made = metadata(step.model, step.name, name, settings.namespace)
+    made["annotations"] |= {"modelmake/step": step.task, "modelmake/key": key}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": made,
+        "spec": job_spec(step, image, words, settings),
+    }
+
+
+def job_spec(step: Step, image: str, words: Sequence[str], settings: Settings) -> Manifest:
+    """Return what a Job does.
+
+    A pod that the cluster itself has ended (evicted, preempted, its machine lost) is made anew and
+    does not count; one that failed is tried again as often as `retries` says.
+    """
+    model = step.model
+    retries, timeout = limits_of(step)
+    container = {
+        "name": CONTAINER,
+        "image": image,
+        "command": ["python", *words],
+        "resources": amounts(of(model, step.name), BESIDE),
+        "env": variables(model, settings, with_store=True),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    deadline = {"activeDeadlineSeconds": (timeout + SPARE_SECONDS) * (retries + 1)}
+    return {
+        "backoffLimit": retries,
+        **(deadline if timeout else {}),
+        "ttlSecondsAfterFinished": KEPT_SECONDS,
+        "podFailurePolicy": {
+            "rules": [
+                {
+                    "action": "Ignore",
+                    "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                }
+            ]
+        },
+        "template": {
+            "metadata": {"labels": labels(model, step.name)},
+            "spec": {"restartPolicy": "Never", **pod(container, settings, with_store=True)},
+        },
+    }
+
+
+def pod(container: Manifest, settings: Settings, *, with_store: bool) -> Manifest:
+    """Return the pod of a container, which may do no more than it must.
+
+    Its file system is read-only but for temporary files, and the environments that a step needs.
+    """
+    own = {"tmp": TMP, **({"cache": CACHE} if with_store else {})}
+    mounts = [{"name": name, "mountPath": path} for name, path in own.items()]
+    volumes: list[Manifest] = [{"name": name, "emptyDir": {}} for name in own]
+    if with_store and settings.claim:
+        mounts.append({"name": "store", "mountPath": settings.store})
+        claim = {"claimName": settings.claim}
+        volumes.append({"name": "store", "persistentVolumeClaim": claim})
+    guarded = {
+        **container,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": mounts,
+    }
+    return {
+        **({"serviceAccountName": settings.account} if settings.account else {}),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [guarded],
+        "volumes": volumes,
+    }
+
+
+def limits_of(step: Step) -> tuple[int, int]:
+    """Return how often a step is tried again, and after how many seconds it is ended (0: never)."""
+    document = step.model.document
+    own = document.get("automation", {}).get(PHASES[step.name], {})
+    retries, timeout = (own.get(key, document.get(key, 0)) for key in ("retries", "timeout"))
+    return retries, math.ceil(timeout)
+
+
+def variables(model: Model, settings: Settings, *, with_store: bool) -> list[Manifest]:
+    """Return the variables of a pod.  What is secret is only referred to.
+
+    Raises UserError for a secret that is not written as `secret/key`.
+    """
+    plain = dict(settings.variables)
+    if with_store:
+        plain |= {"UV_CACHE_DIR": f"{CACHE}/uv", profiles.STORE_VARIABLE: settings.store}
+    secrets = {**model.document.get("secrets", {}), **settings.secrets}
+    found: list[Manifest] = [
+        {"name": name, "value": str(value)} for name, value in plain.items() if name not in secrets
+    ]
+    for name, reference in sorted(secrets.items()):
+        match = _SECRET.fullmatch(str(reference))
+        if not (_VARIABLE.fullmatch(name) and match):
+            raise UserError(
+                f"The secret of `{name}` is not written as `secret/key`",
+                ("found", reference),
+                hint='for instance `secrets = {TD_PASSWORD = "teradata/password"}`',
+            )
+        secret, key = match.groups()
+        source = {"secretKeyRef": {"name": secret, "key": key}}
+        found.append({"name": name, "valueFrom": source})
+    return found
+
+
+def amounts(found: Resources, beside: int = 0) -> Manifest:
+    """Return the resources of a container, with some memory beside what they say."""
+    both = {
+        "requests": _amounts(found.requests, beside),
+        "limits": _amounts(found.limits, beside),
+    }
+    if gpu := found.limits.gpu or found.requests.gpu:  # Kubernetes wants both to be the same
+        both["limits"]["nvidia.com/gpu"] = str(gpu)
+    return {name: some for name, some in both.items() if some}
+
+
+def _amounts(some: Amounts, beside: int) -> dict[str, str]:
+    found = {}
+    if some.cpu is not None:
+        milli = round(some.cpu * 1000)
+        found["cpu"] = f"{milli}m" if milli % 1000 else str(milli // 1000)
+    if some.memory is not None:
+        found["memory"] = memory(some.memory + beside)
+    return found
+
+
+def memory(size: int) -> str:
+    """Return an amount of memory as people write it."""
+    for unit, name in _UNITS:
+        if size and size % unit == 0:
+            return f"{size // unit}{name}"
+    return str(size)
