@@ -26,6 +26,15 @@ RUNNERS = ("podman", "docker")
 BUILDERS = ("podman", "docker", "buildah")
 ANSWER_SECONDS = 30
 
+SYSTEM = ("/usr/", "/bin/", "/sbin/", "/lib")
+"""What is an image's own, never this machine's."""
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where programs are looked for in an image that does not say."""
+
+EPOCH = 315532800
+"""The time of all that is built, 1980: the first that the entry of a zip archive can have."""
+
 # What an engine is asked for its version; docker's own is that of a server that may not be there.
 _VERSION = {
     "podman": ("version", "--format", "{{.Client.Version}}"),
@@ -192,3 +201,42 @@ def run_options(engine: Engine) -> list[str]:
 
 def _user() -> str:
     return f"{os.geteuid()}:{os.getegid()}"
+
+
+def build(engine: Engine, folder: str, containerfile: str) -> str:
+    """Build an image from a folder, the same bytes at whatever time, and return its id.
+
+    Raises UserError, with what the engine says, where it cannot.
+    """
+    path = f"{folder}/Containerfile"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(containerfile)
+    fixed = ["--timestamp", str(EPOCH), "--layers=false"]
+    if engine.kind == "docker":
+        fixed = ["--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}"]
+    done = engine.ask("build", "--quiet", *fixed, "--file", path, folder)
+    if done.returncode:
+        raise UserError(
+            "An image cannot be built",
+            (f"{engine.kind} says", done.stderr.strip() or done.stdout.strip()),
+        )
+    return last_line(done.stdout)
+
+
+def tag(engine: Engine, number: str, *names: str) -> None:
+    """Give an image names."""
+    for name in names:
+        done = engine.ask("tag", number, name)
+        if done.returncode:
+            raise UserError(
+                f"The image `{name}` cannot be named so", (f"{engine.kind} says", done.stderr)
+            )
+
+
+def run_once(
+    engine: Engine, image_id: str, command: Sequence[str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in an image, of which nothing is left."""
+    options = ["--rm", "--log-driver", "none", "--pull", "never", *further_options()]
+    program, *words = command
+    return engine.ask("run", *options, "--entrypoint", program, image_id, *words)

@@ -27,6 +27,7 @@ from tasks.state import State, open_state
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from tasks.images.build import Built
     from tasks.model import Model
 
 CONFIG = {
@@ -40,6 +41,10 @@ CONFIG = {
     "continue": True,
 }
 """doit's configuration: threads, since a step is a process of its own anyway."""
+
+
+RUNNER = "runner"
+"""The name of the image without a model."""
 
 
 class Options:
@@ -93,6 +98,30 @@ def task_lock() -> Iterator[dict[str, Any]]:
             "name": model.name,
             "doc": f"resolve the requirements of {model.title} anew",
             "actions": [(_acted, [_lock, model, activity])],
+            "uptodate": [False],
+            "meta": {"activity": activity},
+        }
+
+
+def task_image() -> Iterator[dict[str, Any]]:
+    """Build the image that serves a model."""
+    yield _group("image", "build the image that serves a model")
+    for model in _models_for("image"):
+        activity = Activity()
+        yield {
+            "name": model.name,
+            "doc": f"build the image that serves {model.title}",
+            "actions": [(_acted, [_image, model, activity])],
+            "task_dep": [f"evaluate:{model.name}"],
+            "uptodate": [False],
+            "meta": {"activity": activity},
+        }
+    if RUNNER not in {model.name for model in _models_for("image")}:
+        activity = Activity()
+        yield {
+            "name": RUNNER,
+            "doc": "build the image that carries out steps elsewhere",
+            "actions": [(_acted, [_runner_image, activity])],
             "uptodate": [False],
             "meta": {"activity": activity},
         }
@@ -259,6 +288,26 @@ def _lock(model: Model, activity: Activity) -> dict[str, Any]:
     if not locks.make_lock(model, open_state(), say=activity.tell, upgrade=True, as_of=day):
         return {"state": "ran", "message": "no requirements to lock"}
     return {"state": "ran", "folder": lock_file.lock_path(model)}
+
+
+def _image(model: Model, activity: Activity) -> dict[str, Any]:
+    _refuse_broken(model)
+    # Slow to import, and no other task needs it.
+    from tasks.images.build import model_image  # noqa: PLC0415
+
+    activity.say("image")
+    return _told(model_image(model, open_state(), activity.tell))
+
+
+def _runner_image(activity: Activity) -> dict[str, Any]:
+    from tasks.images.build import runner_image  # noqa: PLC0415 - as above
+
+    activity.say("image")
+    return _told(runner_image(open_state(), activity.tell))
+
+
+def _told(built: Built) -> dict[str, Any]:
+    return {"state": "ran" if built.anew else "current", "message": str(built)}
 
 
 def _refuse_broken(model: Model) -> None:

@@ -111,7 +111,7 @@ def call(  # noqa: PLR0913 - three by name
     write_json(request_path, {**request(step, run, version), **process})
     with open(run.log, "wb", buffering=0) as log:
         status = processes.run_logged(
-            command.words,
+            [*command.tie, *command.words],
             log,
             cwd=run.work,
             env=command.variables,

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,17 +31,13 @@ if TYPE_CHECKING:
     from tasks.runs import Run
 
 NAME = "container"
+AWAY = False
+
 LABEL = "modelmake.run"
 """The label of a step's container; its value is the run."""
 
-SYSTEM = ("/usr/", "/bin/", "/sbin/", "/lib")
-"""What is the image's own, never this machine's."""
-
 USAGE = "usage.json"
 """What a container has used, in the folder of its run."""
-
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where programs are looked for in an image that does not say."""
 
 _RUNTIME = Path(__file__).parent.parent / "runtime"
 _PROBE = """\
@@ -54,11 +50,12 @@ _PROBE_KIND = "image probe 1"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-@dataclass
-class Container:
-    """A place for one step; what is known of its image is known once it has been enclosed."""
+class Place:
+    """A container for one step; of its image is known what it is once the step was enclosed."""
 
-    where: dict[str, Any] = field(default_factory=lambda: {"place": NAME})
+    def __init__(self) -> None:
+        """Know no image yet."""
+        self._where: dict[str, Any] = {"place": NAME}
 
     def enclose(self, command: Command, step: Step, environment: Environment, run: Run) -> Command:
         """Return the command that runs a step's command in a container.
@@ -68,7 +65,7 @@ class Container:
         engine = containers.find()
         name, key = image_of(step)
         image = containers.image(engine, name, key)
-        self.where |= {"engine": str(engine), "image": image.name, "image_id": image.id}
+        self._where |= {"engine": str(engine), "image": image.name, "image_id": image.id}
         mounts = _mounts(command, step, environment)
         _check(engine, image, key, environment, mounts, command.variables)
         limits = resources.of(step.model, step.name).limits
@@ -82,7 +79,7 @@ class Container:
             *(word for path in mounts for word in ("--volume", f"{path}:{path}:ro")),
             "--workdir", os.path.abspath(run.work),
             *(word for name in variables for word in ("--env", name)),
-            "--env", f"PATH={os.path.dirname(environment.python)}:{image.path or PATH}",
+            "--env", f"PATH={os.path.dirname(environment.python)}:{image.path or containers.PATH}",
             "--env", f"HOME={os.path.abspath(run.scratch)}",
             "--entrypoint", environment.python,
             image.id, "-E", "-s", "-S", str(_RUNTIME / "contained.py"),
@@ -94,12 +91,7 @@ class Container:
 
     def describe(self) -> Mapping[str, Any]:
         """Return what a record says of it."""
-        return self.where
-
-
-def place() -> Container:
-    """Return a container, for one step."""
-    return Container()
+        return self._where
 
 
 def image_of(step: Step) -> tuple[str, str]:
@@ -155,7 +147,7 @@ def outermost(paths: Iterable[str]) -> list[str]:
     found: list[str] = []
     for path in sorted(set(paths), key=lambda path: f"{path}/"):
         inside = found and (path + "/").startswith(found[-1] + "/")
-        if not inside and not (path + "/").startswith(SYSTEM) and os.path.exists(path):
+        if not inside and not (path + "/").startswith(containers.SYSTEM) and os.path.exists(path):
             found.append(path)
     return found
 
@@ -238,7 +230,7 @@ def _tools(variables: Mapping[str, str], mounts: list[str]) -> list[str]:
 
 def _does_not_run(image: Image, key: str, environment: Environment, said: str) -> UserError:
     path = environment.interpreter.path
-    own = path.startswith(SYSTEM)
+    own = path.startswith(containers.SYSTEM)
     return UserError(
         f"Python {environment.interpreter.version} does not run in the image `{image.name}`",
         ("key", key),
