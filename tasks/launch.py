@@ -18,9 +18,10 @@ from tasks.errors import UserError, telling_line
 from tasks.fingerprint import Files
 from tasks.languages import Command, Start
 from tasks.metrics import GIVEN_NS
-from tasks.model import SAMPLES
+from tasks.model import PHASES, SAMPLES
 from tasks.publish import VARIABLE
 from tasks.records import LOGS, artefacts, write_json
+from tasks.resources import memory_text
 from tasks.shared import SECRET_VARIABLE
 from tasks.sources import PACKAGE
 
@@ -231,11 +232,32 @@ def _read_result(path: str) -> dict[str, Any] | None:
     return None
 
 
+def used(run: Run) -> dict[str, Any]:
+    """Return what the run's place tells of what was used, `{}` where it tells nothing.
+
+    The keys are in runtime/contained.py.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        return dict(json.loads(Path(run.usage).read_text(encoding="utf-8")))
+    return {}
+
+
 def _failure(
     step: Step, status: int, result: dict[str, Any] | None, run: Run, hint: str
 ) -> UserError:
     model = step.model.name
     lines = processes.tail(run.log, LOG_LINES)
+    told = used(run)
+    if told.get("out_of_memory"):
+        phase = PHASES[step.name]
+        return UserError(
+            f"The {step.name} step of model `{model}` ran out of memory",
+            ("limit", memory_text(told["memory_limit"])),
+            ("peak", memory_text(told["peak_memory"])),
+            ("log", lines or "(empty)"),
+            hint=f"raise `automation.{phase}.resources.memory` in {step.model.folder}/model.json,"
+            " or have it need less",
+        )
     if result is None:
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         headline = f"The {step.name} step of model `{model}` ended without a result: it {how}"

@@ -49,6 +49,16 @@ class Run:
         """What the model tells of its progress."""
         return f"{self.folder}/progress.jsonl"
 
+    @property
+    def held(self) -> str:
+        """The file whose lock is held for as long as the run goes on."""
+        return f"{self.folder}/held"
+
+    @property
+    def usage(self) -> str:
+        """What a place tells of what the run has used; of others there is no such file."""
+        return f"{self.folder}/usage.json"
+
 
 def run_name(step: Step) -> str:
     """Return the name of a step's runs, without the number behind its last `-`."""
@@ -69,7 +79,7 @@ def fresh_run(step: Step) -> Iterator[Run]:
             with hold(f"{step.build}/{CREATING}"):
                 os.makedirs(run.work)
                 os.makedirs(run.scratch)
-                stack.enter_context(hold(f"{run.folder}/held"))
+                stack.enter_context(hold(run.held))
             yield run
     finally:
         shutil.rmtree(run.folder, ignore_errors=True)

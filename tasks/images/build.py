@@ -117,8 +117,8 @@ def runner_image(state: State, say: Callable[[str], None]) -> Built:
     base = containers.image(engine, *_base("", ""))
     own = _own_python(engine, base, state)
     store = os.environ.get(VARIABLE, "").partition("://")
-    further = [PACKAGES.get(store[0], "")] if store[1] else []
-    listed = [*_with_python(own), parts.runner(own, filter(None, further)), parts.installer()]
+    further = [PACKAGES[store[0]]] if store[1] and PACKAGES.get(store[0]) else []
+    listed = [*_with_python(own), parts.runner(own, further), parts.installer(own)]
     ends = [f"ENTRYPOINT {json.dumps([_PROGRAM, '-m', 'tasks.worker'])}"]
     labels = {"org.opencontainers.image.title": "modelmake runner"}
     last = _finish((own,), base, labels, ends)

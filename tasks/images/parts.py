@@ -38,7 +38,7 @@ TRAINED = f"{HOME}/trained"
 
 PROJECT = "modelmake"
 NOT_NEEDED = frozenset({"nox", "questionary", "uv"})
-"""What the runner needs only where models are worked on; uv is a part of its own."""
+"""What the runner needs only where models are worked on, or environments are built."""
 
 # Of a Python's own library: what tests it, draws windows, or builds and installs other things.
 _UNUSED = {
@@ -110,7 +110,7 @@ def runner(python: Python, more: Iterable[str] = ()) -> Part:
     """Return the runner with what it needs; `more` names further packages."""
     found = distributions(PROJECT, more)
     code = Path(__file__).parent.parent
-    site = f"{RUNNER}/lib/python{_minor(python.version)}/site-packages"
+    site = _site(python)
 
     def entries() -> Iterator[Entry]:
         yield from _environment_of(RUNNER, python)
@@ -127,10 +127,20 @@ def runner(python: Python, more: Iterable[str] = ()) -> Part:
     return Part("runner", canonical("image runner", {"own": own, **versions}), entries)
 
 
-def installer() -> Part:
+def installer(python: Python) -> Part:
     """Return uv, which builds environments."""
-    key = canonical("image uv", {"version": importlib.metadata.version("uv")})
-    return Part("uv", key, lambda: [Entry(f"{RUNNER}/bin/uv", source=uv.path())])
+    package = importlib.metadata.distribution("uv")
+
+    def entries() -> Iterator[Entry]:
+        yield from _installed(package, _site(python))
+        yield Entry(f"{RUNNER}/bin/uv", source=uv.path())
+
+    return Part("uv", canonical("image uv", {"version": package.version}), entries)
+
+
+def _site(python: Python) -> str:
+    """Return the folder of the runner's packages."""
+    return f"{RUNNER}/lib/python{_minor(python.version)}/site-packages"
 
 
 def _environment_of(folder: str, python: Python) -> Iterator[Entry]:
@@ -145,7 +155,7 @@ def distributions(
 ) -> dict[str, importlib.metadata.Distribution]:
     """Return what is installed here of what a package needs, without the package itself."""
     found: dict[str, importlib.metadata.Distribution] = {}
-    waiting = [*_needs(importlib.metadata.distribution(name), frozenset()), *map(Requirement, more)]
+    waiting = [*map(Requirement, more), *_needs(importlib.metadata.distribution(name))]
     while waiting:
         wanted = waiting.pop()
         normal = canonicalize_name(wanted.name)
@@ -155,11 +165,13 @@ def distributions(
             found[normal] = importlib.metadata.distribution(wanted.name)
         except importlib.metadata.PackageNotFoundError:
             continue  # one that is not needed on this machine
-        waiting += _needs(found[normal], frozenset(wanted.extras))
+        waiting += _needs(found[normal], wanted.extras)
     return dict(sorted(found.items()))
 
 
-def _needs(one: importlib.metadata.Distribution, extras: frozenset[str]) -> Iterator[Requirement]:
+def _needs(
+    one: importlib.metadata.Distribution, extras: Iterable[str] = ()
+) -> Iterator[Requirement]:
     for line in one.requires or ():
         wanted = Requirement(line)
         marker = wanted.marker

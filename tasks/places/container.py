@@ -36,9 +36,6 @@ AWAY = False
 LABEL = "modelmake.run"
 """The label of a step's container; its value is the run."""
 
-USAGE = "usage.json"
-"""What a container has used, in the folder of its run."""
-
 _RUNTIME = Path(__file__).parent.parent / "runtime"
 _PROBE = """\
 import hashlib, os, ssl, sys, ctypes
@@ -83,7 +80,7 @@ class Place:
             "--env", f"HOME={os.path.abspath(run.scratch)}",
             "--entrypoint", environment.python,
             image.id, "-E", "-s", "-S", str(_RUNTIME / "contained.py"),
-            f"{folder}/held", f"{folder}/{USAGE}", *command.words,
+            os.path.abspath(run.held), os.path.abspath(run.usage), *command.words,
         ]  # fmt: skip
         return replace(
             command, words=tuple(words), variables={**os.environ, **variables}, direct=False, tie=()
