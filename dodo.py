@@ -12,4 +12,12 @@ from tasks.generators import (
     task_train,
 )
 
-__all__ = ["DOIT_CONFIG", "task_env", "task_evaluate", "task_image", "task_lock", "task_score", "task_train"]
+__all__ = [
+    "DOIT_CONFIG",
+    "task_env",
+    "task_evaluate",
+    "task_image",
+    "task_lock",
+    "task_score",
+    "task_train",
+]

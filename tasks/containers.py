@@ -8,8 +8,8 @@ import os
 import shlex
 import shutil
 import subprocess
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError
 
@@ -73,7 +73,10 @@ class Engine:
 
 @dataclass(frozen=True)
 class Image:
-    """An image that is there: the digest of its configuration, and what that says."""
+    """An image that is there: the digest of its configuration, and what that says.
+
+    `path` is its PATH, empty where it says nothing; `key` is where its name is written.
+    """
 
     name: str
     id: str
@@ -81,6 +84,7 @@ class Image:
     size: int
     labels: Mapping[str, str] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
+    key: str = ""
 
 
 def find(kinds: Sequence[str] = RUNNERS) -> Engine:
@@ -135,10 +139,7 @@ def last_line(text: str) -> str:
 
 
 def image(engine: Engine, name: str, key: str) -> Image:
-    """Return an image, fetched where it is not there; `key` is where its name is written.
-
-    Raises UserError where it cannot be had.
-    """
+    """Return an image, fetched where it is not there.  Raises UserError where it cannot be had."""
     found = look_up(engine, name)
     if found is None:
         done = engine.ask("pull", "--quiet", name)
@@ -151,7 +152,7 @@ def image(engine: Engine, name: str, key: str) -> Image:
                 hint=f"correct the name, or make the image: `{engine.kind} images` shows those"
                 " that are there",
             )
-    return found
+    return replace(found, key=key)
 
 
 def look_up(engine: Engine, name: str) -> Image | None:
@@ -161,13 +162,12 @@ def look_up(engine: Engine, name: str) -> Image | None:
         return None
     facts = json.loads(done.stdout)
     if engine.kind == "buildah":
-        told, config = facts["OCIv1"], facts["OCIv1"].get("config") or {}
-        number, size = facts["FromImageID"], 0
-        layers = told["rootfs"]["diff_ids"]
+        config, number = facts["OCIv1"].get("config") or {}, facts["FromImageID"]
+        size = sum(layer["size"] for layer in json.loads(facts["Manifest"])["layers"])
+        layers = facts["OCIv1"]["rootfs"]["diff_ids"]
     else:
-        told = facts[0]
-        config, number, size = told.get("Config") or {}, told["Id"], told["Size"]
-        layers = told["RootFS"]["Layers"]
+        config, number = facts[0].get("Config") or {}, facts[0]["Id"]
+        size, layers = facts[0]["Size"], facts[0]["RootFS"]["Layers"]
     variables = dict(one.partition("=")[::2] for one in config.get("Env") or ())
     return Image(
         name,
@@ -177,6 +177,14 @@ def look_up(engine: Engine, name: str) -> Image | None:
         config.get("Labels") or {},
         tuple(layers),
     )
+
+
+def named(document: Mapping[str, Any], *keys: str) -> str:
+    """Return the image that `model.json` names at a key, empty where it names none there."""
+    place: Any = document
+    for key in keys:
+        place = place.get(key) if isinstance(place, dict) else None
+    return place if isinstance(place, str) else ""
 
 
 def further_options() -> list[str]:
@@ -236,7 +244,13 @@ def tag(engine: Engine, number: str, *names: str) -> None:
 def run_once(
     engine: Engine, image_id: str, command: Sequence[str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in an image, of which nothing is left."""
+    """Run a command in an image; nothing of that is left."""
+    if engine.kind == "buildah":  # which makes images, and runs commands only on the way there
+        made = engine.ask("from", "--pull-never", image_id).stdout.strip()
+        try:
+            return engine.ask("run", made, "--", *command)
+        finally:
+            engine.ask("rm", made)
     options = ["--rm", "--log-driver", "none", "--pull", "never", *further_options()]
     program, *words = command
     return engine.ask("run", *options, "--entrypoint", program, image_id, *words)

@@ -43,10 +43,6 @@ CONFIG = {
 """doit's configuration: threads, since a step is a process of its own anyway."""
 
 
-RUNNER = "runner"
-"""The name of the image without a model."""
-
-
 class Options:
     """What the command line said; the run command sets it.
 
@@ -116,10 +112,10 @@ def task_image() -> Iterator[dict[str, Any]]:
             "uptodate": [False],
             "meta": {"activity": activity},
         }
-    if RUNNER not in {model.name for model in _models_for("image")}:
+    if "runner" not in {model.name for model in _models_for("image")}:
         activity = Activity()
         yield {
-            "name": RUNNER,
+            "name": "runner",
             "doc": "build the image that carries out steps elsewhere",
             "actions": [(_acted, [_runner_image, activity])],
             "uptodate": [False],

@@ -58,7 +58,9 @@ def test_the_same_artefacts_as_without(repository: Repository) -> None:
     assert 0 == here.returncode, here.stdout
     results = ("train/artefacts.json", "evaluate/metrics.json")
     before = [repository.read(f"build/models/{name}/{result}") for result in results]
-    keys = [repository.json(f"build/models/{name}/{s}/run.json")["key"] for s in ("train", "evaluate")]
+    keys = [
+        repository.json(f"build/models/{name}/{s}/run.json")["key"] for s in ("train", "evaluate")
+    ]
 
     again = repository.doit("-a", "evaluate:good-python", "--on", "container", **ENGINE)
 
@@ -87,10 +89,12 @@ def test_sees_no_more_than_it_reads(repository: Repository) -> None:
     conf = {"root": str(repository.path), "seconds": 1}
     repository.write(f"model_definitions/{name}/datasets/train.json", conf)
     repository.write("secret.txt", "not for the model")
-    process = repository.start(
-        "train:looks-around", "--on", "container", **ENGINE, WAREHOUSE_PASSWORD="open sesame",
-        CERTIFICATE=str(repository.path / "secret.txt"), REGION="north",
-    )  # fmt: skip
+    more = {
+        "WAREHOUSE_PASSWORD": "open sesame",
+        "CERTIFICATE": str(repository.path / "secret.txt"),
+        "REGION": "north",
+    }
+    process = repository.start("train:looks-around", "--on", "container", **ENGINE, **more)
     until(lambda: running(repository), "no container runs")
     lines = [read(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
     assert any(b"WAREHOUSE_PASSWORD" in line for line in lines)
@@ -151,7 +155,9 @@ def test_no_more_memory_than_it_may(repository: Repository) -> None:
     done = repository.doit("train:uses-much", "--on", "container", **ENGINE)
 
     assert 1 == done.returncode
-    assert "The train step of model `uses-much` ran out of memory\n    limit  100Mi\n" in done.stdout
+    assert (
+        "The train step of model `uses-much` ran out of memory\n    limit  100Mi\n" in done.stdout
+    )
     assert "raise `automation.training.resources.memory` in model_def" in done.stdout
 
 
@@ -203,7 +209,9 @@ def test_the_image_of_the_profile(repository: Repository) -> None:
     done = repository.doit("train:good-python", **ENGINE)
 
     assert 0 == done.returncode, done.stdout
-    assert "container" == repository.json("build/models/good-python/train/run.json")["where"]["place"]
+    assert (
+        "container" == repository.json("build/models/good-python/train/run.json")["where"]["place"]
+    )
 
 
 def test_no_engine(repository: Repository) -> None:

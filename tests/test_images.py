@@ -112,7 +112,10 @@ def test_says_what_is_in_it(built: Repository) -> None:
     labels = facts["labels"]
     assert run_record["inputs"]["environment lock"] == labels["modelmake.lock"]
     assert run_record["key"] == labels["modelmake.trained"]
-    assert facts["tags"] == [f"modelmake/{NAME}:{labels['modelmake.key'][:12]}", f"modelmake/{NAME}:latest"]
+    assert facts["tags"] == [
+        f"modelmake/{NAME}:{labels['modelmake.key'][:12]}",
+        f"modelmake/{NAME}:latest",
+    ]
     assert image_id(facts["tags"][1]) == facts["image_id"]
 
 

@@ -60,9 +60,7 @@ def tree(
             return f"{inner}/{name}".lstrip("/")
 
         links = [name for name in folders if os.path.islink(f"{top}/{name}")]
-        folders[:] = [
-            n for n in folders if n not in SKIPPED and n not in links and not skip(of(n))
-        ]
+        folders[:] = [n for n in folders if n not in SKIPPED and n not in links and not skip(of(n))]
         for name in [*names, *links]:
             path = f"{top}/{name}"
             if skip(of(name)):

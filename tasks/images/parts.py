@@ -183,7 +183,7 @@ def _installed(one: importlib.metadata.Distribution, site: str) -> Iterator[Entr
     """Yield the files of an installed package, without its programs and what was compiled."""
     for file in one.files or ():
         if ".." not in file.parts and "__pycache__" not in file.parts:
-            source = os.fspath(one.locate_file(file))
+            source = str(one.locate_file(file))
             if os.path.isfile(source):
                 yield Entry(f"{site}/{file}", source=source)
 
@@ -235,8 +235,7 @@ def digest(folder: str) -> str:
     """
     named = ("bin/python", "pyvenv.cfg", contents.FILE)
     files = {
-        entry.path: entry.digest
-        for entry in layers.tree(folder, "", lambda path: path in named)
+        entry.path: entry.digest for entry in layers.tree(folder, "", lambda path: path in named)
     }
     return canonical("environment files", files)
 

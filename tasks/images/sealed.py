@@ -11,15 +11,12 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks import discover, frameworks, objects, plan, records
-from tasks.datasets import members
-from tasks.environments import lock_file
+from tasks import datasets, discover, frameworks, objects, plan, records, requests
 from tasks.environments.build import Environment, check_unaltered
 from tasks.environments.interpreters import Interpreter
-from tasks.environments.requirements import package_files, read
+from tasks.environments.requirements import read
 from tasks.errors import InvalidModel, UserError
 from tasks.fingerprint import canonical
-from tasks.folders import walk
 from tasks.images import parts
 from tasks.images.layers import Entry
 from tasks.images.parts import REPOSITORY, TRAINED, Part
@@ -31,7 +28,6 @@ from tasks.serving.schema import Column, Schema
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tasks.fingerprint import Files
     from tasks.images.parts import Python
     from tasks.state import State
 
@@ -77,12 +73,14 @@ def part(release: Release, sealed: Sealed, bill: bytes, state: State) -> Part:
     text = json.dumps(document, indent=2, ensure_ascii=False).encode()
     files = sorted(set(_files(release.step, state)))
     outputs = [records.RUN, *release.trained.outputs]
+    data = list(_data(release.step))
     digests = {path: objects.digest_of(path) for path in files}
+    digests |= {entry.path: entry.digest for entry in data}
     whole = {"release": document, "bill": bill.decode(), "files": digests, "run": release.key}
 
     def entries() -> Iterator[Entry]:
-        for path in files:
-            yield Entry(f"{REPOSITORY}/{path}", source=path)
+        yield from (Entry(f"{REPOSITORY}/{path}", source=path) for path in files)
+        yield from data
         for name in outputs:
             yield Entry(f"{TRAINED}/{name}", source=os.path.realpath(f"{trained}/{name}"))
         yield Entry(FILE, data=text)
@@ -93,20 +91,22 @@ def part(release: Release, sealed: Sealed, bill: bytes, state: State) -> Part:
 
 def _files(step: Step, state: State) -> Iterator[str]:
     """Yield the files of the repository that the model is scored with."""
-    model, files = step.model, state.files
-    requirements = read(model, state)
+    model = step.model
     own = f"{frameworks.FOLDER}/{model.framework}.toml"
-    named = [f"{model.folder}/model.json", model.config_path, own, lock_file.lock_path(model)]
-    named += [dataset.path for dataset in model.datasets.values()]
-    named += [example.path for example in examples.examples(model.root)]
-    named += requirements.files
-    for package in requirements.packages:
-        named += [f"{package.path}/{name}".rstrip("/") for name in package_files(package.path)]
-    package = f"{model.root}/{plan.PACKAGE}"
-    named += [f"{package}/{name}" for name in walk(package, files)]
-    if frameworks.language(model).engine == "sql":  # rows become the table of that file's kind
-        named += [path for file in step.dataset.files for path in members(file.path)]
-    yield from (path for path in named if path and os.path.isfile(path) and not os.path.isabs(path))
+    yield from requests.model_paths(step, state)
+    yield from (path for path in [own] if os.path.isfile(path))
+    yield from (example.path for example in examples.examples(model.root))
+
+
+def _data(step: Step) -> Iterator[Entry]:
+    """Yield the data that the model is scored with."""
+    if frameworks.language(step.model).engine == "sql":  # rows become the table of that file's kind
+        for path in plan.data_paths(step):
+            below = os.path.relpath(path, datasets.data_folder())
+            if not os.path.isabs(path):
+                yield Entry(f"{REPOSITORY}/{path}", source=path)
+            elif not below.startswith(".."):
+                yield Entry(f"{parts.CACHE}/data/{below}", source=path)
 
 
 def opened(state: State) -> Release:
@@ -161,5 +161,5 @@ def _read() -> Sealed:
     if document.pop("format") != FORMAT:
         raise UserError(f"`{FILE}` is in a form that is not known here")
     columns = {n: tuple(Column(**one) for one in document.pop(n)) for n in ("inputs", "outputs")}
-    interpreter = tuple(document.pop("interpreter"))
-    return Sealed(**document, **columns, interpreter=interpreter)
+    document["interpreter"] = tuple(document["interpreter"])
+    return Sealed(**{**document, **columns})

@@ -1,4 +1,4 @@
-"""A container on this machine: it has the run's folder, what the step reads, and nothing else of it.
+"""A container on this machine: it has the run's folder, what the step reads, and nothing more.
 
 All of that is at the paths that it has here, so that the process is told the same as without a
 container; the environment is the very same one.
@@ -14,9 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import containers, datasets, plan, profiles, resources
+from tasks import containers, datasets, profiles, resources
 from tasks.errors import UserError
 from tasks.model import PHASES
+from tasks.sources import PACKAGE
 from tasks.state import open_state
 
 if TYPE_CHECKING:
@@ -60,11 +61,10 @@ class Place:
         Raises UserError where there is no engine or image, or the image cannot run it.
         """
         engine = containers.find()
-        name, key = image_of(step)
-        image = containers.image(engine, name, key)
+        image = containers.image(engine, *image_of(step))
         self._where |= {"engine": str(engine), "image": image.name, "image_id": image.id}
         mounts = _mounts(command, step, environment)
-        _check(engine, image, key, environment, mounts, command.variables)
+        _check(engine, image, environment, mounts, command.variables)
         limits = resources.of(step.model, step.name).limits
         folder = os.path.abspath(run.folder)
         variables = _variables(command, [*mounts, folder])
@@ -98,10 +98,10 @@ def image_of(step: Step) -> tuple[str, str]:
     """
     document, phase = step.model.document, PHASES[step.name]
     file = f"{step.model.folder}/model.json"
-    of_phase = _at(document, "automation", phase, "dockerImage")
+    of_phase = containers.named(document, "automation", phase, "dockerImage")
     if of_phase:
         return of_phase, f"automation.{phase}.dockerImage of {file}"
-    if trainer := _at(document, "docker", "trainerImage"):
+    if trainer := containers.named(document, "docker", "trainerImage"):
         return trainer, f"docker.trainerImage of {file}"
     if image := profiles.chosen().get("image"):
         return image, f"image of the profile in {profiles.FILE}"
@@ -112,31 +112,28 @@ def image_of(step: Step) -> tuple[str, str]:
     )
 
 
-def _at(document: Mapping[str, Any], *keys: str) -> str:
-    place: Any = document
-    for key in keys:
-        place = place.get(key) if isinstance(place, dict) else None
-    return place if isinstance(place, str) else ""
-
-
 def _mounts(command: Command, step: Step, environment: Environment) -> list[str]:
     """Return the paths of this machine that a step reads, none of them below another."""
     model: Model = step.model
     variables = command.variables
     prefix = os.path.dirname(os.path.dirname(os.path.realpath(environment.interpreter.path)))
+    code = [f"{model.root}/{PACKAGE}/{name}" for name in model.sources]
+    data = [path for file in step.dataset.files for path in datasets.members(file.path)]
     named = [model.root, model.config_path, step.dataset.path]
     named += [file.path for file in step.dataset.files]
-    data = [path for file in step.dataset.files for path in datasets.members(file.path)]
     paths = [
         *(os.path.abspath(path) for path in named if path),
-        *map(os.path.realpath, data),  # what links in a folder lead to
+        *map(os.path.realpath, [*code, *data]),  # what links in a folder lead to
         str(_RUNTIME),
         environment.folder,
         prefix,
         *command.trusted,
         *(variables[name] for name in ("JAVA_HOME", "R_HOME") if variables.get(name)),
     ]
-    return outermost([*paths, *map(os.path.realpath, paths)])
+    found = outermost([*paths, *map(os.path.realpath, paths)])
+    if unfit := next((path for path in found if ":" in path), None):
+        raise UserError("A path with a colon cannot be brought into a container", ("path", unfit))
+    return found
 
 
 def outermost(paths: Iterable[str]) -> list[str]:
@@ -186,7 +183,6 @@ def _limits(limits: Amounts, engine: Engine) -> list[str]:
 def _check(
     engine: Engine,
     image: Image,
-    key: str,
     environment: Environment,
     mounts: list[str],
     variables: Mapping[str, str],
@@ -207,14 +203,14 @@ def _check(
         done = engine.ask("run", *words, image.id, "-I", "-S", "-c", _PROBE, *tools)
         said = done.stdout.strip()
         if done.returncode or not said:
-            raise _does_not_run(image, key, environment, containers.last_line(done.stderr))
+            raise _does_not_run(image, environment, containers.last_line(done.stderr))
         state.remember(remembered, said)
     version, *digests = said.split()
     if version != environment.interpreter.version:
-        raise _other(image, key, "Python", version, environment.interpreter.version)
+        raise _other(image, "Python", version, environment.interpreter.version)
     for tool, digest in zip(tools, digests, strict=True):
         if digest != hashlib.sha256(Path(tool).read_bytes()).hexdigest():
-            raise _other(image, key, tool, "another one or none", "the one of this machine")
+            raise _other(image, tool, "another one or none", "the one of this machine")
 
 
 def _tools(variables: Mapping[str, str], mounts: list[str]) -> list[str]:
@@ -225,12 +221,12 @@ def _tools(variables: Mapping[str, str], mounts: list[str]) -> list[str]:
     return [file for file in files if os.path.isfile(file) and not file.startswith(folders)]
 
 
-def _does_not_run(image: Image, key: str, environment: Environment, said: str) -> UserError:
+def _does_not_run(image: Image, environment: Environment, said: str) -> UserError:
     path = environment.interpreter.path
     own = path.startswith(containers.SYSTEM)
     return UserError(
         f"Python {environment.interpreter.version} does not run in the image `{image.name}`",
-        ("key", key),
+        ("key", image.key),
         ("interpreter", f"{path}, which is to be the image's own" if own else path),
         ("it says", said or "nothing"),
         hint=f"use an image with Python {environment.interpreter.version} in this place, or make"
@@ -241,11 +237,10 @@ def _does_not_run(image: Image, key: str, environment: Environment, said: str) -
     )
 
 
-def _other(image: Image, key: str, what: str, there: str, here: str) -> UserError:
+def _other(image: Image, what: str, there: str, here: str) -> UserError:
     return UserError(
         f"The image `{image.name}` does not have what the result's key says",
-        ("key", key),
+        ("key", image.key),
         (what, f"{there} in the image, {here} here"),
-        hint="use an image that has the same, or run the step without a container:"
-        " `--on local`",
+        hint="use an image that has the same, or run the step without a container: `--on local`",
     )
