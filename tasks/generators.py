@@ -299,7 +299,7 @@ def _runner_image(activity: Activity) -> dict[str, Any]:
     from tasks.images.build import runner_image  # noqa: PLC0415 - as above
 
     activity.say("image")
-    return _told(runner_image(open_state(), activity.tell))
+    return _told(runner_image(models(), open_state(), activity.tell))
 
 
 def _told(built: Built) -> dict[str, Any]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
 from tasks import containers, profiles
+from tasks.environments import build
 from tasks.errors import UserError
 from tasks.images import parts
 from tasks.images.parts import Python
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tasks.containers import Engine, Image
     from tasks.environments.interpreters import Interpreter
     from tasks.model import Model
@@ -69,6 +73,17 @@ def for_model(engine: Engine, base: Image, state: State, wanted: Interpreter) ->
     if there[:3] == [wanted.version, wanted.implementation, wanted.machine]:
         return Python(there[3], wanted.version)
     return _copied(base, wanted.path, wanted.version)
+
+
+def wanted(models: Iterable[Model], state: State) -> list[Interpreter]:
+    """Return the interpreters of models here, each once; of a model without one there is none."""
+    found: dict[str, Interpreter] = {}
+    for model in models:
+        with contextlib.suppress(UserError):
+            environment = None if model.broken else build.find(model, state)
+            if environment:
+                found[environment.interpreter.path] = environment.interpreter
+    return [found[path] for path in sorted(found)]
 
 
 def _copied(base: Image, path: str, version: str) -> Python:

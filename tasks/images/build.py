@@ -23,7 +23,7 @@ from tasks.serving import released
 from tasks.shared import PACKAGES, VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tasks.containers import Engine, Image
     from tasks.images.parts import Part, Python
@@ -109,7 +109,7 @@ def model_image(model: Model, state: State, say: Callable[[str], None]) -> Built
     listed = [
         *_interpreters(own),
         parts.runner(own),
-        *_interpreters(python),
+        *(_interpreters(python) if python != own else ()),
         parts.environment(environment, python),
         sealed.part(release, sealed.seal(release, key, python), text, state),
     ]
@@ -129,16 +129,29 @@ def model_image(model: Model, state: State, say: Callable[[str], None]) -> Built
     return built
 
 
-def runner_image(state: State, say: Callable[[str], None]) -> Built:
-    """Build the image that carries out steps that are sent to it: the runner, uv, no model."""
+def runner_image(models: Iterable[Model], state: State, say: Callable[[str], None]) -> Built:
+    """Build the image that carries out steps of these models when they are sent to it.
+
+    It has the runner, uv and the Pythons of the models, which are as here; no model, and no
+    environment: those are built where it runs.
+    """
     engine = containers.find(containers.BUILDERS)
     base = containers.image(engine, *bases.base_of(None))
     own = bases.for_runner(engine, base, state)
+    pythons = {own.path: own}
+    for wanted in bases.wanted(models, state):
+        found = bases.for_model(engine, base, state, wanted)
+        pythons[found.path] = found
     scheme, is_address, _ = os.environ.get(VARIABLE, "").partition("://")
     further = [PACKAGES[scheme]] if is_address and PACKAGES.get(scheme) else []
-    listed = [*_interpreters(own), parts.runner(own, further), parts.installer(own)]
+    listed = [
+        *_interpreters(own),
+        parts.runner(own, further),
+        parts.installer(own),
+        *(part for python in pythons.values() if python != own for part in _interpreters(python)),
+    ]
     program = json.dumps([_PROGRAM, "-m", "tasks.worker"])
-    ends = [*_variables((own,), base), f"ENTRYPOINT {program}"]
+    ends = [*_variables([*pythons.values()], base), f"ENTRYPOINT {program}"]
     labels = {f"{_TITLE}.title": "modelmake runner"}
     version = canonical("image", {"base": base.id, "parts": [part.key for part in listed]})
     check = ("-m", "tasks.worker", "--help")

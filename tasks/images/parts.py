@@ -18,6 +18,7 @@ from tasks.containers import EPOCH
 from tasks.environments import contents, uv
 from tasks.fingerprint import canonical
 from tasks.images import layers
+from tasks.images.compiled import with_compiled
 from tasks.images.layers import Entry
 
 if TYPE_CHECKING:
@@ -94,15 +95,17 @@ def interpreter(python: Python) -> Part:
         return name in _UNUSED or name.startswith("config-") or name.endswith(".a")
 
     def entries() -> Iterator[Entry]:
-        yield Entry(python.path, source=os.path.realpath(f"{python.prefix}/bin/python{minor}"))
+        yield Entry(python.path, source=program)
         for shared in glob.glob(f"{python.prefix}/lib/*.so*"):
             link = os.readlink(shared) if os.path.islink(shared) else ""
             name = f"{target}/lib/{os.path.basename(shared)}"
             yield Entry(name, link=link) if link else Entry(name, source=shared)
-        yield from layers.tree(f"{python.prefix}/{library}", f"{target}/{library}", skip)
+        own = layers.tree(f"{python.prefix}/{library}", f"{target}/{library}", skip)
+        yield from with_compiled(program, own)
 
-    program = os.stat(os.path.realpath(f"{python.prefix}/bin/python{minor}"))
-    key = {"python": python.version, "size": program.st_size, "time": int(program.st_mtime)}
+    program = os.path.realpath(f"{python.prefix}/bin/python{minor}")
+    now = os.stat(program)
+    key = {"python": python.version, "size": now.st_size, "time": int(now.st_mtime)}
     return Part(f"python {python.version}", canonical("image python", key), entries)
 
 
@@ -114,9 +117,9 @@ def runner(python: Python, more: Iterable[str] = ()) -> Part:
 
     def entries() -> Iterator[Entry]:
         yield from _environment_of(RUNNER, python)
-        for one in found.values():
-            yield from _installed(one, site)
-        yield from layers.tree(str(code), f"{site}/tasks")
+        packages = [entry for one in found.values() for entry in _installed(one, site)]
+        own = layers.tree(str(code), f"{site}/tasks")
+        yield from with_compiled(sys.executable, [*packages, *own])
         frameworks = str(code.parent / "envs")
         yield from layers.tree(frameworks, f"{site}/envs", lambda path: path == "locks")
         for name in ("", "/data", "/environments"):
@@ -199,10 +202,14 @@ def environment(found: Environment, python: Python) -> Part:
     folder = environment_there(found, python)
 
     def entries() -> Iterator[Entry]:
-        files = {entry.path: entry for entry in _moved(found.folder, folder, python)}
+        files = {}
+        for entry in with_compiled(found.python, _moved(found.folder, folder, python)):
+            files[entry.path] = entry
         described = contents.described(found.folder)
         described["files"] = {
-            path.removeprefix(folder): [entry.size, EPOCH] for path, entry in files.items()
+            path.removeprefix(folder): [entry.size, EPOCH]
+            for path, entry in files.items()
+            if "/__pycache__/" not in path
         }
         whole = {**described, "digest": canonical("description", described)}
         yield from files.values()
