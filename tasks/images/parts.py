@@ -71,7 +71,8 @@ class Python:
     @property
     def libraries(self) -> str:
         """The folder that its own shared library is looked for in, empty where it needs none."""
-        return f"{PYTHONS}/{self.version}/lib" if glob.glob(f"{self.prefix}/lib/*.so*") else ""
+        shared = self.prefix and glob.glob(f"{glob.escape(self.prefix)}/lib/libpython*.so*")
+        return f"{PYTHONS}/{self.version}/lib" if shared else ""
 
 
 def copied(path: str, version: str) -> Python:
@@ -96,7 +97,7 @@ def interpreter(python: Python) -> Part:
 
     def entries() -> Iterator[Entry]:
         yield Entry(python.path, source=program)
-        for shared in glob.glob(f"{python.prefix}/lib/*.so*"):
+        for shared in glob.glob(f"{glob.escape(python.prefix)}/lib/libpython*.so*"):
             link = os.readlink(shared) if os.path.islink(shared) else ""
             name = f"{target}/lib/{os.path.basename(shared)}"
             yield Entry(name, link=link) if link else Entry(name, source=shared)
