@@ -13,15 +13,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import datasets, frameworks, plan, processes
+from tasks import datasets, frameworks, plan, processes, resources
 from tasks.errors import UserError, telling_line
 from tasks.fingerprint import Files
 from tasks.languages import Command, Start
 from tasks.metrics import GIVEN_NS
-from tasks.model import PHASES, SAMPLES
+from tasks.model import SAMPLES
 from tasks.publish import VARIABLE
 from tasks.records import LOGS, artefacts, write_json
-from tasks.resources import memory_text
 from tasks.shared import SECRET_VARIABLE
 from tasks.sources import PACKAGE
 
@@ -249,14 +248,14 @@ def _failure(
     lines = processes.tail(run.log, LOG_LINES)
     told = used(run)
     if told.get("out_of_memory"):
-        phase = PHASES[step.name]
+        key = resources.key_of(step.model, step.name, "memory")
         return UserError(
-            f"The {step.name} step of model `{model}` ran out of memory",
-            ("limit", memory_text(told["memory_limit"])),
-            ("peak", memory_text(told["peak_memory"])),
+            f"The {step.name} step of model `{model}` was killed for memory: it needs more than its"
+            " limit",
+            ("limit", resources.memory_text(told["memory_limit"])),
+            ("peak", resources.memory_text(told["peak_memory"])),
             ("log", lines or "(empty)"),
-            hint=f"raise `automation.{phase}.resources.memory` in {step.model.folder}/model.json,"
-            " or have it need less",
+            hint=f"raise `{key}` in {step.model.folder}/model.json",
         )
     if result is None:
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"

@@ -155,9 +155,8 @@ def test_no_more_memory_than_it_may(repository: Repository) -> None:
     done = repository.doit("train:uses-much", "--on", "container", **ENGINE)
 
     assert 1 == done.returncode
-    assert (
-        "The train step of model `uses-much` ran out of memory\n    limit  100Mi\n" in done.stdout
-    )
+    said = "The train step of model `uses-much` was killed for memory: it needs more than its limit"
+    assert f"{said}\n    limit  100Mi\n    peak   100Mi\n" in done.stdout
     assert "raise `automation.training.resources.memory` in model_def" in done.stdout
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from tasks.errors import UserError
 from tasks.fingerprint import canonical
 from tasks.images import bases, bill, layers, parts, sealed
 from tasks.records import write_json
-from tasks.runs import HELD, hold
+from tasks.runs import HELD, fresh_folder, hold
 from tasks.serving import released
 from tasks.shared import PACKAGES, VARIABLE
 
@@ -218,8 +217,8 @@ def _build(engine: Engine, recipe: Recipe, say: Callable[[str], None]) -> Built:
             on = name
         say("image")
         text = "\n".join([f"FROM {on}", *lines, f"LABEL {RECIPE}={digest}", ""])
-        with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-            number = containers.build(engine, folder, text)
+        with fresh_folder(plan.BUILD, "image") as run:
+            number = containers.build(engine, run.work, text)
         say("checking")
         _check(engine, recipe, number)
         containers.tag(engine, number, recipe.tags[0])
@@ -242,9 +241,9 @@ def _build_layer(
         if containers.look_up(engine, name):
             return
         say(f"layer {part.name}")
-        with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-            layers.write(f"{folder}/layer.tar", part.entries())
-            number = containers.build(engine, folder, f"FROM {on}\nADD layer.tar /\n")
+        with fresh_folder(plan.BUILD, "image") as run:
+            layers.write(f"{run.work}/layer.tar", part.entries())
+            number = containers.build(engine, run.work, f"FROM {on}\nADD layer.tar /\n")
         containers.tag(engine, number, name)
 
 

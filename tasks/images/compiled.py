@@ -36,7 +36,8 @@ for number, (source, name) in enumerate(asked):
 def with_compiled(program: str, entries: Iterable[Entry]) -> Iterator[Entry]:
     """Yield entries, and the compiled file of each that is a source of Python.
 
-    The tests that packages bring along, half of what some of them are, nobody imports.  `program` is an interpreter of the version that the image has.
+    The tests that packages bring along, half of what some of them are, nobody imports.  `program`
+    is an interpreter of the version that the image has.
     """
     sources = []
     for entry in entries:
