@@ -174,6 +174,7 @@ def _labels(release: Release, key: str) -> dict[str, str]:
         "modelmake.key": key,
         "modelmake.trained": release.key,
         "modelmake.lock": release.lock,
+        "modelmake.code": release.code,
     }
 
 

@@ -40,12 +40,13 @@ BILL = f"{parts.HOME}/sbom.json"
 class Sealed:
     """What `release.json` says: the model's folder, what it takes, and its environment.
 
-    `digest` is that of the environment's files, `interpreter` has path, version, implementation
-    and machine.
+    `key` is that of scoring, `code` the digest of the sources that answer, `digest` that of the
+    environment's files; `interpreter` has path, version, implementation and machine.
     """
 
     folder: str
     key: str
+    code: str
     inputs: tuple[Column, ...]
     outputs: tuple[Column, ...]
     identity: dict[str, str]
@@ -59,7 +60,7 @@ def seal(release: Release, key: str, python: Python) -> Sealed:
     environment, schema = release.environment, release.schema
     was = environment.interpreter
     return Sealed(
-        release.step.model.folder, key, schema.inputs, schema.outputs,
+        release.step.model.folder, key, release.code, schema.inputs, schema.outputs,
         dict(environment.identity), dict(environment.variables),
         (python.path, was.version, was.implementation, was.machine),
         parts.digest(environment.folder),
@@ -131,10 +132,9 @@ def opened(state: State) -> Release:
         model, read(model, state), None, interpreter, sealed.identity, sealed.variables
     )
     check_unaltered(environment)
+    found = examples.examples(model.root)
     schema = Schema(sealed.inputs, sealed.outputs)
-    return Release(
-        Step(model, "score"), trained, environment, schema, examples.examples(model.root)
-    )
+    return Release(Step(model, "score"), trained, environment, sealed.code, schema, found)
 
 
 def check_digests(release: Release) -> None:
