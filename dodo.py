@@ -6,6 +6,7 @@ from tasks.generators import (
 from tasks.generators import (
     task_env,
     task_evaluate,
+    task_image,
     task_k8s,
     task_lock,
     task_score,
@@ -16,6 +17,7 @@ __all__ = [
     "DOIT_CONFIG",
     "task_env",
     "task_evaluate",
+    "task_image",
     "task_k8s",
     "task_lock",
     "task_score",

@@ -49,7 +49,7 @@ def system(session: nox.Session, *packages: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests, a file a processor; arguments go to pytest: `nox -s tests -- -k plan`."""
-    system(session, "activemq")
+    system(session, "activemq", "podman", "runc")
     install(session)
     # pytest-xdist would begin with the files that have the most tests, not with the longest.
     parallel = ["-n", str(os.cpu_count()), "--dist", "loadfile", "--no-loadscope-reorder"]

@@ -46,6 +46,7 @@ def _kinds(words: Sequence[str]) -> frozenset[str] | None:
     kinds = {word.partition(":")[0] for word in words} or {"evaluate"}
     if not kinds <= set(KINDS):
         return None
+    kinds |= {"evaluate"} if "image" in kinds else set()
     return frozenset(kinds | {"train"} if kinds & {"evaluate", "score"} else kinds)
 
 

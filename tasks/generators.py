@@ -10,12 +10,10 @@ import os
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from doit.exceptions import TaskFailed
-
-from tasks import discover, manifests, places, plan, records, snapshot
+from tasks import actions, discover, places, plan, records, snapshot
 from tasks.backend import FileChecker
-from tasks.environments import build, days, lock_file, locks
-from tasks.errors import InvalidModel, UserError
+from tasks.environments import build
+from tasks.errors import UserError
 from tasks.execute import run_step
 from tasks.explain import why
 from tasks.model import DEFAULT_DATASET, STEPS
@@ -40,6 +38,10 @@ CONFIG = {
     "continue": True,
 }
 """doit's configuration: threads, since a step is a process of its own anyway."""
+
+
+RUNNER = "runner"
+"""The task of the image that carries out steps elsewhere stands where a model's name would."""
 
 
 class Options:
@@ -74,27 +76,27 @@ def models() -> tuple[Model, ...]:
 
 def task_env() -> Iterator[dict[str, Any]]:
     """Build the environment of a model."""
-    yield _group("env", "build the environment of a model")
-    for model in _models_for("env"):
-        activity = Activity()
-        yield {
-            "name": model.name,
-            "doc": f"build the environment of {model.title}",
-            "actions": [(_acted, [_environment, model, activity])],
-            "uptodate": [(_is_built, [model])],
-            "meta": {"activity": activity},
-        }
+    for model, task in _model_tasks("env", "build the environment of", actions.environment):
+        yield {**task, "uptodate": [(_is_built, [model])] if model else [False]}
 
 
 def task_lock() -> Iterator[dict[str, Any]]:
     """Resolve the requirements of a model anew."""
-    yield _group("lock", "resolve the requirements of a model anew")
-    for model in _models_for("lock"):
+    resolved = functools.partial(actions.lock, as_of=Options.as_of)
+    for _, task in _model_tasks("lock", "resolve anew the requirements of", resolved):
+        yield task
+
+
+def task_image() -> Iterator[dict[str, Any]]:
+    """Build the image that serves a model."""
+    for model, task in _model_tasks("image", "build the image that serves", actions.image):
+        yield {**task, "task_dep": [f"evaluate:{model.name}"]} if model else task
+    if RUNNER not in {model.name for model in _models_for("image")}:
         activity = Activity()
         yield {
-            "name": model.name,
-            "doc": f"resolve the requirements of {model.title} anew",
-            "actions": [(_acted, [_lock, model, activity])],
+            "name": RUNNER,
+            "doc": "build the image that carries out steps elsewhere",
+            "actions": [(actions.acted, [actions.runner_image, models, activity])],
             "uptodate": [False],
             "meta": {"activity": activity},
         }
@@ -102,16 +104,27 @@ def task_lock() -> Iterator[dict[str, Any]]:
 
 def task_k8s() -> Iterator[dict[str, Any]]:
     """Write what a Kubernetes cluster needs to run a model."""
-    yield _group("k8s", "write the Kubernetes manifests of a model")
-    for model in _models_for("k8s"):
+    for _, task in _model_tasks("k8s", "write the Kubernetes manifests of", actions.manifest):
+        yield task
+
+
+def _model_tasks(
+    kind: str, doc: str, act: Callable[[Model, Activity], dict[str, Any]]
+) -> Iterator[tuple[Model | None, dict[str, Any]]]:
+    """Yield the group of a kind of tasks that are about models, and then the task of each."""
+    yield None, _group(kind, f"{doc} a model")
+    for model in _models_for(kind):
         activity = Activity()
-        yield {
-            "name": model.name,
-            "doc": f"write the Kubernetes manifests of {model.title}",
-            "actions": [(_acted, [_manifests, model, activity])],
-            "uptodate": [False],
-            "meta": {"activity": activity},
-        }
+        yield (
+            model,
+            {
+                "name": model.name,
+                "doc": f"{doc} {model.title}",
+                "actions": [(actions.acted, [act, model, activity])],
+                "uptodate": [False],
+                "meta": {"activity": activity},
+            },
+        )
 
 
 def task_train() -> Iterator[dict[str, Any]]:
@@ -214,7 +227,7 @@ def _step_task(step: Step, state: State) -> dict[str, Any]:
     return {
         **name,
         "doc": f"{step.name} {step.model.title}",
-        "actions": [(_acted, [_run, step, activity])],
+        "actions": [(actions.acted, [_run, step, activity])],
         "file_dep": reads,
         "targets": [f"{step.folder}/{plan.ARTEFACTS}"],
         "uptodate": [(_is_current, [step, state])],
@@ -245,44 +258,7 @@ def _is_built(model: Model) -> bool:
     return environment is not None and environment.built
 
 
-def _acted(act: Callable[..., dict[str, Any]], *arguments: object) -> dict[str, Any] | TaskFailed:
-    """Call an action; what a user can do wrong becomes doit's failure, without a traceback."""
-    try:
-        return act(*arguments)
-    except UserError as error:
-        failure = TaskFailed(str(error))
-        failure.user_error = error
-        return failure
-
-
 def _run(step: Step, activity: Activity) -> dict[str, Any]:
     on = replace(places.chosen(step, Options.on), enforce=Options.enforce)
     twice = _is_twice(step)
     return asdict(run_step(step, open_state(), activity, on, force=Options.force, twice=twice))
-
-
-def _environment(model: Model, activity: Activity) -> dict[str, Any]:
-    _refuse_broken(model)
-    activity.say("environment")
-    environment = build.ensure(model, open_state(), activity.tell)
-    return {"state": "ran", "folder": environment.folder}
-
-
-def _lock(model: Model, activity: Activity) -> dict[str, Any]:
-    _refuse_broken(model)
-    activity.say("lock")
-    day = days.day_of(model, Options.as_of) if Options.as_of else ""
-    if not locks.make_lock(model, open_state(), say=activity.tell, upgrade=True, as_of=day):
-        return {"state": "ran", "message": "no requirements to lock"}
-    return {"state": "ran", "folder": lock_file.lock_path(model)}
-
-
-def _manifests(model: Model, activity: Activity) -> dict[str, Any]:
-    _refuse_broken(model)
-    folder, remark = manifests.make(model, open_state(), activity)
-    return {"state": "ran", "folder": folder, "message": remark}
-
-
-def _refuse_broken(model: Model) -> None:
-    if model.broken:
-        raise InvalidModel(model.name, model.faults)

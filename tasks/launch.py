@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import signal
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from tasks.environments.build import Environment
     from tasks.places import Here
     from tasks.plan import Step
-    from tasks.processes import Ended, Watcher
+    from tasks.processes import Watcher
     from tasks.records import Record
     from tasks.resources import Amounts
     from tasks.runs import Run
+    from tasks.usage import Usage
 
 FORMAT = 3
 DEFAULT_SEED = 0
@@ -120,8 +121,9 @@ def call(  # noqa: PLR0913 - three by name
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(open(run.log, "wb", buffering=0))
         group = stack.enter_context(limits.group(run.folder, run.id, held)) if held else None
+        words = [*command.tie, *command.words]
         ended = processes.run_logged(
-            group.entering(command.words) if group else command.words,
+            group.entering(words) if group else words,
             log,
             cwd=run.work,
             env=command.variables,
@@ -132,11 +134,12 @@ def call(  # noqa: PLR0913 - three by name
         kills = group.kills() if group else 0
     processes.redact_files(f"{run.work}/{LOGS}", command.variables)
     result = _read_result(result_path)
+    usage, limit = _used(run, ended.usage)
     if ended.status == 0 and result is not None and result["ok"]:
-        return {**result, "where": dict(command.where), "usage": asdict(ended.usage)}
-    if held and kills:
-        raise _too_large(step, held, ended, run)
-    raise _failure(step, ended, result, run, command.hint)
+        return {**result, "where": dict(command.where), "usage": asdict(usage)}
+    if limit or (held and kills):
+        raise _too_large(step, limit or (held and held.memory) or 0, usage, run)
+    raise _failure(step, ended.status, usage, result, run, command.hint)
 
 
 def command_for(  # noqa: PLR0913 - two by name alone
@@ -247,30 +250,45 @@ def _read_result(path: str) -> dict[str, Any] | None:
     return None
 
 
-def _too_large(step: Step, held: Amounts, ended: Ended, run: Run) -> UserError:
+def _used(run: Run, seen: Usage) -> tuple[Usage, int | None]:
+    """Return what a run has used, and the limit of memory for which it was killed in its place.
+
+    A container tells that itself, see runtime/contained.py: from here no more was `seen` than the
+    engine's own process.
+    """
+    try:
+        told = json.loads(Path(run.usage).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return seen, None
+    peak = told["peak_memory"] or seen.peak_memory
+    limit = told["memory_limit"] if told["out_of_memory"] else None
+    return replace(seen, peak_memory=peak, cpu_seconds=told["cpu_seconds"]), limit
+
+
+def _too_large(step: Step, limit: int, usage: Usage, run: Run) -> UserError:
     """Return the error for a step that the kernel has killed for its limit of memory."""
     key = resources.key_of(step.model, step.name, "memory")
     return UserError(
         f"The {step.name} step of model `{step.model.name}` was killed for memory: it needs more"
         " than its limit",
-        ("limit", resources.memory_text(held.memory or 0)),
-        ("peak", resources.memory_text(ended.usage.peak_memory)),
+        ("limit", resources.memory_text(limit)),
+        ("peak", resources.memory_text(usage.peak_memory)),
         ("log", processes.tail(run.log, LOG_LINES) or "(empty)"),
         hint=f"raise `{key}` in {step.model.folder}/model.json",
     )
 
 
-def _failure(
-    step: Step, ended: Ended, result: dict[str, Any] | None, run: Run, hint: str
+def _failure(  # noqa: PLR0913, PLR0917 - all that is known
+    step: Step, status: int, usage: Usage, result: dict[str, Any] | None, run: Run, hint: str
 ) -> UserError:
-    model, status = step.model.name, ended.status
+    model = step.model.name
     lines = processes.tail(run.log, LOG_LINES)
     if result is None:
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         headline = f"The {step.name} step of model `{model}` ended without a result: it {how}"
         facts = [("log", lines or "(empty)")]
         if status in KILLED and not processes.stopping():
-            facts.insert(0, ("peak memory", resources.memory_text(ended.usage.peak_memory)))
+            facts.insert(0, ("peak memory", resources.memory_text(usage.peak_memory)))
             key = resources.key_of(step.model, step.name, "memory")
             hint = f"the kernel does that where memory runs out: `{key}` says what to set aside"
         return UserError(headline, *facts, hint=hint)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tasks.model import Model
 
-KINDS = ("env", "lock", "k8s", *STEPS)
+KINDS = ("env", "lock", "image", "k8s", *STEPS)
 
 
 def option(name: str, kind: type, help_text: str) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def _store() -> Shared:
 def _digests(step: Step, state: State) -> tuple[dict[str, str], dict[str, str]]:
     """Return the digest of each file that a step reads: of the repository, and downloaded."""
     data, files, downloads = datasets.data_folder(), {}, {}
-    for path in {*_paths(step, state), *plan.data_paths(step)}:
+    for path in {*model_paths(step, state), *plan.data_paths(step)}:
         if path.startswith(f"{data}/"):
             downloads[os.path.relpath(path, data)] = state.files.digest(path)
         elif not os.path.isabs(path):
@@ -129,7 +129,7 @@ def _digests(step: Step, state: State) -> tuple[dict[str, str], dict[str, str]]:
     return dict(sorted(files.items())), dict(sorted(downloads.items()))
 
 
-def _paths(step: Step, state: State) -> Iterator[str]:
+def model_paths(step: Step, state: State) -> Iterator[str]:
     """Yield the files of the repository without which a step's model is not what it is here."""
     model = step.model
     requirements = read(model, state)

@@ -49,6 +49,16 @@ class Run:
         """What the model tells of its progress."""
         return f"{self.folder}/progress.jsonl"
 
+    @property
+    def held(self) -> str:
+        """The file whose lock is held for as long as the run goes on."""
+        return f"{self.folder}/held"
+
+    @property
+    def usage(self) -> str:
+        """What a place tells of what the run has used; of others there is no such file."""
+        return f"{self.folder}/usage.json"
+
 
 def run_name(step: Step) -> str:
     """Return the name of a step's runs, without the number behind its last `-`."""
@@ -57,19 +67,25 @@ def run_name(step: Step) -> str:
 
 @contextlib.contextmanager
 def fresh_run(step: Step) -> Iterator[Run]:
-    """Make a folder for a run; it is gone afterwards, whatever happens.
+    """Make a folder for a run; it is gone afterwards, whatever happens."""
+    with fresh_folder(step.build, run_name(step)) as run:
+        yield run
 
-    It is held while the run is under way, so that another process can tell it from one that was
-    killed.
+
+@contextlib.contextmanager
+def fresh_folder(build: str, name: str) -> Iterator[Run]:
+    """Make a folder for something that is under way; it is gone afterwards, whatever happens.
+
+    It is held meanwhile, so that another process can tell it from one whose owner was killed.
     """
-    run_id = f"{run_name(step)}-{os.urandom(6).hex()}"
-    run = Run(run_id, f"{step.build}/{RUNS}/{run_id}")
+    run_id = f"{name}-{os.urandom(6).hex()}"
+    run = Run(run_id, f"{build}/{RUNS}/{run_id}")
     try:
         with contextlib.ExitStack() as stack:
-            with hold(f"{step.build}/{CREATING}"):
+            with hold(f"{build}/{CREATING}"):
                 os.makedirs(run.work)
                 os.makedirs(run.scratch)
-                stack.enter_context(hold(f"{run.folder}/held"))
+                stack.enter_context(hold(run.held))
             yield run
     finally:
         shutil.rmtree(run.folder, ignore_errors=True)

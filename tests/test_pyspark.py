@@ -196,7 +196,7 @@ def test_a_step_gets_what_the_contract_promises(place: Place) -> None:
     home, found = place.packages / "pyspark", conf(command)
     assert f"{home}/bin/spark-submit" in command.words
     expected = ("--master", "local[2]", "--deploy-mode", "client", "--name", "Churn: train")
-    assert expected == command.words[7:13]
+    assert expected == command.words[1:7]
     assert "step.py" == command.words[-1]
     assert f"file://{place.folder}/work/models" == found["spark.aoa.modelPath"]
     assert found["spark.aoa.modelPath"] == found["spark.ammf.model.path"]

@@ -7,6 +7,7 @@ try:
     from tasks.generators import (
         task_env,
         task_evaluate,
+        task_image,
         task_k8s,
         task_lock,
         task_score,
@@ -21,6 +22,7 @@ __all__ = [
     "DOIT_CONFIG",
     "task_env",
     "task_evaluate",
+    "task_image",
     "task_k8s",
     "task_lock",
     "task_score",

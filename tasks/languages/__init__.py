@@ -63,15 +63,17 @@ class Command:
 
     `trusted` are folders outside the environment that code may come from, since their version
     counts for the result.  `direct` is whether the command is the model's process, and not what
-    starts that.  `where` says more of where the model runs, for the record; `hint` what to do where
-    the process ends without a result.  `output` is a file that holds what the model printed, empty
-    where it printed into the command's own output.
+    starts that; `tie` then stands before the words, and has the process die with this one.
+    `where` says more of where the model runs, for the record; `hint` what to do where the process
+    ends without a result.  `output` is a file that holds what the model printed, empty where it
+    printed into the command's own output.
     """
 
     words: tuple[str, ...]
     variables: Mapping[str, str]
     trusted: tuple[str, ...] = ()
     direct: bool = True
+    tie: tuple[str, ...] = ()
     where: Mapping[str, Any] = field(default_factory=dict)
     hint: str = ""
     output: str = ""

@@ -65,12 +65,12 @@ def command(start: Start) -> Command:
     words += ["--name", f"{start.document.get('name')}: {start.step}"]
     for key, value in conf.items():
         words += [] if key in defaults else ["--conf", f"{key}={value}"]
-    starter = (start.python, "-E", "-s", "-S", str(_RUNTIME / "start.py"), str(os.getpid()))
     return Command(
-        (*starter, f"{found.home}/bin/spark-submit", *words, *arguments, *program),
+        (f"{found.home}/bin/spark-submit", *words, *arguments, *program),
         _variables(start, found, master),
         trusted=(found.home,),
         direct=False,
+        tie=(start.python, "-E", "-s", "-S", str(_RUNTIME / "start.py"), str(os.getpid())),
         where={"spark": {"master": master, "deploy_mode": mode}},
         hint=spark_cluster.hint(output) if output else "",
         output=output,

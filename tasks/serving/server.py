@@ -82,6 +82,11 @@ def serve(models: Sequence[Model], options: Options) -> int:
         sys.stderr.write(f"{one}\n\n")
     if not releases:
         raise UserError("There is no model to serve")
+    return answer(releases, options)
+
+
+def answer(releases: Sequence[Release], options: Options) -> int:
+    """Answer requests with releases until told to end, and return the exit status."""
     _many_files()
     with _listening(options) as listening:
         uvloop.run(Server(options).run(releases, listening))

@@ -121,8 +121,8 @@ class Worker:
             with open(self.log, "ab" if self._starts > 1 else "wb", buffering=0) as log:
                 silent = Watcher(lambda: "", lambda _data: None)
                 end = processes.run_logged(
-                    command.words, log, cwd=run.work, env=variables, watcher=silent,
-                    started=self._started,
+                    [*command.tie, *command.words], log, cwd=run.work, env=variables,
+                    watcher=silent, started=self._started,
                 )  # fmt: skip
             self._group = 0
             ended(end.status)

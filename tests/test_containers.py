@@ -1,0 +1,247 @@
+"""Steps in containers, of a real engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests import containers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Repository
+
+IMAGE = {
+    phase: {"dockerImage": containers.BASE} for phase in ("training", "evaluation", "deployment")
+}
+ENGINE = {"MODEL_CONTAINER_OPTIONS": containers.OPTIONS, "MODEL_CONTAINER_ENGINE": "podman"}
+
+
+@pytest.fixture(autouse=True)
+def base(cache: Path) -> str:
+    """Have the image made."""
+    return containers.base_image(cache.parent)
+
+
+def described(repository: Repository, name: str, **more: Any) -> None:  # noqa: ANN401 - JSON
+    """Change what `model.json` of a model says."""
+    path = f"model_definitions/{name}/model.json"
+    repository.write(path, {**repository.json(path), **more})
+
+
+def running(repository: Repository) -> list[str]:
+    """Return the containers of the repository's runs."""
+    runs = [path.name for path in repository.path.glob("build/runs/*")]
+    words = ("ps", "--quiet", "--all", "--filter")
+    return [one for run in runs for one in containers.podman(*words, f"label=modelmake.run={run}")]
+
+
+def until(condition: Any, what: str) -> None:  # noqa: ANN401
+    """Wait until something is so."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def test_the_same_artefacts_as_without(repository: Repository) -> None:
+    """The key, the artefacts and the metrics are those of a run on this machine."""
+    name = repository.add("good-python")
+    described(repository, name, automation=IMAGE)
+    here = repository.doit("evaluate:good-python")
+    assert 0 == here.returncode, here.stdout
+    results = ("train/artefacts.json", "evaluate/metrics.json")
+    before = [repository.read(f"build/models/{name}/{result}") for result in results]
+    keys = [
+        repository.json(f"build/models/{name}/{s}/run.json")["key"] for s in ("train", "evaluate")
+    ]
+
+    again = repository.doit("-a", "evaluate:good-python", "--on", "container", **ENGINE)
+
+    assert 0 == again.returncode, again.stdout
+    assert before == [repository.read(f"build/models/{name}/{result}") for result in results]
+    runs = [repository.json(f"build/models/{name}/{s}/run.json") for s in ("train", "evaluate")]
+    assert keys == [run["key"] for run in runs]
+    where = runs[0]["where"]
+    version = containers.podman("version", "--format", "{{.Client.Version}}")
+    image = containers.podman("image", "inspect", "--format", "{{.Id}}", containers.BASE)
+    assert {
+        "place": "container",
+        "engine": f"podman {version}",
+        "image": containers.BASE,
+        "image_id": f"sha256:{image}",
+    } == where
+
+
+def test_sees_no_more_than_it_reads(repository: Repository) -> None:
+    """It sees its own files, read-only, none of the machine's besides, and no other process.
+
+    A password gets there, and stands in no command line.
+    """
+    name = repository.add("looks-around")
+    described(repository, name, automation=IMAGE)
+    conf = {"root": str(repository.path), "seconds": 1}
+    repository.write(f"model_definitions/{name}/datasets/train.json", conf)
+    repository.write("secret.txt", "not for the model")
+    more = {
+        "WAREHOUSE_PASSWORD": "open sesame",
+        "CERTIFICATE": str(repository.path / "secret.txt"),
+        "REGION": "north",
+    }
+    process = repository.start("train:looks-around", "--on", "container", **ENGINE, **more)
+    until(lambda: running(repository), "no container runs")
+    lines = [read(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
+    assert any(b"WAREHOUSE_PASSWORD" in line for line in lines)
+    assert not any(b"open sesame" in line for line in lines)
+    output, _ = process.communicate()
+    assert 0 == process.returncode, output
+
+    seen = repository.json(f"build/models/{name}/train/models/seen.json")
+
+    assert ["build", "model_definitions"] == seen["root"]
+    assert not seen["written"]
+    assert [os.getuid(), os.getgid()] == seen["user"]
+    assert len(seen["processes"]) < 4
+    variables = seen["variables"]
+    assert "north" == variables["REGION"]
+    assert "open sesame" == variables["WAREHOUSE_PASSWORD"]
+    assert "CERTIFICATE" not in variables
+    assert os.environ["HOME"] != variables["HOME"]
+    result = repository.path / f"build/models/{name}/train/models/seen.json"
+    assert os.getuid() == result.stat().st_uid
+
+
+def read(path: str) -> bytes:
+    """Return a file's bytes; of a process that has ended, none."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+def test_nothing_goes_on_without_the_runner(repository: Repository, number: int) -> None:
+    """However the runner ends, its container ends with it, and all that is in it."""
+    name = repository.add("looks-around")
+    described(repository, name, automation=IMAGE)
+    conf = {"root": "/", "seconds": 600}
+    repository.write(f"model_definitions/{name}/datasets/train.json", conf)
+    process = repository.start("train:looks-around", "--on", "container", **ENGINE)
+    until(lambda: list(repository.path.glob("build/runs/*/work/models/seen.json")), "no training")
+    runs = [path.name for path in repository.path.glob("build/runs/*")]
+
+    os.kill(process.pid, number)
+    process.communicate()
+
+    words = ("ps", "--quiet", "--all", "--filter")
+    until(lambda: not containers.podman(*words, f"label=modelmake.run={runs[0]}"), "it goes on")
+
+
+def test_no_more_memory_than_it_may(repository: Repository) -> None:
+    """What goes beyond its limit ends, and the limit is told."""
+    name = repository.add("uses-much")
+    automation = {"training": {**IMAGE["training"], "resources": {"memory": "100Mi"}}}
+    described(repository, name, automation=automation)
+    config = {"hyperParameters": {"megabytes": 200, "seconds": 0}}
+    repository.write(f"model_definitions/{name}/config.json", config)
+
+    done = repository.doit("train:uses-much", "--on", "container", **ENGINE)
+
+    assert 1 == done.returncode
+    said = "The train step of model `uses-much` was killed for memory: it needs more than its limit"
+    assert f"{said}\n    limit  100Mi\n    peak   100Mi\n" in done.stdout
+    assert "raise `automation.training.resources.memory` in model_def" in done.stdout
+
+
+def test_no_more_processors_than_it_may(repository: Repository) -> None:
+    """A fifth of a processor takes five times as long."""
+    name = repository.add("uses-much")
+    automation = {"training": {**IMAGE["training"], "resources": {"cpu": "200m"}}}
+    described(repository, name, automation=automation)
+    config = {"hyperParameters": {"megabytes": 0, "seconds": 0.4}}
+    repository.write(f"model_definitions/{name}/config.json", config)
+
+    done = repository.doit("train:uses-much", "--on", "container", **ENGINE)
+
+    assert 0 == done.returncode, done.stdout
+    took = float(repository.read(f"build/models/{name}/train/models/took.txt").split()[0])
+    assert took > 1
+
+
+def test_an_image_that_is_not_there(repository: Repository) -> None:
+    """The message names the key."""
+    name = repository.add("good-python")
+    automation = {"training": {"dockerImage": "nothing-here:1"}}
+    described(repository, name, automation=automation)
+
+    done = repository.doit("train:good-python", "--on", "container", **ENGINE)
+
+    assert 1 == done.returncode
+    file = f"model_definitions/{name}/model.json"
+    assert "There is no image `nothing-here:1`\n" in done.stdout
+    assert f"key          automation.training.dockerImage of {file}\n" in done.stdout
+
+
+def test_no_image_is_named(repository: Repository) -> None:
+    """The message says where one could be."""
+    repository.add("good-python")
+
+    done = repository.doit("train:good-python", "--on", "container", **ENGINE)
+
+    assert 1 == done.returncode
+    assert "No image is named for the train step of model `good-python` to run in" in done.stdout
+
+
+def test_the_image_of_the_profile(repository: Repository) -> None:
+    """It is that of all models which name none."""
+    repository.add("good-python")
+    profile = f'[tool.modelmake.profiles.default]\non = "container"\nimage = "{containers.BASE}"\n'
+    repository.write("pyproject.toml", profile)
+
+    done = repository.doit("train:good-python", **ENGINE)
+
+    assert 0 == done.returncode, done.stdout
+    assert (
+        "container" == repository.json("build/models/good-python/train/run.json")["where"]["place"]
+    )
+
+
+def test_no_engine(repository: Repository) -> None:
+    """What was looked for is told, and the way out."""
+    name = repository.add("good-python")
+    described(repository, name, automation=IMAGE)
+    engine = {**ENGINE, "MODEL_CONTAINER_ENGINE": "nerdctl"}
+
+    done = repository.doit("train:good-python", "--on", "container", **engine)
+
+    assert 1 == done.returncode
+    assert "`MODEL_CONTAINER_ENGINE=nerdctl` is no container engine that can be used" in done.stdout
+    assert "not one of podman, docker" in done.stdout
+
+
+def test_a_python_that_the_image_does_not_have(repository: Repository) -> None:
+    """Where the environment is made from the system's own Python, the image has to have it."""
+    name = repository.add("good-python")
+    words = [python(), "-c", "import sys; print(sys.version.split()[0])"]
+    version = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    described(repository, name, automation=IMAGE, python=f"=={version}")
+    variables = {**ENGINE, "PATH": f"/usr/bin:{os.environ['PATH']}", "HOME": "/nonexistent"}
+
+    done = repository.doit("train:good-python", "--on", "container", **variables)
+
+    assert 1 == done.returncode
+    assert f"Python {version} does not run in the image `{containers.BASE}`" in done.stdout
+    assert "which is to be the image's own" in done.stdout
+    assert f"use an image with Python {version} in this place" in done.stdout
+
+
+def python() -> str:
+    """Return the system's own Python."""
+    return os.path.realpath("/usr/bin/python3")
