@@ -69,6 +69,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("key")
     parser.add_argument("--force", action="store_true", help="run although there is a result")
     parser.add_argument("--where", type=json.loads, default={}, help="what the record says of it")
+    parser.add_argument("--parent", type=int, default=0, help="the process that it ends with")
     asked = parser.parse_args(words)
     out = sys.stdout.buffer
 
@@ -81,6 +82,8 @@ def main(words: Sequence[str]) -> int:
 
     activity = _Telling(tell, write)
     try:
+        if asked.parent:
+            processes.end_with(asked.parent)
         with tempfile.TemporaryDirectory(prefix="modelmake-") as folder:
             _carry_out(asked.key, asked.where, folder, activity, force=asked.force)
     except UserError as error:

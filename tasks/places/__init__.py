@@ -25,6 +25,7 @@ LOCAL = "local"
 
 PLACES: Mapping[str, str] = {
     LOCAL: "tasks.places",
+    "dask": "tasks.places.dask",
 }
 """The modules of the places by name: each has a class `Place`, and says whether it is `AWAY`."""
 

@@ -1,0 +1,221 @@
+"""Steps on the workers of a Dask cluster: a real scheduler and real workers, on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tasks.errors import UserError
+from tasks.places import dask, dask_worker
+from tasks.plan import Step
+from tests.conftest import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+TRAINING = """
+import os, time
+
+def train(data_conf, model_conf, **kwargs):
+    print("training on", sum(map(int, open(data_conf["url"]))), flush=True)
+    kwargs["progress_callback_handler"](epoc=1, epocs=2)
+    name, notes = model_conf["hyperParameters"]["name"], os.environ.get("NOTES")
+    if notes:  # on a worker: say which process this is, and wait until it may go on
+        with open(f"{notes}/{name}", "a") as file:
+            file.write(f"{os.getpid()}\\n")
+        while not os.path.exists(f"{notes}/{name} may end"):
+            time.sleep(0.05)
+    with open("models/sum", "w") as file:
+        file.write("six")
+"""
+EVALUATION = """
+def evaluate(data_conf, model_conf, **kwargs):
+    return {"length": len(open("models/sum").read())}
+"""
+PATIENCE = 60.0
+
+
+def wait_for(true: Callable[[], object], what: str) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def is_there(process: int) -> bool:
+    """Return whether a process runs."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def parent_of(process: int) -> int:
+    """Return the process that has started a process."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.partition("\nPPid:\t")[2].split("\n")[0])
+
+
+@dataclass
+class Cluster:
+    """A scheduler of Dask and its workers; `notes` is where models say that they train."""
+
+    folder: Path
+    cache: Path
+    port: int
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        """Where the scheduler is."""
+        return f"tcp://127.0.0.1:{self.port}"
+
+    @property
+    def notes(self) -> Path:
+        """The folder that models write into."""
+        return self.folder / "notes"
+
+    def start(self, name: str, *words: str, **variables: str) -> subprocess.Popen[bytes]:
+        """Start a part of Dask, and wait until it is ready."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MODEL_", "DASK_"))}
+        env = {**kept, "MODEL_CACHE": str(self.cache), "NOTES": str(self.notes), **variables}
+        log = self.folder / f"{name}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dask", *words, "--no-dashboard"],
+                cwd=self.folder, env=env, stdout=file, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        self.processes.append(process)
+        wait_for(
+            lambda: any(text in log.read_text() for text in ("Registered to", "Scheduler at:")),
+            f"{name} is ready",
+        )
+        return process
+
+    def start_scheduler(self) -> subprocess.Popen[bytes]:
+        """Start the scheduler; it has a step tried twice at most."""
+        words = ("scheduler", "--host", "127.0.0.1", "--port", str(self.port))
+        failures = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
+        return self.start("scheduler", *words, **failures)
+
+    def start_worker(self, name: str, *words: str, **variables: str) -> subprocess.Popen[bytes]:
+        """Start a worker."""
+        words = ("worker", self.address, "--name", name, "--nthreads", "1", *words)
+        here = ("--host", "127.0.0.1", "--local-directory", str(self.folder))
+        return self.start(name, *words, *here, **variables)
+
+    def trains(self, name: str, times: int = 1) -> int:
+        """Wait until a model trains for the nth time, and return its process."""
+        file = self.notes / name
+        wait_for(lambda: file.exists() and len(file.read_text().split()) >= times, f"{name} trains")
+        return int(file.read_text().split()[-1])
+
+    def let_end(self, *names: str) -> None:
+        """Let models end that train."""
+        for name in names:
+            (self.notes / f"{name} may end").touch()
+
+
+@contextlib.contextmanager
+def cluster(folder: Path, cache: Path) -> Iterator[Cluster]:
+    """Give a cluster that has a scheduler; all of it has ended afterwards."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        made = Cluster(folder, cache, free.getsockname()[1])
+    made.notes.mkdir()
+    try:
+        made.start_scheduler()
+        yield made
+    finally:
+        for process in reversed(made.processes):
+            process.terminate()
+        for process in made.processes:
+            process.wait(PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[Cluster]:
+    """Return a cluster with two workers."""
+    with cluster(tmp_path_factory.mktemp("pool"), cache) as made:
+        for name in ("alpha", "beta"):
+            made.start_worker(name, "--resources", "CPU=2 MEMORY=2e9")
+        yield made
+
+
+def write_model(repository: Repository, name: str) -> None:
+    """Write a model into a repository."""
+    model = f"model_definitions/{name}"
+    repository.write(f"{model}/model.json", {"id": name, "name": name, "language": "python"})
+    repository.write(f"{model}/config.json", {"hyperParameters": {"name": name}})
+    repository.write(f"{model}/datasets/train.json", {"url": "../data/numbers"})
+    repository.write(f"{model}/model_modules/__init__.py", "")
+    repository.write(f"{model}/model_modules/training.py", TRAINING)
+    repository.write(f"{model}/model_modules/evaluation.py", EVALUATION)
+    repository.write("../data/numbers", "1\n2\n3\n")
+
+
+def variables(repository: Repository, pool: Cluster) -> dict[str, str]:
+    """Return the variables of doit for a cluster."""
+    store = str(repository.path.parent / "shared store")
+    return {"MODEL_STORE": store, "MODEL_DASK_SCHEDULER": pool.address}
+
+
+def start(repository: Repository, pool: Cluster, *words: str) -> subprocess.Popen[str]:
+    """Start doit with its steps on a cluster."""
+    return repository.start("run", *words, "--on", "dask", **variables(repository, pool))
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait until doit ends; return its exit status and what it printed."""
+    printed, _ = process.communicate(timeout=PATIENCE)
+    return process.returncode, printed
+
+
+def test_the_same_here_and_there(repository: Repository, pool: Cluster) -> None:
+    """A model that was trained on a worker is the one that is trained here."""
+    write_model(repository, "same")
+    pool.let_end("same")
+    assert 0 == repository.doit("run", "train:same", "--on", "local").returncode
+    artefacts = "build/models/same/train/artefacts.json"
+    local = repository.read(artefacts)
+
+    done = repository.doit(
+        "run", "-a", "evaluate:same", "--on", "dask", **variables(repository, pool)
+    )
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert "" == done.stderr
+    assert local == repository.read(artefacts)
+    for step in ("train", "evaluate"):
+        where = repository.json(f"build/models/same/{step}/run.json")["where"]
+        assert where["place"] == "dask"
+        assert where["worker"] in {"alpha", "beta"}
+    assert 3 == repository.json("build/models/same/evaluate/metrics.json")["metrics"]["length"]
+    assert "training on 6\n" == repository.read("build/models/same/train/run.log")
+
+
+def test_two_at_once(repository: Repository, pool: Cluster) -> None:
+    """Two steps run on two workers at once."""
+    write_model(repository, "one")
+    write_model(repository, "two")
+    doit = start(repository, pool, "-n", "2", "train:one", "train:two")
+    pool.trains("one")
+    pool.trains("two")
+    pool.let_end("one", "two")
+
+    status, printed = ended(doit)
+
+    assert 0 == status, printed
+    records = [repository.json(f"build/models/{name}/train/run.json") for name in ("one", "two")]
+    assert {"alpha", "beta"} == {record["where"]["worker"] for record in records}
