@@ -15,9 +15,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.errors import UserError
-from tasks.places import dask, dask_worker
-from tasks.plan import Step
 from tests.conftest import Repository
 
 if TYPE_CHECKING:
@@ -133,14 +130,14 @@ def cluster(folder: Path, cache: Path) -> Iterator[Cluster]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         made = Cluster(folder, cache, free.getsockname()[1])
-    made.notes.mkdir()
+    made.notes.mkdir(parents=True)
     try:
         made.start_scheduler()
         yield made
     finally:
-        for process in reversed(made.processes):
+        for process in reversed(made.processes):  # the scheduler last: workers take leave of it
+            process.send_signal(signal.SIGCONT)
             process.terminate()
-        for process in made.processes:
             process.wait(PATIENCE)
 
 
@@ -182,6 +179,11 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, printed
 
 
+def log_of(repository: Repository) -> str:
+    """Return what was printed of the step that a repository waits for."""
+    return "".join(log.read_text() for log in repository.path.glob("build/runs/*/run.log"))
+
+
 def test_the_same_here_and_there(repository: Repository, pool: Cluster) -> None:
     """A model that was trained on a worker is the one that is trained here."""
     write_model(repository, "same")
@@ -219,3 +221,123 @@ def test_two_at_once(repository: Repository, pool: Cluster) -> None:
     assert 0 == status, printed
     records = [repository.json(f"build/models/{name}/train/run.json") for name in ("one", "two")]
     assert {"alpha", "beta"} == {record["where"]["worker"] for record in records}
+
+
+def test_a_worker_that_is_killed(repository: Repository, pool: Cluster) -> None:
+    """The step begins again on another worker, and nothing of it goes on where it was."""
+    write_model(repository, "again")
+    doit = start(repository, pool, "train:again")
+    first = pool.trains("again")
+    carrier = parent_of(first)
+    wait_for(lambda: "training on" in log_of(repository), "what it prints has come")
+    os.kill(parent_of(carrier), signal.SIGKILL)
+    wait_for(lambda: not is_there(first) and not is_there(carrier), "nothing is left")
+    assert first != pool.trains("again", 2)
+    pool.let_end("again")
+
+    status, printed = ended(doit)
+
+    assert 0 == status, printed
+    assert "was lost, the step began again on" in printed
+    assert "training on 6\n" == repository.read("build/models/again/train/run.log")
+
+
+def test_every_worker_is_killed(repository: Repository, pool: Cluster) -> None:
+    """A step that takes worker after worker along is given up."""
+    write_model(repository, "deadly")
+    doit = start(repository, pool, "train:deadly")
+    for times in (1, 2):
+        model = pool.trains("deadly", times)
+        wait_for(lambda: times == log_of(repository).count("training on"), "its words have come")
+        os.kill(parent_of(parent_of(model)), signal.SIGKILL)
+
+    status, printed = ended(doit)
+
+    assert 1 == status
+    assert "The step train:deadly ended on dask without a result" in printed
+    assert "was lost, the last of 2 that tried" in printed
+    assert "training on 6" in printed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_doit_ends(repository: Repository, pool: Cluster, number: signal.Signals) -> None:
+    """When doit is interrupted or killed, the step ends too."""
+    name = number.name.lower()
+    write_model(repository, name)
+    doit = start(repository, pool, f"train:{name}")
+    model = pool.trains(name)
+    carrier = parent_of(model)
+    os.killpg(doit.pid, number)
+    status, _ = ended(doit)
+    wait_for(lambda: not is_there(model) and not is_there(carrier), "nothing is left")
+    assert {signal.SIGINT: 130, signal.SIGKILL: -9}[number] == status
+    assert not (repository.path / f"build/models/{name}/train").exists()
+
+
+def test_two_share_a_run(repository: Repository, pool: Cluster) -> None:
+    """Two that submit the same step wait for one run, also when one of them leaves."""
+    write_model(repository, "shared")
+    other = Repository(repository.path.with_name("other"), repository.cache)
+    write_model(other, "shared")
+    first = start(repository, pool, "train:shared")
+    model = pool.trains("shared")
+    second = start(other, pool, "train:shared")
+    wait_for(lambda: "training on" in log_of(other), "the second is told what was printed before")
+    os.killpg(first.pid, signal.SIGINT)
+    assert 130 == ended(first)[0]
+    time.sleep(1)
+    assert is_there(model)
+    pool.let_end("shared")
+
+    status, printed = ended(second)
+
+    assert 0 == status, printed
+    assert 1 == len((pool.notes / "shared").read_text().split())
+
+
+@pytest.fixture
+def small(tmp_path: Path, cache: Path) -> Iterator[Cluster]:
+    """Return a cluster that has no worker yet."""
+    with cluster(tmp_path / "small", cache) as made:
+        yield made
+
+
+def test_the_scheduler_is_killed(repository: Repository, small: Cluster) -> None:
+    """That is told, and nothing of the step goes on."""
+    scheduler = small.processes[0]
+    small.start_worker("gamma", "--no-nanny")
+    write_model(repository, "orphan")
+    doit = start(repository, small, "train:orphan")
+    model = small.trains("orphan")
+    scheduler.kill()
+
+    status, printed = ended(doit)
+
+    assert 1 == status
+    assert f"the connection to {small.address} broke" in printed
+    wait_for(lambda: not is_there(model), "nothing is left")
+
+
+def test_workers_that_cannot(repository: Repository, small: Cluster, tmp_path: Path) -> None:
+    """A worker without modelmake, with another version, or without the store says so."""
+    write_model(repository, "sad")
+    hidden, older = tmp_path / "hidden/tasks", tmp_path / "older/modelmake-0.0.9.dist-info"
+    for folder in (hidden, older):
+        folder.mkdir(parents=True)
+    (hidden / "__init__.py").write_text("")
+    (older / "METADATA").write_text("Metadata-Version: 2.1\nName: modelmake\nVersion: 0.0.9\n")
+    cases = {
+        "hidden": ({"PYTHONPATH": str(hidden.parent)}, "there is no modelmake"),
+        "older": ({"PYTHONPATH": str(older.parent)}, "there is another version of modelmake"),
+        "apart": ({"MODEL_STORE": "/proc/nowhere"}, "The store has no such request"),
+        "secret": ({"MODEL_STORE_KEY": "hush hush"}, "is not signed with `MODEL_STORE_KEY`"),
+    }
+    for name, (variables, expected) in cases.items():
+        worker = small.start_worker(name, "--no-nanny", **variables)
+
+        status, printed = ended(start(repository, small, "train:sad"))
+
+        assert 1 == status
+        assert expected in printed
+        worker.kill()
+        worker.wait()

@@ -14,7 +14,7 @@ import os
 import signal
 import time
 import warnings
-from concurrent.futures import Future, TimeoutError
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks import news, profiles, resources
@@ -23,6 +23,7 @@ from tasks.places import Ended, dask_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
     from tasks.places import Request
     from tasks.plan import Step
 
@@ -38,7 +39,7 @@ ANSWER_SECONDS = 30.0
 READ_SECONDS = 3.0
 """How long a worker may: it is asked again."""
 TICK_SECONDS = 0.2
-ASK_SECONDS = 0.5
+ASK_SECONDS, LONGEST_PAUSE = 0.5, 20.0
 SHOWN = 5
 """How many workers an error names."""
 
@@ -123,7 +124,7 @@ class _Job:
 
     def __init__(self, client: Any, future: Any, address: str, *, idle: bool) -> None:  # noqa: ANN401
         self._client, self._future, self._address, self._idle = client, future, address, idle
-        self._last = _Answer()
+        self._last, self._pause = _Answer(), ASK_SECONDS
         self._heard = time.monotonic()
 
     def follow(self, write: Callable[[bytes], None], tick: Callable[[], None]) -> Ended:
@@ -138,8 +139,7 @@ class _Job:
             if time.monotonic() > self._heard + ANSWER_SECONDS:
                 raise self._no_answer()
             if not asking.done():
-                with contextlib.suppress(TimeoutError):
-                    asking.exception(TICK_SECONDS)
+                wait([asking], TICK_SECONDS)
             elif time.monotonic() < again:
                 time.sleep(TICK_SECONDS)
             else:
@@ -147,7 +147,7 @@ class _Job:
                     self._take(asking.result(), write)
                 loop = self._client.loop.asyncio_loop
                 asking = asyncio.run_coroutine_threadsafe(self._ask(), loop)
-                again = time.monotonic() + ASK_SECONDS
+                again = time.monotonic() + self._pause
         asking.cancel()
         ended = self._ended(write)
         _close(self._client)
@@ -166,16 +166,16 @@ class _Job:
         if not events:
             return _Answer()
         _, told = events[-1]
-        offset = self._offset(told["attempt"])
-        asked = self._client.run(
-            dask_worker.printed, told["attempt"], offset, workers=[told["address"]]
-        )
+        attempt, worker = told["attempt"], told["worker"]
+        message = {"op": dask_worker.PRINTED, "attempt": attempt, "offset": self._offset(attempt)}
+        asked = self._client.scheduler.proxy(msg=message, worker=told["address"])
         try:
-            answers = await asyncio.wait_for(asked, READ_SECONDS)
-        except Exception:  # noqa: BLE001 - it may be lost, or not answer: the scheduler will see
+            piece = await asyncio.wait_for(asked, READ_SECONDS)
+        except Exception:  # noqa: BLE001 - it is lost or busy: the scheduler will see
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
             return _Answer()
-        piece = next(iter(answers.values()), None)
-        return _Answer(told["attempt"], told["worker"], *piece) if piece else _Answer()
+        self._pause = ASK_SECONDS
+        return _Answer(attempt, worker, *piece) if piece else _Answer()
 
     def _offset(self, attempt: str) -> int:
         """Return how much of what an attempt prints was handed on."""
@@ -197,7 +197,11 @@ class _Job:
 
     def _ended(self, write: Callable[[bytes], None]) -> Ended:
         """Hand on the end of what was printed, and say how it ended."""
-        from distributed import CancelledError, KilledWorker  # noqa: PLC0415 - an extra
+        from distributed import (  # noqa: PLC0415 - an extra
+            CancelledError,
+            KilledWorker,
+            TimeoutError,  # noqa: A004 - it is another one on older Pythons
+        )
 
         try:
             result = self._future.result(timeout=ANSWER_SECONDS)
@@ -209,7 +213,7 @@ class _Job:
             message = f"the worker {error.last_worker.name} was lost, the last of"
             tries = error.allowed_failures + 1
             return Ended(ok=False, reason="lost", message=f"{message} {tries} that tried")
-        except (TimeoutError, asyncio.TimeoutError):
+        except TimeoutError:
             raise self._no_answer() from None
         except ImportError as error:
             raise UserError(
@@ -277,15 +281,17 @@ def _check_installed() -> None:
 
 def _connected(address: str) -> Any:  # noqa: ANN401 - Dask's own class
     """Return a client of the scheduler.  Raises UserError where it gives no answer."""
-    from distributed import Client  # noqa: PLC0415 - an extra
+    from distributed import Client, TimeoutError  # noqa: A004, PLC0415 - an extra
+    from distributed.comm import get_address_host_port  # noqa: PLC0415
     from distributed.versions import VersionMismatchWarning  # noqa: PLC0415
 
     for logger in ("distributed", "distributed.client"):  # what counts of it, we say
         logging.getLogger(logger).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", category=VersionMismatchWarning)
     try:
+        get_address_host_port(address, strict=True)  # a client without a good one cannot be closed
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TimeoutError, asyncio.TimeoutError) as error:
+    except (OSError, ValueError, TimeoutError) as error:
         raise UserError(
             "Dask's scheduler cannot be reached",
             ("scheduler", address),

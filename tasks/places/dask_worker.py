@@ -51,10 +51,14 @@ class _Printed:
 _printed: dict[str, _Printed] = {}
 
 
-def printed(attempt: str, offset: int) -> tuple[int, bytes] | None:
+PRINTED = "modelmake-printed"
+"""The name by which workers answer what a step has printed."""
+
+
+def _answer(attempt: str, offset: int) -> tuple[int, bytes] | None:
     """Return what a step that runs here has printed since; None where it does not run here.
 
-    Before it stands where that begins: the first may be gone.
+    Before it stands where that begins: what was printed before may be gone.
     """
     output = _printed.get(attempt)
     return output.since(offset) if output else None
@@ -84,6 +88,7 @@ def carry_out(expected: str, words: list[str], store: str) -> dict[str, Any]:
         return {"version": version(), "worker": name}
     key, attempt, output = worker.get_current_task(), os.urandom(8).hex(), _Printed()
     _printed[attempt] = output
+    worker.handlers[PRINTED] = _answer
     worker.log_event(key, {"attempt": attempt, "worker": name, "address": worker.address})
     where = json.dumps({"place": "dask", "worker": name})
     command = [sys.executable, *words, "--where", where, "--parent", str(os.getpid())]
