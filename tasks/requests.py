@@ -8,7 +8,6 @@ signed, and only then believed: what it holds is code that is going to be run.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json

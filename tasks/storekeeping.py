@@ -76,8 +76,11 @@ class Stock:
 
     def unneeded(self, gone: AbstractSet[str]) -> AbstractSet[str]:
         """Return the objects that nobody needs when the results of these keys are gone."""
-        users = (*(one for one in self.results if one.key not in gone), *self.requests)
-        return self.sizes.keys() - {digest for one in users for digest in one.objects}
+        needed = {digest for one in self.requests for digest in one.objects}
+        for one in self.results:
+            if one.key not in gone:
+                needed |= one.objects
+        return self.sizes.keys() - needed
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tasks import discover
+from tasks.errors import UserError
+from tasks.fingerprint import Files
+from tasks.places import dask
+from tasks.plan import Step
 from tests.conftest import Repository
 
 if TYPE_CHECKING:
@@ -179,6 +184,11 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, printed
 
 
+def hear(repository: Repository, times: int = 1) -> None:
+    """Wait until what the model prints has come to who waits for it, the nth time."""
+    wait_for(lambda: times == log_of(repository).count("training on"), "its words have come")
+
+
 def log_of(repository: Repository) -> str:
     """Return what was printed of the step that a repository waits for."""
     return "".join(log.read_text() for log in repository.path.glob("build/runs/*/run.log"))
@@ -229,7 +239,7 @@ def test_a_worker_that_is_killed(repository: Repository, pool: Cluster) -> None:
     doit = start(repository, pool, "train:again")
     first = pool.trains("again")
     carrier = parent_of(first)
-    wait_for(lambda: "training on" in log_of(repository), "what it prints has come")
+    hear(repository)
     os.kill(parent_of(carrier), signal.SIGKILL)
     wait_for(lambda: not is_there(first) and not is_there(carrier), "nothing is left")
     assert first != pool.trains("again", 2)
@@ -248,7 +258,7 @@ def test_every_worker_is_killed(repository: Repository, pool: Cluster) -> None:
     doit = start(repository, pool, "train:deadly")
     for times in (1, 2):
         model = pool.trains("deadly", times)
-        wait_for(lambda: times == log_of(repository).count("training on"), "its words have come")
+        hear(repository, times)
         os.kill(parent_of(parent_of(model)), signal.SIGKILL)
 
     status, printed = ended(doit)
@@ -282,7 +292,7 @@ def test_two_share_a_run(repository: Repository, pool: Cluster) -> None:
     first = start(repository, pool, "train:shared")
     model = pool.trains("shared")
     second = start(other, pool, "train:shared")
-    wait_for(lambda: "training on" in log_of(other), "the second is told what was printed before")
+    hear(other)
     os.killpg(first.pid, signal.SIGINT)
     assert 130 == ended(first)[0]
     time.sleep(1)
@@ -330,7 +340,6 @@ def test_workers_that_cannot(repository: Repository, small: Cluster, tmp_path: P
         "hidden": ({"PYTHONPATH": str(hidden.parent)}, "there is no modelmake"),
         "older": ({"PYTHONPATH": str(older.parent)}, "there is another version of modelmake"),
         "apart": ({"MODEL_STORE": "/proc/nowhere"}, "The store has no such request"),
-        "secret": ({"MODEL_STORE_KEY": "hush hush"}, "is not signed with `MODEL_STORE_KEY`"),
     }
     for name, (variables, expected) in cases.items():
         worker = small.start_worker(name, "--no-nanny", **variables)
@@ -341,3 +350,82 @@ def test_workers_that_cannot(repository: Repository, small: Cluster, tmp_path: P
         assert expected in printed
         worker.kill()
         worker.wait()
+
+
+def test_asked_for_again_while_it_ends(repository: Repository, small: Cluster) -> None:
+    """A step that was let go, and is asked for again before it has ended, begins again."""
+    small.start_worker("delta", "--no-nanny")
+    write_model(repository, "stubborn")
+    stubborn = TRAINING.replace(
+        "    print", "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    print", 1
+    )
+    repository.write(
+        "model_definitions/stubborn/model_modules/training.py", f"import signal\n{stubborn}"
+    )
+    first = start(repository, small, "train:stubborn")
+    small.trains("stubborn")
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    second = start(repository, small, "train:stubborn")
+    small.trains("stubborn", 2)
+    small.let_end("stubborn")
+
+    status, printed = ended(second)
+
+    assert 0 == status, printed
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ([], {}),
+        ([{}], {}),
+        ([{"CPU": 2.0}, {}], {"CPU": 1.0}),
+        ([{"CPU": 1.0, "MEMORY": 1e6}, {"CPU": 1.0, "MEMORY": 1e9}], {"CPU": 1.0, "MEMORY": 3e8}),
+        ([{"CPU": 4.0}, {"MEMORY": 1e9}], "asked for     CPU 1, MEMORY 286Mi"),
+        ([{"GPU": 1.0}], "asked for     GPU 2"),
+    ],
+)
+def test_resources(
+    repository: Repository,
+    monkeypatch: pytest.MonkeyPatch,
+    declared: list[dict[str, float]],
+    expected: dict[str, float] | str,
+) -> None:
+    """A step asks for what some worker declares, and is refused where none has all of that."""
+    write_model(repository, "large")
+    document = {"id": "large", "name": "large", "language": "python"}
+    amounts = {"memory": 300_000_000, "gpu": 2}
+    repository.write(
+        "model_definitions/large/model.json", {**document, "resources": {"training": amounts}}
+    )
+    monkeypatch.chdir(repository.path)
+    step = Step(discover.read_model("model_definitions/large", Files()), "train")
+
+    if isinstance(expected, str):
+        with pytest.raises(UserError) as caught:
+            dask.needs(step, list(declared))
+        assert expected in str(caught.value)
+    else:
+        assert expected == dask.needs(step, list(declared))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "foo://127.0.0.1:1", "tcp://127.0.0.1:9"])
+def test_no_scheduler(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """An address that leads nowhere is told."""
+    monkeypatch.setenv("MODEL_DASK_SCHEDULER", address)
+    monkeypatch.setattr(dask, "CONNECT_SECONDS", 1)
+    with pytest.raises(UserError, match="cannot be reached") as caught:
+        dask.Place().submit(None)  # type: ignore[arg-type] - it comes to nothing
+    assert ("scheduler", address) in caught.value.facts
+
+
+def test_nobody_names_a_scheduler(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is told, and that Dask is not installed."""
+    monkeypatch.chdir(repository.path)
+    monkeypatch.delenv("MODEL_DASK_SCHEDULER", raising=False)
+    with pytest.raises(UserError, match="Nobody says where"):
+        dask.Place().submit(None)  # type: ignore[arg-type]
+    monkeypatch.setattr(dask, "PACKAGE", "distributed_is_not_here")
+    with pytest.raises(UserError, match="which is not installed"):
+        dask.Place().submit(None)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import importlib.util
 import logging
 import os
@@ -57,22 +58,34 @@ class Place:
         _check_installed()
         address = _address()
         client = _connected(address)
-        try:
-            workers = client.scheduler_info(n_workers=-1)["workers"]
+        with contextlib.ExitStack() as trouble:
+            trouble.callback(_close, client)
+            try:
+                workers = client.scheduler_info(n_workers=-1)["workers"]
+            except OSError as error:
+                raise _unreachable(address, error) from error
             needed = needs(request.step, [one["resources"] for one in workers.values()])
-            store = "" if "://***@" in request.store else request.store
-            key = f"{request.step.task}{'-anew' if request.force else ''}-{request.key}"
             future = client.submit(
                 # By name: the scheduler unpickles all that it is sent, and need not have modelmake.
                 eval,
                 "__import__('tasks.places.dask_worker', fromlist=['carry_out']).carry_out"
-                f"{(dask_worker.version(), request.words, store)!r}",
-                key=key, pure=False, resources=needed,
+                f"{(dask_worker.version(), request.words, _told_store(request.store))!r}",
+                key=_key(request), pure=False, resources=needed,
             )  # fmt: skip
-        except BaseException:
-            _close(client)
-            raise
+            trouble.pop_all()
         return _Job(client, future, address, idle=not workers)
+
+
+def _key(request: Request) -> str:
+    """Return what Dask knows a step by: whoever asks for the same has the same run of it."""
+    store = hashlib.sha256(request.store.encode()).hexdigest()[:8]
+    anew = "-anew" if request.force else ""
+    return f"{request.step.task}{anew}-{store}-{request.key}"
+
+
+def _told_store(address: str) -> str:
+    """Return the address that a worker is told, nothing where a password is missing in it."""
+    return "" if "://***@" in address else address
 
 
 def needs(step: Step, workers: list[Mapping[str, float]]) -> dict[str, float]:
@@ -101,13 +114,8 @@ def _has(worker: Mapping[str, float], needed: Mapping[str, float]) -> bool:
 
 
 def _written(amounts: Mapping[str, float]) -> str:
-    return (
-        " ".join(
-            f"{name}={amount:g}" if name != "MEMORY" else f"{name}={amount:.0f}"
-            for name, amount in sorted(amounts.items())
-        )
-        or "nothing"
-    )
+    said = {n: resources.memory_text(a) if n == "MEMORY" else f"{a:g}" for n, a in amounts.items()}
+    return ", ".join(f"{name} {amount}" for name, amount in sorted(said.items())) or "nothing"
 
 
 class _Answer(NamedTuple):
@@ -205,10 +213,10 @@ class _Job:
 
         try:
             result = self._future.result(timeout=ANSWER_SECONDS)
-        except CancelledError:
-            return Ended(
-                ok=False, reason="lost", message=f"the connection to {self._address} broke"
-            )
+        except CancelledError as error:
+            broke = error.reason == "scheduler-connection-lost"
+            why = f"the connection to {self._address} broke" if broke else f"Dask says: {error}"
+            return Ended(ok=False, reason="lost", message=why)
         except KilledWorker as error:
             message = f"the worker {error.last_worker.name} was lost, the last of"
             tries = error.allowed_failures + 1
@@ -292,12 +300,16 @@ def _connected(address: str) -> Any:  # noqa: ANN401 - Dask's own class
         get_address_host_port(address, strict=True)  # a client without a good one cannot be closed
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
-        raise UserError(
-            "Dask's scheduler cannot be reached",
-            ("scheduler", address),
-            ("reason", str(error) or type(error).__name__),
-            hint=f"`{VARIABLE}`, or `scheduler` in the profile, is its address: `tcp://HOST:8786`",
-        ) from error
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> UserError:
+    return UserError(
+        "Dask's scheduler cannot be reached",
+        ("scheduler", address),
+        ("reason", str(error) or type(error).__name__),
+        hint=f"`{VARIABLE}`, or `scheduler` in the profile, is its address: `tcp://HOST:8786`",
+    )
 
 
 def _close(client: Any) -> None:  # noqa: ANN401 - Dask's own class

@@ -6,6 +6,7 @@ piece: any number of them, each from where it was.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 KEPT_BYTES = 8_000_000
 """How much of what a step prints is kept for those who have not fetched it yet."""
 
-STOP_SECONDS = 2 * processes.STOP_SECONDS
+STOP_SECONDS = 30.0
 """How long a step may take to end when nobody waits for it any more."""
 
 
@@ -80,7 +81,7 @@ def carry_out(expected: str, words: list[str], store: str) -> dict[str, Any]:
     values: `version`, which is not the `expected` one where nothing was run, `worker`, `status`,
     and the end of what was `printed`, which begins at `start`.
     """
-    from distributed import get_worker  # noqa: PLC0415 - an extra
+    from distributed import Reschedule, get_worker  # noqa: PLC0415 - an extra
 
     worker = get_worker()
     name = str(worker.name)
@@ -101,6 +102,8 @@ def carry_out(expected: str, words: list[str], store: str) -> dict[str, Any]:
             )  # fmt: skip
     finally:
         del _printed[attempt]
+    if ending.begun:  # if somebody waits for it again, it begins again
+        raise Reschedule
     start, data = output.since(0)
     return {
         "version": expected, "worker": name, "attempt": attempt, "status": status,
@@ -114,17 +117,26 @@ class _Ending:
     def __init__(self, wanted: Callable[[], bool]) -> None:
         self._wanted, self._process, self._since = wanted, 0, 0.0
 
+    @property
+    def begun(self) -> bool:
+        return self._since > 0
+
     def watch(self, process: int) -> None:
         self._process = process
 
     def tick(self) -> str:
-        if self._since:
+        if self.begun:
             if time.monotonic() > self._since + STOP_SECONDS:
-                os.killpg(self._process, signal.SIGKILL)
+                _signal(self._process, signal.SIGKILL)
         elif not self._wanted():
             self._since = time.monotonic()
-            os.killpg(self._process, signal.SIGTERM)
+            _signal(self._process, signal.SIGTERM)
         return ""
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
 
 
 def _is_wanted(worker: Any, key: str) -> bool:  # noqa: ANN401 - Dask's own class
