@@ -233,23 +233,25 @@ def test_two_at_once(repository: Repository, pool: Cluster) -> None:
     assert {"alpha", "beta"} == {record["where"]["worker"] for record in records}
 
 
-def test_a_worker_that_is_killed(repository: Repository, pool: Cluster) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_worker_ends(repository: Repository, pool: Cluster, number: signal.Signals) -> None:
     """The step begins again on another worker, and nothing of it goes on where it was."""
-    write_model(repository, "again")
-    doit = start(repository, pool, "train:again")
-    first = pool.trains("again")
+    name = f"again-{number}"
+    write_model(repository, name)
+    doit = start(repository, pool, f"train:{name}")
+    first = pool.trains(name)
     carrier = parent_of(first)
     hear(repository)
-    os.kill(parent_of(carrier), signal.SIGKILL)
+    os.kill(parent_of(carrier), number)
     wait_for(lambda: not is_there(first) and not is_there(carrier), "nothing is left")
-    assert first != pool.trains("again", 2)
-    pool.let_end("again")
+    assert first != pool.trains(name, 2)
+    pool.let_end(name)
 
     status, printed = ended(doit)
 
     assert 0 == status, printed
     assert "was lost, the step began again on" in printed
-    assert "training on 6\n" == repository.read("build/models/again/train/run.log")
+    assert "training on 6\n" == repository.read(f"build/models/{name}/train/run.log")
 
 
 def test_every_worker_is_killed(repository: Repository, pool: Cluster) -> None:
@@ -315,7 +317,7 @@ def small(tmp_path: Path, cache: Path) -> Iterator[Cluster]:
 def test_the_scheduler_is_killed(repository: Repository, small: Cluster) -> None:
     """That is told, and nothing of the step goes on."""
     scheduler = small.processes[0]
-    small.start_worker("gamma", "--no-nanny")
+    small.start_worker("gamma")
     write_model(repository, "orphan")
     doit = start(repository, small, "train:orphan")
     model = small.trains("orphan")
@@ -355,20 +357,19 @@ def test_workers_that_cannot(repository: Repository, small: Cluster, tmp_path: P
 def test_asked_for_again_while_it_ends(repository: Repository, small: Cluster) -> None:
     """A step that was let go, and is asked for again before it has ended, begins again."""
     small.start_worker("delta", "--no-nanny")
-    write_model(repository, "stubborn")
-    stubborn = TRAINING.replace(
-        "    print", "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    print", 1
-    )
-    repository.write(
-        "model_definitions/stubborn/model_modules/training.py", f"import signal\n{stubborn}"
-    )
-    first = start(repository, small, "train:stubborn")
-    small.trains("stubborn")
+    write_model(repository, "slow")
+    other = Repository(repository.path.with_name("other"), repository.cache)
+    write_model(other, "slow")
+    first = start(repository, small, "train:slow")
+    carrier = parent_of(small.trains("slow"))
+    os.kill(carrier, signal.SIGSTOP)
     os.killpg(first.pid, signal.SIGKILL)
-    first.communicate()
-    second = start(repository, small, "train:stubborn")
-    small.trains("stubborn", 2)
-    small.let_end("stubborn")
+    ended(first)
+    second = start(other, small, "train:slow")
+    hear(other)
+    os.kill(carrier, signal.SIGCONT)
+    small.trains("slow", 2)
+    small.let_end("slow")
 
     status, printed = ended(second)
 

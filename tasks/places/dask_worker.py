@@ -102,7 +102,7 @@ def carry_out(expected: str, words: list[str], store: str) -> dict[str, Any]:
             )  # fmt: skip
     finally:
         del _printed[attempt]
-    if ending.begun:  # if somebody waits for it again, it begins again
+    if ending.begun:  # who waits for it still, since the worker alone ends, has it elsewhere
         raise Reschedule
     start, data = output.since(0)
     return {
