@@ -214,7 +214,7 @@ class _Job:
         try:
             result = self._future.result(timeout=ANSWER_SECONDS)
         except CancelledError as error:
-            broke = error.reason == "scheduler-connection-lost"
+            broke = getattr(error, "reason", "") == "scheduler-connection-lost"
             why = f"the connection to {self._address} broke" if broke else f"Dask says: {error}"
             return Ended(ok=False, reason="lost", message=why)
         except KilledWorker as error:
