@@ -88,10 +88,16 @@ class Cluster:
         """The folder that models write into."""
         return self.folder / "notes"
 
+    @property
+    def scratch(self) -> Path:
+        """The folder for temporary files of workers."""
+        return self.folder / "scratch"
+
     def start(self, name: str, *words: str, **variables: str) -> subprocess.Popen[bytes]:
         """Start a part of Dask, and wait until it is ready."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MODEL_", "DASK_"))}
-        env = {**kept, "MODEL_CACHE": str(self.cache), "NOTES": str(self.notes), **variables}
+        ours = {"NOTES": str(self.notes), "TMPDIR": str(self.scratch)}
+        env = {**kept, "MODEL_CACHE": str(self.cache), **ours, **variables}
         log = self.folder / f"{name}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
@@ -136,6 +142,7 @@ def cluster(folder: Path, cache: Path) -> Iterator[Cluster]:
         free.bind(("127.0.0.1", 0))
         made = Cluster(folder, cache, free.getsockname()[1])
     made.notes.mkdir(parents=True)
+    made.scratch.mkdir()
     try:
         made.start_scheduler()
         yield made
@@ -144,6 +151,7 @@ def cluster(folder: Path, cache: Path) -> Iterator[Cluster]:
             process.send_signal(signal.SIGCONT)
             process.terminate()
             process.wait(PATIENCE)
+    wait_for(lambda: not list(made.scratch.glob("modelmake-*")), "nothing is left on the disk")
 
 
 @pytest.fixture(scope="module")
