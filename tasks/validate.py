@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tasks.errors import Fault, did_you_mean
 from tasks.frameworks import LANGUAGES
 from tasks.positions import Keys, Parsed, parse, shown
+from tasks.resources import faults as resource_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -63,7 +64,7 @@ def check(kind: str, text: str | bytes, path: str) -> Checked:
             faults += _download_faults(parsed)
         if kind == "model":
             faults += [*_argument_faults(parsed), *_threshold_faults(parsed)]
-            faults += _column_faults(parsed)
+            faults += [*_column_faults(parsed), *resource_faults(parsed)]
         faults = sorted(dict.fromkeys(faults), key=lambda fault: fault.line)
         return Checked(value if parsed.valid else None, tuple(faults))
     if parsed.valid:

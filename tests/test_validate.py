@@ -285,7 +285,7 @@ model.json:2: `automation.trainingEngine`: expected `python`, `pyspark`, `r` or 
 "memory": [],
 "cpus": 1}}}}
 --- says
-model.json:3: `automation.training.resources.memory`: expected a string or a number, found an empty list
+model.json:3: `automation.training.resources.memory`: expected a quantity such as `2`, `500m` or `1.5Gi`, found an empty list
 model.json:4: warning: `automation.training.resources.cpus`: expected a known key, found `cpus`
   hint: did you mean `cpu`?
 
@@ -477,7 +477,7 @@ CASES = {**golden_cases(), **UNPRINTABLE}
 RIGHT = [
     ("model", {"id": "1", "name": "n", "language": "Python", "supportedFrameworks": ["DOCKER"]}),
     ("model", {"launcher": "pyspark", "docker": {"trainerImage": "someone/r_trainer:2.9"}}),
-    ("model", {"resources": {"requests": {"cpu": "1"}, "limits": {"memory": "50m"}}}),
+    ("model", {"resources": {"requests": {"cpu": "1"}, "limits": {"memory": "50Mi"}}}),
     ("model", {"resources": {"training": {"limits": {"cpu": "200m", "memory": "100Mi"}}}}),
     ("model", {"resources": {"training": {"master": "local[1]", "args": "--num-executors 1"}}}),
     ("model", {"automation": {"trainingEngine": "pyspark", "trainerId": "d8d5b0e3"}}),
