@@ -2,6 +2,7 @@
 
     objects/ab/cdef...   a file, read-only, under its SHA-256
     results/ab/cdef...   which record belongs to a key, as JSON
+    requests/ab/cdef...  what a step reads that was sent elsewhere, under its key (`requests`)
     tmp/, held           files that are not whole yet, and the lock of those who put something in
 
 The record (`run.json`) is an object itself and names all others of its result, so an entry is small
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FORMAT = 1
-OBJECTS, ENTRIES, MAKING, HELD = "objects", "results", "tmp", "held"
+OBJECTS, ENTRIES, REQUESTS, MAKING, HELD = "objects", "results", "requests", "tmp", "held"
 READ_ONLY = 0o444
 SMALL = 1 << 16
 """Bytes below which a file is copied rather than shared."""
@@ -100,7 +101,7 @@ def put(root: str, digest: str, path: str) -> None:
     target = f"{root}/{place(OBJECTS, digest)}"
     if not os.path.exists(target):
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        with contextlib.suppress(FileExistsError), _in_the_making(root) as made:
+        with contextlib.suppress(FileExistsError), in_the_making(root) as made:
             _appear(os.path.realpath(path), target, made)
 
 
@@ -108,7 +109,7 @@ def put_entry(root: str, entry: Entry) -> None:
     """Put the entry of a key into a store, after all that it leads to."""
     target = f"{root}/{place(ENTRIES, entry.key)}"
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    with _in_the_making(root) as made:
+    with in_the_making(root) as made:
         with open(made, "wb") as file:
             file.write(entry.written())
             file.flush()
@@ -204,7 +205,7 @@ def _clone(source: str, target: str) -> bool:
 
 
 @contextlib.contextmanager
-def _in_the_making(root: str) -> Iterator[str]:
+def in_the_making(root: str) -> Iterator[str]:
     """Give a path for a file that is not whole yet; nothing is there afterwards."""
     os.makedirs(f"{root}/{MAKING}", exist_ok=True)
     made = f"{root}/{MAKING}/{os.urandom(6).hex()}"

@@ -189,7 +189,12 @@ def _sources(step: Step, files: Files, python: str) -> dict[str, str]:
 
 def key(step: Step, found: Mapping[str, str]) -> str:
     """Return the step's key: the digest of its name and inputs."""
-    return canonical("step", {"step": step.name, "inputs": dict(found)})
+    return key_of(step.name, found)
+
+
+def key_of(name: str, found: Mapping[str, str]) -> str:
+    """Return the key of a step by its name."""
+    return canonical("step", {"step": name, "inputs": dict(found)})
 
 
 def _data_digest(path: str, expected: str, files: Files) -> str:

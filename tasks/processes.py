@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import re
@@ -32,6 +33,8 @@ HIDDEN = b"***"
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 """The signals besides Ctrl-C that end a command of ours as Ctrl-C does."""
+
+PR_SET_PDEATHSIG = 1
 
 SIGNALLED = 128
 """What a shell adds to the number of the signal that ended a command, as its exit status."""
@@ -322,6 +325,14 @@ def tail(path: str, lines: int = 20) -> str:
         text = file.read().decode("utf-8", "replace")
         return "\n".join(text.splitlines()[-lines:])
     return ""
+
+
+def end_with(parent: int) -> None:
+    """Have this process told to end (SIGTERM) when its parent dies; on Linux alone."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        raise KeyboardInterrupt(signal.SIGTERM)
 
 
 def terminated(number: int, frame: FrameType | None) -> None:

@@ -81,7 +81,6 @@ def carry_out(place: Away, attempt: Attempt, *, force: bool) -> None:
                 raise
     finally:
         follower.close()
-        requests.drop(prepared.key, to)
     if not ended.ok:
         raise _failure(place.name, prepared, ended, follower.error, run)
     activity.say("store")

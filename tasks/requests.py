@@ -1,13 +1,13 @@
 """A step as it is sent elsewhere: all files that it reads, in the store, found by the step's key.
 
 The request itself is a small JSON file in the store that others use too (`MODEL_STORE`), under
-`requests/`; the files are objects, as those of results are.  Where `MODEL_STORE_KEY` is set it is
+`requests/`; the files are objects, as those of results are.  It stays there for others who wait for
+the same step, and `storekeeping` removes it when it is old.  Where `MODEL_STORE_KEY` is set it is
 signed, and only then believed: what it holds is code that is going to be run.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from tasks.state import State
 
 FORMAT = 1
-KIND = "requests"
 _UP = "up"
 """The name of the folders that a repository is laid out in, so that `..` stays within them."""
 
@@ -73,11 +72,14 @@ def put(prepared: Prepared, state: State, commit: str | None, scratch: str) -> S
         upstream.inputs if upstream else None, commit,
     )  # fmt: skip
     try:
+        # The request first: what it leads to is not collected then.
+        to.put_document(
+            objects.REQUESTS, prepared.key, _written(prepared.key, contents, to), scratch
+        )
         for path, digest in files.items():
             to.put(digest, path)
         for name, digest in downloads.items():
             to.put(digest, os.path.join(datasets.data_folder(), name))
-        to.put_document(KIND, prepared.key, _written(prepared.key, contents, to), scratch)
     except (Unreachable, OSError) as error:
         raise UserError(
             f"The step {step.task} cannot be put into the store",
@@ -168,7 +170,7 @@ def get(key: str) -> Contents:
     """
     to = _store()
     try:
-        data = to.document(KIND, key)
+        data = to.document(objects.REQUESTS, key)
     except Unreachable as error:
         raise UserError(
             "The store cannot be reached from here", ("store", to.address), ("reason", error)
@@ -189,12 +191,6 @@ def get(key: str) -> Contents:
             hint="have the same version of modelmake on both sides",
         )
     return Contents(**document)
-
-
-def drop(key: str, to: Shared) -> None:
-    """Take a request out of the store: nobody waits for it any more."""
-    with contextlib.suppress(Unreachable):
-        to.drop_document(KIND, key)
 
 
 def lay_out(contents: Contents, folder: str) -> str:

@@ -130,14 +130,16 @@ class Gc(StoreCommand):
             int(_measure("size", size, UNITS)) if size else None,
         )
         found = storekeeping.stock(root)
-        if storekeeping.to_go(found, policy, time.time()):  # else nobody needs to ask Git
+        if storekeeping.to_go(
+            found, policy, storekeeping.clock(root)
+        ):  # else nobody needs to ask Git
             policy = replace(policy, keys=policy.keys | _needed())
         if self._dry_run:
-            going = storekeeping.to_go(found, policy, time.time())
+            going = storekeeping.to_go(found, policy, storekeeping.clock(root))
             went = (len(going) + len(found.unsound), *storekeeping.freed(found, going))
         else:
             went = storekeeping.collect(
-                root, lambda now: storekeeping.to_go(now, policy, time.time())
+                root, lambda now: storekeeping.to_go(now, policy, storekeeping.clock(root))
             )
         names = ("results", "objects", "bytes")
         document = {"dry_run": self._dry_run, **dict(zip(names, went, strict=True))}

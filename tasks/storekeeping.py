@@ -6,13 +6,14 @@ import contextlib
 import json
 import os
 import re
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tasks import objects
-from tasks.objects import ENTRIES, OBJECTS, Unsound
+from tasks import objects, plan
+from tasks.objects import ENTRIES, OBJECTS, REQUESTS, Unsound
 from tasks.records import Record
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 DAY = 86_400.0
+LASTS = DAY
+"""How long a request is kept, and all that it leads to: a worker may be about to read it."""
 _SHORT = re.compile("[0-9a-f]{2}")
 _WORKERS = min(4, os.cpu_count() or 1)  # hashing waits for the disk, and lets others go on
 
@@ -41,17 +44,43 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Requested:
+    """A step that was sent elsewhere at `put` (seconds since 1970): a file of the store at `path`.
+
+    `objects` are the digests of what it reads, and `trained` the key of the training.
+    """
+
+    path: str
+    put: float
+    objects: frozenset[str]
+    trained: str
+
+
+@dataclass(frozen=True)
 class Stock:
-    """All that is in a store: its results, the size of each object, and what cannot be used."""
+    """All that is in a store: its results, the size of each object, and what cannot be used.
+
+    Of the `requests` those count that are not older than `LASTS`; the others are `past`.
+    """
 
     results: Sequence[Stored]
     sizes: Mapping[str, int]
     unsound: Mapping[str, str]
+    requests: Sequence[Requested] = ()
+    past: Sequence[Requested] = ()
 
     @property
     def size(self) -> int:
         """How many bytes all objects are."""
         return sum(self.sizes.values())
+
+    def unneeded(self, gone: AbstractSet[str]) -> AbstractSet[str]:
+        """Return the objects that nobody needs when the results of these keys are gone."""
+        needed = {digest for one in self.requests for digest in one.objects}
+        for one in self.results:
+            if one.key not in gone:
+                needed |= one.objects
+        return self.sizes.keys() - needed
 
 
 @dataclass(frozen=True)
@@ -81,7 +110,37 @@ def stock(root: str) -> Stock:
             found.append(one)
         else:
             unsound[key] = one
-    return Stock(sorted(found, key=lambda one: (one.task, -one.used)), sizes, unsound)
+    results = sorted(found, key=lambda one: (one.task, -one.used))
+    return Stock(results, sizes, unsound, *_requests(root))
+
+
+def clock(root: str) -> float:
+    """Return the time by the clock that a store's files are stamped by: that of its own machine."""
+    with contextlib.suppress(OSError), objects.in_the_making(root) as made:
+        with open(made, "wb"):
+            pass
+        return os.path.getmtime(made)
+    return time.time()
+
+
+def _requests(root: str) -> tuple[list[Requested], list[Requested]]:
+    """Return the requests that count, and those that are past."""
+    now, found = clock(root), [_requested(path) for _, path in _files(root, REQUESTS)]
+    counting = [one for one in found if now - one.put < LASTS]
+    return counting, [one for one in found if now - one.put >= LASTS]
+
+
+def _requested(path: str) -> Requested:
+    """Return a request; one that cannot be read leads to nothing."""
+    put = os.path.getmtime(path)
+    try:
+        with open(path, "rb") as file:
+            said = json.load(file)
+        digests = frozenset({*said["files"].values(), *said["downloads"].values()})
+        trained = plan.key_of("train", said["trained"]) if said["trained"] else ""
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Requested(path, put, frozenset(), "")
+    return Requested(path, put, digests, trained)
 
 
 def _files(root: str, kind: str) -> Iterator[tuple[str, str]]:
@@ -122,7 +181,7 @@ def _stored(root: str, key: str, path: str, sizes: Mapping[str, int]) -> Stored 
 
 def to_go(found: Stock, policy: Policy, now: float) -> list[Stored]:
     """Return the results that a policy lets go, those that were used longest ago first."""
-    kept = set(policy.keys)
+    kept = {*policy.keys, *(one.trained for one in found.requests)}
     counts: dict[str, int] = {}
     for one in sorted(found.results, key=lambda one: -one.used):
         counts[one.task] = counts.get(one.task, 0) + 1
@@ -145,17 +204,15 @@ def to_go(found: Stock, policy: Policy, now: float) -> list[Stored]:
 
 def freed(found: Stock, going: Iterable[Stored]) -> tuple[int, int]:
     """Return how many objects, and bytes, nobody needs when these results are gone."""
-    gone = {one.key for one in going}
-    needed = {digest for one in found.results if one.key not in gone for digest in one.objects}
-    unneeded = found.sizes.keys() - needed
+    unneeded = found.unneeded({one.key for one in going})
     return len(unneeded), sum(found.sizes[digest] for digest in unneeded)
 
 
 def collect(root: str, choose: Callable[[Stock], Sequence[Stored]]) -> tuple[int, int, int]:
     """Remove the results that are chosen of a store, and the objects that nobody needs then.
 
-    Return how many results and objects went, and how many bytes those were.  Nobody puts anything
-    in meanwhile.
+    Return how many results and objects went, and how many bytes those were.  Nobody files a result
+    of this repository meanwhile; a request that is put in with what it leads to stays whole.
     """
     if not os.path.isdir(root):
         return 0, 0, 0
@@ -166,8 +223,10 @@ def collect(root: str, choose: Callable[[Stock], Sequence[Stored]]) -> tuple[int
         gone = {one.key for one in going} | found.unsound.keys()
         for key in gone:
             objects.drop_entry(root, key)
-        needed = {d for one in found.results if one.key not in gone for d in one.objects}
-        for digest in found.sizes.keys() - needed:
+        for one in found.past:
+            os.remove(one.path)
+        requests, _ = _requests(root)  # those that came meanwhile as well
+        for digest in replace(found, requests=requests).unneeded(gone):
             os.remove(f"{root}/{objects.place(OBJECTS, digest)}")
     objects.sweep(root)
     return len(gone), count, size

@@ -24,6 +24,7 @@ from tasks.state import open_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from types import FrameType
 
     from tasks.plan import Step
     from tasks.requests import Contents
@@ -64,11 +65,12 @@ class _Alerts(deque[str]):
 def main(words: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     for number in processes.ENDING:
-        signal.signal(number, processes.terminated)
+        signal.signal(number, _terminated)
     parser = argparse.ArgumentParser(prog="python -m tasks.worker", description=__doc__)
     parser.add_argument("key")
     parser.add_argument("--force", action="store_true", help="run although there is a result")
     parser.add_argument("--where", type=json.loads, default={}, help="what the record says of it")
+    parser.add_argument("--parent", type=int, default=0, help="the process that it ends with")
     asked = parser.parse_args(words)
     out = sys.stdout.buffer
 
@@ -81,6 +83,8 @@ def main(words: Sequence[str]) -> int:
 
     activity = _Telling(tell, write)
     try:
+        if asked.parent:
+            processes.end_with(asked.parent)
         with tempfile.TemporaryDirectory(prefix="modelmake-") as folder:
             _carry_out(asked.key, asked.where, folder, activity, force=asked.force)
     except UserError as error:
@@ -90,6 +94,13 @@ def main(words: Sequence[str]) -> int:
         processes.stop_all()
         return processes.status_after(interrupt)
     return 0
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """End as other commands do, but once: a parent that dies tells so once for each thread."""
+    for one in processes.ENDING:
+        signal.signal(one, signal.SIG_IGN)
+    processes.terminated(number, frame)
 
 
 def _carry_out(

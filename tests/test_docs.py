@@ -49,6 +49,7 @@ NO_VARIABLES = {
     "BASH_SOURCE",
     "EUID",
     "INSTALL",
+    "MEMORY",
 }
 DOITS = {command.get_name() for command in DoitMain.DOIT_CMDS}
 COMMANDS = DOITS | entry_points(group="doit.COMMAND").names

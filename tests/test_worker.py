@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import discover, news, preparation, requests, store
+from tasks import discover, news, preparation, requests, store, storekeeping
 from tasks.plan import Step
 from tasks.progress import Activity
 from tasks.shared import shared
@@ -203,6 +204,46 @@ def test_no_store(sent: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(requests.UserError, match="needs a store that both sides reach"):
         request("train", tmp_path)
     assert sent.path.exists()
+
+
+def test_collected(sent: Repository, tmp_path: Path) -> None:
+    """A request and what it leads to are kept for a day, the training that it works on too."""
+    assert 0 == work(sent, request("train", tmp_path)).returncode
+    ready = prepared("train")
+    assert store.restore(ready.step, ready.inputs, State(STATE_FILE), pytest.fail)
+    key = request("evaluate", tmp_path)
+    root = Path(os.environ["MODEL_STORE"])
+    place = {"MODEL_STORE": str(root)}
+    count = len(list(root.glob("objects/*/*")))
+
+    gone = json.loads(sent.doit("gc", "--shared", "--keep", "0", "--json", **place).stdout)
+
+    assert {"dry_run": False, "results": 0, "objects": 0, "bytes": 0} == gone
+    assert 0 == sent.doit("verify", "--shared", **place).returncode
+    stored = json.loads(sent.doit("store", "--shared", "--json", **place).stdout)
+    assert (1, count, {}) == (len(stored["results"]), stored["objects"], stored["unsound"])
+    assert 0 == work(sent, key).returncode
+
+    for path in root.glob("requests/*/*"):
+        ago = path.stat().st_mtime - storekeeping.LASTS
+        os.utime(path, (ago, ago))
+    shutil.rmtree(sent.path / "build/models")
+    gone = json.loads(sent.doit("gc", "--shared", "--keep", "0", "--json", **place).stdout)
+
+    assert 2 == gone["results"]
+    assert [] == [*root.glob("requests/*/*"), *root.glob("objects/*/*")]
+
+
+def test_requests_that_cannot_be_read(tmp_path: Path) -> None:
+    """They go when they are old, as the others do, and hinder nobody."""
+    for number, text in enumerate(("", "[]", '{"files": 3}', "\udcff")):
+        path = tmp_path / "requests/ab" / f"{number:062}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, errors="surrogateescape")
+        os.utime(path, (0, 0))
+
+    assert (0, 0, 0) == storekeeping.collect(str(tmp_path), lambda _: [])
+    assert [] == list(tmp_path.glob("requests/*/*"))
 
 
 def test_news_cut_anywhere() -> None:

@@ -27,6 +27,7 @@ PLACES: Mapping[str, str] = {
     LOCAL: "tasks.places",
     "container": "tasks.places.container",
     "kubernetes": "tasks.places.kubernetes",
+    "dask": "tasks.places.dask",
 }
 """The modules of the places by name: each has a class `Place`, and says whether it is `AWAY`."""
 
