@@ -49,7 +49,7 @@ class Meter:
         self._known: set[int] = set()
         self._members: set[int] = set()
         self._peak = self._ticks = 0
-        self._share, self._next = 1.0, 0.0
+        self._shared, self._sharing, self._next = 0, set[int](), 0.0
         self._ours = _kilobytes("/proc/self/status", b"VmHWM:")
 
     def look(self) -> None:
@@ -65,16 +65,24 @@ class Meter:
             self._peak = max(self._peak, self._memory(alive))
 
     def _memory(self, resident: dict[int, int]) -> int:
-        """Return the bytes that some processes have together; what they share counts once."""
+        """Return the bytes that some processes have together; what they share counts once.
+
+        Shared pages are looked at only where that could make a new peak.  Until it is time for
+        that again, processes are taken to share what they did: what they write to, they share
+        less of.  Of others than those nothing is told until then.
+        """
         total = sum(resident.values())
         if len(resident) == 1:
             return max(total, *(_kilobytes(f"/proc/{pid}/status", b"VmHWM:") for pid in resident))
-        now = time.monotonic()
-        if total and now >= self._next:
-            ours = [_kilobytes(f"/proc/{pid}/smaps_rollup", b"Pss:") for pid in resident]
-            self._share = min(1.0, sum(ours) / total) if all(ours) else 1.0
-            self._next = now + PATIENCE * (time.monotonic() - now)
-        return int(total * self._share)
+        if total <= self._peak:
+            return total
+        if time.monotonic() >= self._next:
+            began = time.thread_time()
+            known = sum(map(_share, resident))
+            self._next = time.monotonic() + PATIENCE * (time.thread_time() - began)
+            self._shared, self._sharing = max(0, total - known), set(resident)
+            return known
+        return total - self._shared if self._sharing == set(resident) else 0
 
     def end(self, waited: resource.struct_rusage | None) -> Usage:
         """Return what was used; `waited` is what the kernel told at the leader's end.
@@ -97,6 +105,16 @@ def _stat(pid: int) -> _Seen | None:
     except OSError:
         return None
     return _Seen(int(fields[3]), sum(map(int, fields[11:15])), int(fields[21]) * PAGE)
+
+
+def _share(pid: int) -> int:
+    """Return the bytes of a process, of what it shares with others its part.
+
+    That is all it has where another user's may not be looked at, and none once it has ended.
+    """
+    share = _kilobytes(f"/proc/{pid}/smaps_rollup", b"Pss:")
+    one = None if share else _stat(pid)
+    return one.resident if one else share
 
 
 def _kilobytes(path: str, name: bytes) -> int:
