@@ -290,7 +290,8 @@ def _failure(  # noqa: PLR0913, PLR0917 - all that is known
         if status in KILLED and not processes.stopping():
             facts.insert(0, ("peak memory", resources.memory_text(usage.peak_memory)))
             key = resources.key_of(step.model, step.name, "memory")
-            hint = f"the kernel does that where memory runs out: `{key}` says what to set aside"
+            out = f"the kernel does that where memory runs out: `{key}` says what to set aside"
+            hint = hint or out
         return UserError(headline, *facts, hint=hint)
     error = result["error"]
     if error["type"] == "ModelFault":
