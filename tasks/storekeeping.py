@@ -6,12 +6,13 @@ import contextlib
 import json
 import os
 import re
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks import objects
+from tasks import checkpoints, objects
 from tasks.objects import ENTRIES, OBJECTS, Unsound
 from tasks.records import Record
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 DAY = 86_400.0
+CHECKPOINT_SECONDS = 7 * DAY
+"""How long the checkpoint of a step that never succeeded is kept in a store that others use too."""
 _SHORT = re.compile("[0-9a-f]{2}")
 _WORKERS = min(4, os.cpu_count() or 1)  # hashing waits for the disk, and lets others go on
 
@@ -169,6 +172,9 @@ def collect(root: str, choose: Callable[[Stock], Sequence[Stored]]) -> tuple[int
         needed = {d for one in found.results if one.key not in gone for d in one.objects}
         for digest in found.sizes.keys() - needed:
             os.remove(f"{root}/{objects.place(OBJECTS, digest)}")
+        for _, path in _files(root, checkpoints.KIND):
+            if time.time() - os.path.getmtime(path) > CHECKPOINT_SECONDS:
+                os.remove(path)
     objects.sweep(root)
     return len(gone), count, size
 
