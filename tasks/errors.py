@@ -53,6 +53,17 @@ class NotGoodEnough(UserError):
         self.metrics = dict(metrics)
 
 
+class AttemptFailed(UserError):
+    """An attempt at a step that ended without a result; `reason` is one of `retries.REASONS`."""
+
+    def __init__(
+        self, headline: str, *facts: tuple[str, object], hint: str = "", reason: str
+    ) -> None:
+        """Keep why it ended, by which it is known whether the step is tried again."""
+        super().__init__(headline, *facts, hint=hint)
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Fault:
     """One thing that is wrong in one file.

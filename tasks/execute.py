@@ -7,7 +7,6 @@ is kept apart, one that is killed is swept away by the next.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import socket
@@ -16,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks import (
-    admission,
+    attempts,
+    checkpoints,
     git,
     launch,
     metrics,
@@ -33,20 +33,17 @@ from tasks import (
 from tasks.environments import build
 from tasks.errors import UserError
 from tasks.places import HERE, LOCAL, On
-from tasks.preparation import Attempt
-from tasks.progress import followed
 from tasks.records import Made
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from tasks.fingerprint import Files
     from tasks.plan import Step
-    from tasks.preparation import Prepared
+    from tasks.preparation import Attempt, Prepared
     from tasks.progress import Activity
     from tasks.records import Record
     from tasks.resources import Amounts
-    from tasks.runs import Run
     from tasks.state import State
 
 
@@ -95,6 +92,8 @@ def run_step(  # noqa: PLR0913 - two by name
         activity.say("waiting for another run of this step")
         with runs.hold(runs.lock_of(step)):
             anew = force or twice
+            if anew and on.attempt in (None, 1):
+                shutil.rmtree(step.checkpoint_folder, ignore_errors=True)
             found, tried = (None, {}) if anew else _found(step, state, activity)
             if found is None:
                 prepared = preparation.prepare(step, state, activity)
@@ -102,13 +101,13 @@ def run_step(  # noqa: PLR0913 - two by name
                     found = _known(prepared.step, prepared.inputs, state, activity)
             if found:
                 return replace(found, seconds=time.monotonic() - started)
-            _run(prepared, state, activity, on, force=force)
+            _run(prepared, state, activity, on, force=force, fresh=twice)
             message = _run_again(prepared, state, activity, on) if twice else ""
     except OSError as error:
         raise _unwritable(step, error) from error
     seconds = time.monotonic() - started
     measured, made = _metrics(step, state.files), records.read(step.folder, state.files)
-    used = made.usage if made else {}
+    used, message = made.usage if made else {}, message or _of_attempts(made)
     return Outcome("ran", step.folder, seconds, metrics=measured, message=message, usage=used)
 
 
@@ -144,33 +143,22 @@ def _known(
         return None
     log = tuple(processes.tail(f"{step.folder}/{records.LOG}", REPLAYED_LINES).splitlines())
     metrics = _metrics(step, state.files)
-    saved = record.run["seconds"]
-    return Outcome("restored", step.folder, 0.0, saved, log, metrics, usage=record.usage)
+    message, saved = _of_attempts(record), record.run["seconds"]
+    return Outcome("restored", step.folder, 0.0, saved, log, metrics, message, record.usage)
 
 
-def _run(prepared: Prepared, state: State, activity: Activity, on: On, *, force: bool) -> None:
-    """Run a step in a fresh folder and publish what it made, or keep what it left."""
-    if on.elsewhere:
-        with _attempted(prepared, state, activity) as attempt:
+def _run(  # noqa: PLR0913 - two by name
+    prepared: Prepared, state: State, activity: Activity, on: On, *, force: bool, fresh: bool
+) -> None:
+    """Run a step, as often as it may be tried, and publish what it made."""
+
+    def act(attempt: Attempt) -> None:
+        if on.elsewhere:
             remote.carry_out(on.elsewhere, attempt, force=force)
-        return
-    with (
-        admission.admitted(prepared.step, activity),
-        _attempted(prepared, state, activity) as attempt,
-    ):
-        _run_here(attempt, on)
+        else:
+            _run_here(attempt, on)
 
-
-@contextlib.contextmanager
-def _attempted(prepared: Prepared, state: State, activity: Activity) -> Iterator[Attempt]:
-    """Give a fresh folder for a run; what it has left is kept where it fails."""
-    step = prepared.step
-    with runs.fresh_run(step) as run, followed(step, run.progress, activity) as watcher:
-        try:
-            yield Attempt(prepared, run, state, activity, watcher)
-        except UserError as error:
-            _keep_evidence(error, run, step)
-            raise
+    attempts.until_made(prepared, state, activity, on, act, fresh=fresh)
 
 
 def _run_here(attempt: Attempt, on: On) -> None:
@@ -178,7 +166,7 @@ def _run_here(attempt: Attempt, on: On) -> None:
     step, run, activity, began = attempt.prepared.step, attempt.run, attempt.activity, time.time()
     made = _call(attempt, on)
     activity.say("recording")
-    circumstances = {**_circumstances(attempt.prepared, began, on), "usage": made.usage}
+    circumstances = {**_circumstances(attempt, began, on), "usage": made.usage}
     circumstances["where"] |= made.where
     os.replace(run.log, f"{run.work}/{records.LOG}")
     records.write(run.work, made, circumstances)
@@ -199,6 +187,8 @@ def _call(attempt: Attempt, on: On) -> Made:
     step = prepared.step
     upstream = records.read(step.upstream.folder, state.files) if step.upstream else None
     given = launch.furnish(run, step, upstream)
+    if not attempt.fresh:
+        checkpoints.offer(step, prepared.key, prepared.looks, run)
     activity.say(step.name)
     trained = upstream.key if upstream else prepared.key
     version = trained[:VERSION_DIGITS]
@@ -207,6 +197,7 @@ def _call(attempt: Attempt, on: On) -> Made:
         here=on.here, watcher=attempt.watcher, tell=activity.tell,
         held=_limits(step, on, activity),
     )  # fmt: skip
+    attempts.add_logs(run)
     activity.say("checking")
     preparation.check_inputs(prepared, state)
     work = os.path.realpath(run.work) + os.sep  # what training made is part of the key as it is
@@ -254,8 +245,8 @@ def _limits(step: Step, on: On, activity: Activity) -> Amounts | None:
     return None
 
 
-def _circumstances(prepared: Prepared, began: float, on: On) -> dict[str, Any]:
-    step = prepared.step
+def _circumstances(attempt: Attempt, began: float, on: On) -> dict[str, Any]:
+    prepared, step = attempt.prepared, attempt.prepared.step
     return {
         "key": prepared.key,
         "model": {"name": step.model.name, "id": step.model.id, "title": step.model.title},
@@ -272,22 +263,17 @@ def _circumstances(prepared: Prepared, began: float, on: On) -> dict[str, Any]:
         "host": socket.gethostname(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         "seconds": round(time.time() - began, 3),
+        **({"attempts": attempt.number} if attempt.number > 1 else {}),
+        **({"resumed": True} if checkpoints.offered(attempt.run) else {}),
     }
 
 
-def _keep_evidence(error: UserError, run: Run, step: Step) -> None:
-    """Keep a failed run's folder in a place that can be told, and have the error tell it.
-
-    A run that was interrupted has not failed.
-    """
-    if processes.stopping():
-        return
-    kept = step.failed_folder
-    with contextlib.suppress(OSError):
-        shutil.rmtree(kept, ignore_errors=True)
-        os.makedirs(os.path.dirname(kept), exist_ok=True)
-        os.replace(run.folder, kept)
-        error.facts += (("kept", kept),)
+def _of_attempts(record: Record | None) -> str:
+    """Return what is to be told of how a result came to be, mostly nothing."""
+    run = record.run if record else {}
+    number = run.get("attempts", 1)
+    parts = [f"{attempts.ordinal(number)} attempt"] if number > 1 else []
+    return ", ".join([*parts, "from a checkpoint"] if run.get("resumed") else parts)
 
 
 def _unwritable(step: Step, error: OSError) -> UserError:
@@ -311,10 +297,7 @@ def _run_again(prepared: Prepared, state: State, activity: Activity, on: On) -> 
         raise UserError(f"`--twice` compares runs on one machine, and not on {on.name}")
     activity.say("second run")
     first = records.read(prepared.step.folder, state.files)
-    with (
-        admission.admitted(prepared.step, activity),
-        _attempted(prepared, state, activity) as attempt,
-    ):
+    with attempts.attempted(prepared, state, activity, on, fresh=True) as attempt:
         made = _call(attempt, on)
     before = _artefacts(first)
     after = {name: facts["sha256"] for name, facts in made.artefacts.items()}

@@ -15,8 +15,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import datasets, frameworks, limits, plan, processes, resources
-from tasks.errors import UserError, telling_line
+from tasks import (
+    checkpoints,
+    datasets,
+    frameworks,
+    limits,
+    plan,
+    processes,
+    resources,
+    retries,
+)
+from tasks.errors import AttemptFailed, UserError, telling_line
 from tasks.fingerprint import Files
 from tasks.languages import Command, Start
 from tasks.metrics import GIVEN_NS
@@ -35,6 +44,7 @@ if TYPE_CHECKING:
     from tasks.processes import Watcher
     from tasks.records import Record
     from tasks.resources import Amounts
+    from tasks.retries import Policy
     from tasks.runs import Run
     from tasks.usage import Usage
 
@@ -44,6 +54,9 @@ LOG_LINES = 20
 
 KILLED = (-signal.SIGKILL, processes.SIGNALLED + signal.SIGKILL)
 """The exit status of a process that was killed, and of one whose child was."""
+
+FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
+"""The signals that a process does not raise itself."""
 
 # What the runner puts into a step's folder; the rest is the step's own doing.
 FURNITURE = frozenset({"config.json", "model_modules", "artifacts/input", "artifacts/output"})
@@ -106,8 +119,10 @@ def call(  # noqa: PLR0913 - three by name
 
     The result says `where` that was, as far as its language knows, and what it took (`usage`).
     `tell` is told what takes long before that.  Where limits are given (`held`), the kernel holds
-    the step to them.  Raises UserError, with the end of the log, where the model failed.
+    the step to them.  Raises UserError, with the end of the log, where the model failed or took too
+    long.
     """
+    policy = retries.of(step.model.document, step.name)
     request_path, result_path = f"{run.folder}/request.json", f"{run.folder}/result.json"
     program = (_RUN_STEP, os.path.abspath(request_path), os.path.abspath(result_path))
     command = command_for(program, step, environment, run, tell=tell)
@@ -117,22 +132,15 @@ def call(  # noqa: PLR0913 - three by name
         "trusted": command.trusted,
         "parent": os.getpid() if command.direct else 0,
     }
-    write_json(request_path, {**request(step, run, version), **process})
-    with contextlib.ExitStack() as stack:
-        log = stack.enter_context(open(run.log, "wb", buffering=0))
-        group = stack.enter_context(limits.group(run.folder, run.id, held)) if held else None
-        words = [*command.tie, *command.words]
-        ended = processes.run_logged(
-            group.entering(words) if group else words,
-            log,
-            cwd=run.work,
-            env=command.variables,
-            watcher=watcher,
-        )
-        if command.output:
-            log.write(_printed(command.output))
-        kills = group.kills() if group else 0
-    processes.redact_files(f"{run.work}/{LOGS}", command.variables)
+    asked = request(step, run, version)
+    asked["arguments"]["checkpoint"] = checkpoints.FOLDER if checkpoints.offered(run) else None
+    write_json(request_path, {**asked, **process})
+    try:
+        ended, kills = _run_logged(run, command, policy.timeout, held, watcher)
+    except processes.TimedOut:
+        raise took_too_long(step, policy, run) from None
+    finally:
+        processes.redact_files(f"{run.work}/{LOGS}", command.variables)
     result = _read_result(result_path)
     usage, limit = _used(run, ended.usage)
     if ended.status == 0 and result is not None and result["ok"]:
@@ -140,6 +148,28 @@ def call(  # noqa: PLR0913 - three by name
     if limit or (held and kills):
         raise _too_large(step, limit or (held and held.memory) or 0, usage, run)
     raise _failure(step, ended.status, usage, result, run, command.hint)
+
+
+def _run_logged(
+    run: Run, command: Command, seconds: float | None, held: Amounts | None, watcher: Watcher
+) -> tuple[processes.Ended, int]:
+    """Run a step's command; return how it ended, and how many processes were killed for a limit."""
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(open(run.log, "wb", buffering=0))
+        group = stack.enter_context(limits.group(run.folder, run.id, held)) if held else None
+        words = [*command.tie, *command.words]
+        try:
+            ended = processes.run_logged(
+                group.entering(words) if group else words,
+                log,
+                cwd=run.work,
+                env=command.variables,
+                watcher=watcher,
+                seconds=seconds,
+            )
+        finally:
+            log.write(_printed(command.output) if command.output else b"")
+        return ended, group.kills() if group else 0
 
 
 def command_for(  # noqa: PLR0913 - two by name alone
@@ -265,16 +295,28 @@ def _used(run: Run, seen: Usage) -> tuple[Usage, int | None]:
     return replace(seen, peak_memory=peak, cpu_seconds=told["cpu_seconds"]), limit
 
 
-def _too_large(step: Step, limit: int, usage: Usage, run: Run) -> UserError:
+def _too_large(step: Step, limit: int, usage: Usage, run: Run) -> AttemptFailed:
     """Return the error for a step that the kernel has killed for its limit of memory."""
     key = resources.key_of(step.model, step.name, "memory")
-    return UserError(
+    return AttemptFailed(
         f"The {step.name} step of model `{step.model.name}` was killed for memory: it needs more"
         " than its limit",
         ("limit", resources.memory_text(limit)),
         ("peak", resources.memory_text(usage.peak_memory)),
         ("log", processes.tail(run.log, LOG_LINES) or "(empty)"),
         hint=f"raise `{key}` in {step.model.folder}/model.json",
+        reason="oom",
+    )
+
+
+def took_too_long(step: Step, policy: Policy, run: Run) -> AttemptFailed:
+    """Return the error of an attempt that was ended since it took more time than it may."""
+    return AttemptFailed(
+        f"The {step.name} step of model `{step.model.name}` was ended: it took longer than"
+        f" {policy.timeout:g} s",
+        ("log", processes.tail(run.log, LOG_LINES) or "(empty)"),
+        hint=f"raise `{policy.timeout_key}` in {step.model.folder}/model.json",
+        reason="timeout",
     )
 
 
@@ -292,7 +334,9 @@ def _failure(  # noqa: PLR0913, PLR0917 - all that is known
             key = resources.key_of(step.model, step.name, "memory")
             out = f"the kernel does that where memory runs out: `{key}` says what to set aside"
             hint = hint or out
-        return UserError(headline, *facts, hint=hint)
+        number = -status if status < 0 else status - processes.SIGNALLED
+        reason = "lost" if number in FROM_OUTSIDE else "error"
+        return AttemptFailed(headline, *facts, hint=hint, reason=reason)
     error = result["error"]
     if error["type"] == "ModelFault":
         return UserError(
@@ -303,7 +347,8 @@ def _failure(  # noqa: PLR0913, PLR0917 - all that is known
     said = telling_line(error["message"])
     headline = f"Model `{model}` failed to {step.name}: {error['type']}: {said}"
     where = f"{step.model.root}/{error['where']}" if error["where"] else "outside its own files"
-    return UserError(headline, ("where", where), ("log", lines))
+    reason = "oom" if error["type"] == "MemoryError" else "error"
+    return AttemptFailed(headline, ("where", where), ("log", lines), reason=reason)
 
 
 def left_behind(run: Run, given: dict[str, str]) -> dict[str, dict[str, Any]]:
@@ -311,6 +356,7 @@ def left_behind(run: Run, given: dict[str, str]) -> dict[str, dict[str, Any]]:
     for name in FURNITURE:
         with contextlib.suppress(FileNotFoundError):
             os.remove(f"{run.work}/{name}")
+    checkpoints.remove(run.work)
     found = artefacts(run.work, frozenset())
     for name, digest in given.items():
         if found.get(name, {}).get("sha256") == digest:

@@ -75,6 +75,11 @@ class Step:
         return f"{self.build}/failed/{self.variant}/{self.name}"
 
     @property
+    def checkpoint_folder(self) -> str:
+        """Where what it may go on from is kept, until the step succeeds."""
+        return f"{self.build}/checkpoints/{self.variant}/{self.name}"
+
+    @property
     def upstream(self) -> Step | None:
         """The step whose artefacts it works on."""
         return (

@@ -38,13 +38,18 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A step that is being run: in the folder of `run`, with those who look on."""
+    """A step that is being run: in the folder of `run`, with those who look on.
+
+    `number` counts from 1.  A `fresh` one neither goes on from a checkpoint nor leaves any.
+    """
 
     prepared: Prepared
     run: Run
     state: State
     activity: Activity
     watcher: Watcher
+    number: int = 1
+    fresh: bool = False
 
 
 def read_again(step: Step, state: State) -> Step:

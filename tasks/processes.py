@@ -64,6 +64,10 @@ class Ended(NamedTuple):
     usage: Usage
 
 
+class TimedOut(Exception):
+    """A command took more time than it may."""
+
+
 def run_logged(  # noqa: PLR0913 - all but two by name
     command: Sequence[str],
     log: IO[bytes],
@@ -72,10 +76,12 @@ def run_logged(  # noqa: PLR0913 - all but two by name
     env: Mapping[str, str],
     watcher: Watcher,
     started: Callable[[int], None] | None = None,
+    seconds: float | None = None,
 ) -> Ended:
     """Run a command with its output in `log`, and return how it ended.
 
-    `started` is told the number of its process group.
+    `started` is told the number of its process group.  Raises TimedOut where it takes more than
+    `seconds`; it is ended then, kindly at first.
 
     The log keeps the first 8 MB and the last 2 MB, without the values of the command's secret
     variables.  The process has a group of its own, which is ended with it, so that what it left in
@@ -98,11 +104,25 @@ def run_logged(  # noqa: PLR0913 - all but two by name
 
     try:
         hidden = Redacted(write, secrets(env))
-        _copy_output(process, hidden, lambda: _note(log, watcher), meter.look)
+        looks = (lambda: _note(log, watcher), meter.look)
+        in_time = _copy_output(process, hidden, *looks, seconds)
+        if not in_time:
+            _end_group(process, signal.SIGTERM)
+            _copy_output(process, hidden, *looks, STOP_SECONDS)
+            _end_group(process, signal.SIGKILL)
+        hidden.finish()
         bounded.finish()
+        if not in_time:
+            raise TimedOut
         meter.look()
         ended = Ended(*_wait(process, meter))
         _note(log, watcher)
+    except KeyboardInterrupt:
+        _end_group(process, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+        raise
+    else:
         return ended
     finally:
         _end_group(process, signal.SIGKILL)
@@ -235,12 +255,13 @@ def _copy_output(
     log: Redacted,
     tick: Callable[[], None],
     measure: Callable[[], None],
-) -> None:
-    """Copy until the process has ended and nothing more comes."""
+    seconds: float | None,
+) -> bool:
+    """Copy until the process has ended and nothing more comes; return whether that was in time."""
     assert process.stdout is not None  # noqa: S101 - for the type checker
     source = process.stdout.fileno()
     began = ticked = measured = time.monotonic()
-    while True:
+    while seconds is None or time.monotonic() < began + seconds:
         ended, now = _has_ended(process), time.monotonic()
         pause = FIRST_SECONDS if now < began + 1 else LOOK_SECONDS
         if now > measured + pause:
@@ -254,8 +275,8 @@ def _copy_output(
         if data:
             log.write(data)
         elif ready or ended:
-            break
-    log.finish()
+            return True
+    return False
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
@@ -285,6 +306,11 @@ def _end_group(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
 def stopping() -> bool:
     """Return whether every process is being ended."""
     return _stopping.is_set()
+
+
+def pause(seconds: float) -> None:
+    """Wait, but no longer than until every process is being ended."""
+    _stopping.wait(seconds)
 
 
 @contextlib.contextmanager

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
-from tasks import git, news, objects, processes, requests, store
-from tasks.errors import UserError
-from tasks.launch import LOG_LINES
+from tasks import git, news, objects, processes, requests, retries, store
+from tasks.errors import AttemptFailed, UserError
+from tasks.launch import LOG_LINES, took_too_long
 from tasks.places import Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tasks.places import Away, Ended
-    from tasks.preparation import Attempt, Prepared
-    from tasks.runs import Run
+    from tasks.preparation import Attempt
+
+GRACE_SECONDS = 60.0
+"""How much longer than its `timeout` a step may seem to run there: it is ended by the worker."""
 
 DIGITS = 12
 """How much of a key is shown to people."""
@@ -27,6 +30,9 @@ class _Follower:
     def __init__(self, attempt: Attempt) -> None:
         self._attempt, self._watcher = attempt, attempt.watcher
         self.error: Mapping[str, Any] | None = None
+        step = attempt.prepared.step
+        self._policy = retries.of(step.model.document, step.name)
+        self._due: float | None = None
         self._log = open(attempt.run.log, "wb", buffering=0)  # noqa: SIM115 - closed by whoever follows
         self._reader = news.Reader(self._write, self._hear)
         self.feed, self.close = self._reader.feed, self._log.close
@@ -37,6 +43,15 @@ class _Follower:
             self._write(f"modelmake: {line}\n".encode())
         if processes.stopping():
             raise UserError("interrupted")
+        if self._due is not None and time.monotonic() > self._due:
+            step = self._attempt.prepared.step
+            raise took_too_long(step, self._policy, self._attempt.run)
+
+    def _watch_time(self, phase: str) -> None:
+        """Bound the time of the model itself; it is ended there, if that can still be done."""
+        limit = self._policy.timeout
+        runs = phase == self._attempt.prepared.step.name
+        self._due = time.monotonic() + limit + GRACE_SECONDS if limit and runs else None
 
     def _write(self, data: bytes) -> None:
         self._log.write(data)
@@ -47,6 +62,7 @@ class _Follower:
         for kind, value in told.items():
             if kind == "phase":
                 activity.say(str(value))
+                self._watch_time(str(value))
             elif kind == "detail":
                 activity.tell(str(value))
             elif kind == "alert":
@@ -72,8 +88,9 @@ def carry_out(place: Away, attempt: Attempt, *, force: bool) -> None:
     activity.say(f"submitted to {place.name}")
     follower = _Follower(attempt)
     try:
+        request = Request(prepared.step, prepared.key, to.address, force, attempt.number)
         with processes.elsewhere():
-            job = place.submit(Request(prepared.step, prepared.key, to.address, force))
+            job = place.submit(request)
             try:
                 ended = job.follow(follower.feed, follower.tick)
             except BaseException:
@@ -82,7 +99,7 @@ def carry_out(place: Away, attempt: Attempt, *, force: bool) -> None:
     finally:
         follower.close()
     if not ended.ok:
-        raise _failure(place.name, prepared, ended, follower.error, run)
+        raise _failure(place.name, attempt, ended, follower.error)
     activity.say("store")
     if not store.restore(prepared.step, prepared.inputs, attempt.state, activity.alerts.append):
         raise UserError(
@@ -95,13 +112,20 @@ def carry_out(place: Away, attempt: Attempt, *, force: bool) -> None:
 
 
 def _failure(
-    name: str, prepared: Prepared, ended: Ended, told: Mapping[str, Any] | None, run: Run
+    name: str, attempt: Attempt, ended: Ended, told: Mapping[str, Any] | None
 ) -> UserError:
     """Return the error of a job, in the words that it was told in where there are some."""
     if told:
         facts = [(str(label), text) for label, text in told["facts"]]
-        return UserError(str(told["headline"]), *facts, hint=str(told["hint"]))
-    lines = processes.tail(run.log, LOG_LINES)
+        headline, hint = str(told["headline"]), str(told["hint"])
+        if told["reason"]:
+            return AttemptFailed(headline, *facts, hint=hint, reason=str(told["reason"]))
+        return UserError(headline, *facts, hint=hint)
+    lines = processes.tail(attempt.run.log, LOG_LINES)
     why = [("reason", ended.message)] if ended.message else []
-    headline = f"The step {prepared.step.task} ended on {name} without a result"
-    return UserError(headline, *why, ("log", lines or "(empty)"))
+    return AttemptFailed(
+        f"The step {attempt.prepared.step.task} ended on {name} without a result",
+        *why,
+        ("log", lines or "(empty)"),
+        reason=ended.reason or "lost",
+    )

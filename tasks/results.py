@@ -11,7 +11,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from tasks import limits, plan, records, runs
+from tasks import checkpoints, limits, plan, records, runs
 from tasks.looks import is_held
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def publish(run: Run, step: Step, files: Files) -> None:
     Of the earlier result and the new one, that which the link does not lead to is removed, however
     this ends.
     """
-    shutil.rmtree(step.failed_folder, ignore_errors=True)  # first: nobody would come back for it
+    for left in (step.failed_folder, step.checkpoint_folder):
+        shutil.rmtree(left, ignore_errors=True)  # first: nobody would come back for it
     results = f"{step.build}/{RESULTS}"
     os.makedirs(results, exist_ok=True)
     result, before = f"{results}/{run.id}", ""
@@ -113,7 +114,8 @@ def _sync_folder(folder: str) -> None:
 
 
 def remove(step: Step, say: Callable[[str], None]) -> None:
-    """Remove a step's result."""
+    """Remove a step's result, and what it might have gone on from."""
+    shutil.rmtree(step.checkpoint_folder, ignore_errors=True)
     if os.path.lexists(step.folder):
         say(f"removing {step.folder}")
         result = _own_result(step)
@@ -125,6 +127,7 @@ def remove(step: Step, say: Callable[[str], None]) -> None:
 def sweep(build: str = plan.BUILD) -> None:
     """Remove what runs that were killed have left: their folders, and results nobody points at.
 
+    A checkpoint that one of them has left is kept.
     Nothing is looked at while a run is being created, so that a new one is not taken for dead.
     """
     under_way, results = f"{build}/{runs.RUNS}", f"{build}/{RESULTS}"
@@ -140,6 +143,7 @@ def sweep(build: str = plan.BUILD) -> None:
             shutil.rmtree(f"{results}/{name}", ignore_errors=True)
         for name in dead:
             limits.sweep(f"{under_way}/{name}")
+            checkpoints.rescue(f"{under_way}/{name}")
             shutil.rmtree(f"{under_way}/{name}", ignore_errors=True)
 
 

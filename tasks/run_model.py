@@ -46,7 +46,7 @@ _ABOUT = {
     "evaluate": "measure the trained model",
     "score": "predict with the trained model",
 }
-LAID_OUT = {"failed", "held", "models", "results", "runs"}
+LAID_OUT = {"checkpoints", "failed", "held", "models", "results", "runs"}
 """What is in a scratch folder."""
 
 

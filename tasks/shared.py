@@ -105,8 +105,22 @@ class Shared:
             file.write(data)
         self._ask(lambda: self._write(objects.place(kind, key), file.name))
 
+    def put_file(self, kind: str, key: str, path: str) -> None:
+        """Put a file of any size that is kept under a key."""
+        name = objects.place(kind, key)
+        self._ask(lambda: self._write(name, path), os.path.getsize(path))
+
+    def fetch_file(self, kind: str, key: str, path: str) -> bool:
+        """Write such a file to a path, and return whether there is one."""
+        name = objects.place(kind, key)
+        size = self._ask(lambda: self._size(name))
+        if size is None:
+            return False
+        self._ask(lambda: self.system.get_file(self._at(name), path), size)
+        return True
+
     def drop_document(self, kind: str, key: str) -> None:
-        """Remove such a file."""
+        """Remove what is kept under a key, whatever its size."""
         self._ask(lambda: self._remove(objects.place(kind, key)))
 
     def used(self, key: str) -> None:

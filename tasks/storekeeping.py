@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tasks import objects, plan
+from tasks import checkpoints, objects, plan
 from tasks.objects import ENTRIES, OBJECTS, REQUESTS, Unsound
 from tasks.records import Record
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 DAY = 86_400.0
 LASTS = DAY
 """How long a request is kept, and all that it leads to: a worker may be about to read it."""
+CHECKPOINT_SECONDS = 7 * DAY
+"""How long the checkpoint of a step that never succeeded is kept in a store that others use too."""
 _SHORT = re.compile("[0-9a-f]{2}")
 _WORKERS = min(4, os.cpu_count() or 1)  # hashing waits for the disk, and lets others go on
 
@@ -228,6 +230,9 @@ def collect(root: str, choose: Callable[[Stock], Sequence[Stored]]) -> tuple[int
         requests, _ = _requests(root)  # those that came meanwhile as well
         for digest in replace(found, requests=requests).unneeded(gone):
             os.remove(f"{root}/{objects.place(OBJECTS, digest)}")
+        for _, path in _files(root, checkpoints.KIND):
+            if time.time() - os.path.getmtime(path) > CHECKPOINT_SECONDS:
+                os.remove(path)
     objects.sweep(root)
     return len(gone), count, size
 

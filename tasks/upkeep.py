@@ -88,7 +88,11 @@ def _move_results(model: Model, renamed: Model) -> None:
     """Move the results: nothing that they are made from has changed."""
     for step in plan.steps_of(model):
         moved = replace(step, model=renamed)
-        for old, new in ((step.folder, moved.folder), (step.failed_folder, moved.failed_folder)):
+        for old, new in (
+            (step.folder, moved.folder),
+            (step.failed_folder, moved.failed_folder),
+            (step.checkpoint_folder, moved.checkpoint_folder),
+        ):
             if os.path.lexists(old) and not os.path.lexists(new):
                 os.makedirs(os.path.dirname(new), exist_ok=True)
                 _move_result(old, new, runs.run_name(step), runs.run_name(moved))
@@ -125,9 +129,10 @@ def remove(model: Model, say: Callable[[str], None]) -> None:
     """Remove a model with its lock and results."""
     for step in plan.steps_of(model):
         results.remove(step, say)
-        shutil.rmtree(step.failed_folder, ignore_errors=True)
+        for folder in (step.failed_folder, step.checkpoint_folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            _drop_empty(os.path.dirname(folder))
         _drop_empty(os.path.dirname(step.folder))
-        _drop_empty(os.path.dirname(step.failed_folder))
     with contextlib.suppress(FileNotFoundError):
         os.unlink(lock_file.lock_path(model))
     say(f"removing {model.folder}")

@@ -79,7 +79,8 @@ def parts_of(task: Task, failure: Failure) -> dict[str, object]:
     """Return a failure in parts."""
     error = getattr(failure, "user_error", None)
     if error is not None:
-        return {"headline": error.headline, "facts": error.facts, "hint": error.hint}
+        why = {"reason": error.reason} if hasattr(error, "reason") else {}
+        return {"headline": error.headline, "facts": error.facts, "hint": error.hint, **why}
     return {"text": message_of(failure), "output": captured_of(task)}
 
 

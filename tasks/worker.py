@@ -14,13 +14,15 @@ import signal
 import sys
 import tempfile
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from tasks import execute, news, preparation, processes, requests, shared, store
 from tasks.errors import UserError
 from tasks.places import Local, On
 from tasks.progress import Activity
 from tasks.state import open_state
+from tasks.travelling import travelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -69,6 +71,7 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tasks.worker", description=__doc__)
     parser.add_argument("key")
     parser.add_argument("--force", action="store_true", help="run although there is a result")
+    parser.add_argument("--attempt", type=int, default=1, help="which attempt it is")
     parser.add_argument("--where", type=json.loads, default={}, help="what the record says of it")
     parser.add_argument("--parent", type=int, default=0, help="the process that it ends with")
     asked = parser.parse_args(words)
@@ -86,9 +89,12 @@ def main(words: Sequence[str]) -> int:
         if asked.parent:
             processes.end_with(asked.parent)
         with tempfile.TemporaryDirectory(prefix="modelmake-") as folder:
-            _carry_out(asked.key, asked.where, folder, activity, force=asked.force)
+            here = Local(asked.where or {"place": "worker"})
+            on = On("worker", here, attempt=asked.attempt)
+            _carry_out(asked.key, on, folder, activity, force=asked.force)
     except UserError as error:
-        tell("error", {"headline": error.headline, "facts": error.facts, "hint": error.hint})
+        parts = {"headline": error.headline, "facts": error.facts, "hint": error.hint}
+        tell("error", {**parts, "reason": getattr(error, "reason", "")})
         return 1
     except KeyboardInterrupt as interrupt:
         processes.stop_all()
@@ -103,9 +109,7 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     processes.terminated(number, frame)
 
 
-def _carry_out(
-    key: str, where: Mapping[str, Any], folder: str, activity: Activity, *, force: bool
-) -> None:
+def _carry_out(key: str, on: On, folder: str, activity: Activity, *, force: bool) -> None:
     """Lay a request out in a folder, run its step there, and see that its result is shared."""
     activity.say("store")
     contents = requests.get(key)
@@ -115,8 +119,9 @@ def _carry_out(
     if step.upstream and contents.trained:
         _restore(step.upstream, contents.trained, state, activity)
     _check_key(step, key, contents, state, activity)
-    here = On("worker", Local(where or {"place": "worker"}), commit=contents.commit)
-    execute.run_step(step, state, activity, here, force=force)
+    on, anew = replace(on, commit=contents.commit), force and on.attempt == 1
+    with travelling(step, key, activity.alerts.append, anew=anew):
+        execute.run_step(step, state, activity, on, force=force)
     to = shared.shared()
     if to is None or to.trouble or to.entry(key) is None:
         raise UserError(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import frameworks
+from tasks import frameworks, retries
 from tasks.runs import hold
 from tests.crash import amounts
 
@@ -146,6 +146,15 @@ def repository(tmp_path: Path, cache: Path) -> Repository:
     path = tmp_path / "repository"
     (path / "model_definitions").mkdir(parents=True)
     return Repository(path, cache)
+
+
+@pytest.fixture
+def here(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """Return an empty repository that steps can be run in without doit, or long pauses."""
+    monkeypatch.setattr(retries, "pause", lambda _attempt: 0.05)
+    monkeypatch.chdir(repository.path)
+    monkeypatch.setenv("MODEL_CACHE", str(repository.cache))
+    return repository
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,7 @@ class TestContext:
             "artefact_input_path": "artifacts/input",
             "artifact_output_path": "artifacts/output",
             "artefact_output_path": "artifacts/output",
+            "checkpoint_path": None,
             **{
                 name: name
                 for name in ("project_id", "model_id", "model_version", "job_id", "model_table")

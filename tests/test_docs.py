@@ -17,7 +17,7 @@ from doit.cmd_base import DodoTaskLoader
 from doit.cmd_run import Run as DoitRun
 from doit.doit_cmd import DoitMain
 
-from tasks import changes, commands, profiles, queries
+from tasks import changes, commands, profiles, queries, retries
 from tasks import repository as repo_cli
 from tasks.diagnosis import MISSING, OK, WARNING, Finding
 from tasks.discover import discover
@@ -182,6 +182,22 @@ def test_what_models_import() -> None:
     named = {code.partition("(")[0] for code in listed("Telling progress", "name")}
 
     assert set(ast.literal_eval(exported)) == named
+
+
+def test_checkpoint_functions() -> None:
+    """The reference names all that `model_runtime.checkpoint` has for models."""
+    path = ROOT / "tasks/runtime/model_runtime/checkpoint.py"
+    nodes = ast.parse(path.read_text(encoding="utf-8")).body
+    functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef)} - {"sync"}
+
+    named = {code.partition("(")[0] for code in listed("Checkpoints", "name of `checkpoint`")}
+
+    assert functions == named
+
+
+def test_reasons() -> None:
+    """The reference lists every reason for which an attempt may be made again."""
+    assert set(retries.REASONS) == listed("Retries and time", "reason")
 
 
 def test_events() -> None:

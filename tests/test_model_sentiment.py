@@ -234,10 +234,10 @@ Told = dict[str, list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module", name="all_told")
-def train_with_callbacks(python: str) -> Told:
+def train_with_callbacks(python: str, tmp_path_factory: pytest.TempPathFactory) -> Told:
     """Return what is told of trainings, by metric and handler: Keras takes long to load."""
-    wishes = ("accuracy", "acc", "", "accuracy/broken", "accuracy/none")
-    return dict(ask(python, CALLBACKS, *wishes))
+    wishes = ("accuracy", "acc", "", "accuracy/broken", "accuracy/none", "resumed")
+    return dict(ask(python, CALLBACKS, *wishes, cwd=tmp_path_factory.mktemp("callbacks")))
 
 
 @pytest.mark.tensorflow
@@ -252,6 +252,10 @@ class TestProgress:
         assert expected == [(message["epoc"], message["iter"]) for message in told]
         assert {(2, 9)} == {(message["epocs"], message["iters"]) for message in told}
         assert all(0 <= message["score"] <= 1 for message in told)
+
+    def test_goes_on_from_a_checkpoint(self, all_told: Told) -> None:
+        """Of four epochs those are left that had not been made when the training broke off."""
+        assert [2, 3] == all_told["resumed"]
 
     @pytest.mark.parametrize("metric", ["acc", "accuracy"])
     def test_either_name_of_the_accuracy(self, all_told: Told, metric: str) -> None:

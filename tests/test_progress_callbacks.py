@@ -42,7 +42,7 @@ def train_with_callbacks(tmp_path_factory: pytest.TempPathFactory, cache: Path) 
     done = repository.doit(f"train:{MODEL}")
     assert 0 == done.returncode, done.stdout + done.stderr
     record = repository.json(f"build/models/{MODEL}/train/run.json")
-    return dict(ask(f"{record['environment']['folder']}/bin/python", XGBOOST))
+    return dict(ask(f"{record['environment']['folder']}/bin/python", XGBOOST, cwd=repository.path))
 
 
 @pytest.mark.python
@@ -85,6 +85,15 @@ def test_an_estimator_with_the_callback_is_pickled(found: dict[str, Any]) -> Non
 def test_xgboost_with_a_broken_handler(found: dict[str, Any]) -> None:
     """The training goes on to its end."""
     assert 5 == found["broken"]["rounds"]
+
+
+@pytest.mark.python
+def test_xgboost_goes_on_from_a_checkpoint(found: dict[str, Any]) -> None:
+    """Trees that were saved after three of five rounds become those of one whole training."""
+    resumed = found["resumed"]
+
+    assert 3 == resumed["rounds"]
+    assert resumed["in two"] == pytest.approx(resumed["at once"])
 
 
 def told(*done: int) -> list[dict[str, int]]:

@@ -226,6 +226,28 @@ def test_a_worker_of_a_model_can_tell_progress(repository: Repository) -> None:
     assert 0 == done.returncode, done.stdout
 
 
+def test_a_checkpoint_is_offered(repository: Repository) -> None:
+    """There is none at first; what a training that failed has left is named to the next one."""
+    write_model(
+        repository,
+        training="train <- function(data_conf, model_conf, checkpoint) {\n"
+        "  if (is.null(checkpoint)) {\n"
+        "    dir.create('models/checkpoint')\n"
+        "    saveRDS(41, 'models/checkpoint/new')\n"
+        "    file.rename('models/checkpoint/new', 'models/checkpoint/fit.rds')\n"
+        "    stop('not yet')\n  }\n"
+        "  print(1 + readRDS(file.path(checkpoint, 'fit.rds')))\n"
+        "  writeLines('made', 'models/model.txt')\n}\n",
+    )
+
+    failed, done = repository.doit("train:tiny"), repository.doit("train:tiny")
+
+    assert "not yet" in failed.stdout
+    assert 0 == done.returncode, done.stdout
+    assert "from a checkpoint" in done.stdout
+    assert "[1] 42\n" == repository.read("build/models/tiny/train/run.log")
+
+
 def test_an_r_that_does_not_start_is_told(repository: Repository, tmp_path: Path) -> None:
     """A broken R is told with what it says."""
     add(repository, "good-r")

@@ -51,6 +51,7 @@ def artefact(repository: Repository, path: str) -> str:
 
 
 EXTRAS = {
+    "checkpoint": None,
     "job_id": "cli",
     "model_id": "m-1",
     "model_table": "AOA_MODELS_{version}",

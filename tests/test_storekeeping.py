@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -287,3 +288,16 @@ def test_a_folder_that_is_not_there(repository: Repository, tmp_path: Path) -> N
         done = repository.doit(command, "--shared", MODEL_STORE=f"{tmp_path}/misspelt")
         assert 3 == done.returncode
         assert f"There is no folder `{tmp_path}/misspelt`" in done.stderr
+
+
+def test_checkpoints_of_steps_that_were_given_up(tmp_path: Path) -> None:
+    """They go after a week; newer ones are still to be gone on from."""
+    for name, days in (("a", 8), ("b", 6)):
+        path = tmp_path / objects.place("checkpoints", name * 64)
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, times=2 * (time.time() - days * DAY,))
+
+    storekeeping.collect(str(tmp_path), lambda _stock: [])
+
+    assert ["b" * 62] == [path.name for path in (tmp_path / "checkpoints").glob("*/*")]

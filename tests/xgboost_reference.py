@@ -5,13 +5,16 @@ For each question there is an answer, and under `told` the messages.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
+import shutil
 from typing import Any
 
 import numpy as np
 import xgboost as xgb
 from model_runtime import progress, xgboost_callback
+from model_runtime.checkpoint import found, save
 
 progress.PAUSE_SECONDS = 0  # every round is told
 TOLD: list[dict[str, Any]] = []
@@ -77,12 +80,49 @@ def broken_handler() -> dict[str, Any]:
     return {"rounds": booster.num_boosted_rounds()}
 
 
+class Saved(xgb.callback.TrainingCallback):
+    """Saves the trees so far after each round; in the third, it breaks off if it is told to."""
+
+    def __init__(self, *, breaks: bool) -> None:
+        self._breaks = breaks
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ANN401, ARG002
+        """Save them."""
+        save("trees.ubj", model.save_model)
+        if self._breaks and model.num_boosted_rounds() == 3:
+            raise KeyboardInterrupt
+        return False
+
+
+def boosted(*, breaks: bool = False) -> xgb.Booster:
+    """Train, from the checkpoint on where there is one."""
+    done = found("trees.ubj")
+    before = xgb.Booster(model_file=done) if done else None
+    left = ROUNDS - (before.num_boosted_rounds() if before else 0)
+    callbacks = [Saved(breaks=breaks)]
+    data = xgb.DMatrix(ROWS, CLASSES)
+    return xgb.train({"nthread": 1}, data, left, xgb_model=before, callbacks=callbacks)
+
+
+def resumed() -> dict[str, Any]:
+    """Break off a training, go on with it, and train another one at one go."""
+    with contextlib.suppress(KeyboardInterrupt):
+        boosted(breaks=True)
+    rounds = xgb.Booster(model_file=found("trees.ubj")).num_boosted_rounds()
+    data = xgb.DMatrix(ROWS, CLASSES)
+    in_two = boosted().predict(data)
+    shutil.rmtree("models")
+    at_once = boosted().predict(data)
+    return {"rounds": rounds, "in two": in_two.tolist(), "at once": at_once.tolist()}
+
+
 QUESTIONS = {
     "trained": trained,
     "plain": plain,
     "folds": folds,
     "pickled": pickled,
     "broken": broken_handler,
+    "resumed": resumed,
 }
 ANSWERS = {}
 for name, question in QUESTIONS.items():

@@ -86,11 +86,13 @@ class Request(NamedTuple):
     key: str
     store: str
     force: bool = False
+    attempt: int = 1
 
     @property
     def words(self) -> list[str]:
         """The arguments of Python that carry it out, see `worker`."""
-        return ["-m", "tasks.worker", self.key, *(["--force"] if self.force else [])]
+        again = ["--attempt", str(self.attempt)] if self.attempt > 1 else []
+        return ["-m", "tasks.worker", self.key, *(["--force"] if self.force else []), *again]
 
 
 class Local:
@@ -115,6 +117,8 @@ class On:
 
     `commit` is what the step's files are of, where that is not what is checked out here.  With
     `enforce`, the kernel is to hold a process of this machine's to the limits of the step.
+    `attempt` is the number of the only one to be made, of a step that was sent here: who sent it
+    tries again.
     """
 
     name: str = LOCAL
@@ -122,6 +126,7 @@ class On:
     elsewhere: Away | None = None
     commit: str | None = None
     enforce: bool = False
+    attempt: int | None = None
 
 
 HERE = On()

@@ -79,7 +79,10 @@ class DatasetInfo(NamedTuple):
 
 
 class ModelContext(NamedTuple):
-    """All that a step is given.  In training there is no `artifact_input_path`: it is None."""
+    """All that a step is given.  In training there is no `artifact_input_path`: it is None.
+
+    `checkpoint_path` is the folder of the checkpoint to go on from, None where there is none.
+    """
 
     hyperparams: Dict[str, Any]
     dataset_info: DatasetInfo
@@ -90,6 +93,7 @@ class ModelContext(NamedTuple):
     model_version: Optional[str] = None
     job_id: Optional[str] = None
     model_table: Optional[str] = None
+    checkpoint_path: Optional[str] = None
 
     @property
     def artefact_output_path(self) -> str:
@@ -114,6 +118,7 @@ def context_of(step: str, arguments: Dict[str, Any]) -> ModelContext:
         model_version=arguments["model_version"],
         job_id=arguments["job_id"],
         model_table=arguments["model_table"],
+        checkpoint_path=arguments.get("checkpoint"),
     )
 
 

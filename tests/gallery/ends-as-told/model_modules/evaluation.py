@@ -1,0 +1,2 @@
+def evaluate(data_conf, model_conf):
+    return {"accuracy": 0.9}
