@@ -3,25 +3,25 @@
 A module imports only from those before it in this list (tests/test_ladder.py holds it to that):
 
 errors, looks, profiles, surroundings, snapshot, model, retries, positions, resources, cron,
-hashing, fingerprint, folders, readme, usage, cgroups, processes, front, state, languages (syntax,
-reflection, python, r_source, r_home, r_packages, r_cran, r_library, r, packing, spark,
+hashing, fingerprint, folders, readme, usage, cgroups, redaction, processes, front, state, languages
+(syntax, reflection, python, r_source, r_home, r_packages, r_cran, r_library, r, packing, spark,
 spark_cluster, spark_size, pyspark, sql), frameworks, validate, sources, datasets, discover, plan,
 records, environments (interpreters, days, corrections, requirements, uv, compiler, resolve,
 lock_file, locks, contents, build, reasons), explain, listing, metrics, publish, objects, shared,
 progress, news, runs, containers, clusters, pods, limits, places (cluster, pod_log, pod_state,
-kubernetes, dask_worker, dask, container), checkpoints, launch, results, store, storekeeping, git,
-revision, mentions, basis, needed, affected, lookup, shards, preparation, admission, requests,
-remote, attempts, execute, acceptance, scratch, wording, comparison, forms, differences,
-difference_forms, report, console, screen, json_lines, evaluation, backend, serving (arrays, schema,
-examples, payloads, payloads.parsing, payloads.tensors, payloads.plain, payloads.csv_text,
-payloads.infer, payloads.infer_answer, payloads.invocations, payloads.flatbuffers,
-payloads.arrow_batches, payloads.arrow, payloads.arrow_answer, payloads.negotiation, settings,
-divergence, counts, columns, rows, windows, monitoring, released, batches, workers, pool, metrics,
-access, bodies, openapi, page, connections, inference, asking, gateway, server), images (layers,
-compiled, parts, bases, bill, sealed, build), manifests, actions, generators, serve_image,
-travelling, worker, naming, commands, serve_command, queries, resources_command, store_commands,
-changes, diagnosis, readiness, machine, doctor, matrix, prompts, run_model, templates, scaffold,
-upkeep, repository
+kubernetes, dask_worker, dask, container), checkpoints, failures, launch, results, store,
+storekeeping, git, revision, mentions, basis, needed, affected, lookup, shards, preparation,
+admission, requests, remote, attempts, execute, acceptance, scratch, wording, comparison, forms,
+differences, difference_forms, report, console, screen, json_lines, evaluation, backend, serving
+(arrays, schema, examples, payloads, payloads.parsing, payloads.tensors, payloads.plain,
+payloads.csv_text, payloads.infer, payloads.infer_answer, payloads.invocations,
+payloads.flatbuffers, payloads.arrow_batches, payloads.arrow, payloads.arrow_answer,
+payloads.negotiation, settings, divergence, counts, columns, rows, windows, monitoring, released,
+batches, workers, pool, metrics, access, bodies, openapi, page, connections, inference, asking,
+gateway, server), images (layers, compiled, parts, bases, bill, sealed, build), manifests, actions,
+generators, serve_image, travelling, worker, naming, commands, serve_command, queries,
+resources_command, store_commands, changes, diagnosis, readiness, machine, doctor, matrix, prompts,
+run_model, templates, scaffold, upkeep, repository
 
 `runtime/` is executed inside a model's own environment; it imports nothing from here and nothing
 from here imports it.  `launch` speaks to it through two JSON files.

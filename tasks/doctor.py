@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
-from tasks import machine, plan, processes, readiness
+from tasks import machine, plan, readiness, redaction
 from tasks.diagnosis import MISSING, OK, WARNING, carry_out
 from tasks.discover import discover
 from tasks.environments.interpreters import installed
@@ -76,7 +76,7 @@ class Doctor(FriendlyCommand, DoitCmdBase):
 def _safe(finding: Finding) -> Finding:
     """Return a finding without what logs in somewhere."""
     found, hint = (
-        without_password(processes.redact(text, os.environ))
+        without_password(redaction.redact(text, os.environ))
         for text in (finding.found, finding.hint)
     )
     return replace(finding, found=found, hint=hint)

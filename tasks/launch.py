@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +17,16 @@ from typing import TYPE_CHECKING, Any
 from tasks import (
     checkpoints,
     datasets,
+    failures,
     frameworks,
     limits,
     plan,
     processes,
+    redaction,
     resources,
     retries,
 )
-from tasks.errors import AttemptFailed, UserError, telling_line
+from tasks.errors import UserError
 from tasks.fingerprint import Files
 from tasks.languages import Command, Start
 from tasks.metrics import GIVEN_NS
@@ -44,20 +45,11 @@ if TYPE_CHECKING:
     from tasks.processes import Watcher
     from tasks.records import Record
     from tasks.resources import Amounts
-    from tasks.retries import Policy
     from tasks.runs import Run
     from tasks.usage import Usage
 
 FORMAT = 3
 DEFAULT_SEED = 0
-LOG_LINES = 20
-
-KILLED = (-signal.SIGKILL, processes.SIGNALLED + signal.SIGKILL)
-"""The exit status of a process that was killed, and of one whose child was."""
-
-FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
-"""The signals that a process does not raise itself."""
-
 # What the runner puts into a step's folder; the rest is the step's own doing.
 FURNITURE = frozenset({"config.json", "model_modules", "artifacts/input", "artifacts/output"})
 
@@ -138,16 +130,16 @@ def call(  # noqa: PLR0913 - three by name
     try:
         ended, kills = _run_logged(run, command, policy.timeout, held, watcher)
     except processes.TimedOut:
-        raise took_too_long(step, policy, run) from None
+        raise failures.took_too_long(step, policy, run) from None
     finally:
-        processes.redact_files(f"{run.work}/{LOGS}", command.variables)
+        redaction.redact_files(f"{run.work}/{LOGS}", command.variables)
     result = _read_result(result_path)
     usage, limit = _used(run, ended.usage)
     if ended.status == 0 and result is not None and result["ok"]:
         return {**result, "where": dict(command.where), "usage": asdict(usage)}
     if limit or (held and kills):
-        raise _too_large(step, limit or (held and held.memory) or 0, usage, run)
-    raise _failure(step, ended.status, usage, result, run, command.hint)
+        raise failures.too_large(step, limit or (held and held.memory) or 0, usage, run)
+    raise failures.failed(step, ended.status, usage, result, run, command.hint)
 
 
 def _run_logged(
@@ -273,7 +265,7 @@ def _printed(path: str) -> bytes:
 def _read_result(path: str) -> dict[str, Any] | None:
     with contextlib.suppress(OSError, ValueError):
         text = Path(path).read_text(encoding="utf-8")
-        safe = processes.redact(text, os.environ)
+        safe = redaction.redact(text, os.environ)
         if safe != text:  # the folder of a failed run is kept
             Path(path).write_text(safe, encoding="utf-8")
         return dict(json.loads(safe))
@@ -293,62 +285,6 @@ def _used(run: Run, seen: Usage) -> tuple[Usage, int | None]:
     peak = told["peak_memory"] or seen.peak_memory
     limit = told["memory_limit"] if told["out_of_memory"] else None
     return replace(seen, peak_memory=peak, cpu_seconds=told["cpu_seconds"]), limit
-
-
-def _too_large(step: Step, limit: int, usage: Usage, run: Run) -> AttemptFailed:
-    """Return the error for a step that the kernel has killed for its limit of memory."""
-    key = resources.key_of(step.model, step.name, "memory")
-    return AttemptFailed(
-        f"The {step.name} step of model `{step.model.name}` was killed for memory: it needs more"
-        " than its limit",
-        ("limit", resources.memory_text(limit)),
-        ("peak", resources.memory_text(usage.peak_memory)),
-        ("log", processes.tail(run.log, LOG_LINES) or "(empty)"),
-        hint=f"raise `{key}` in {step.model.folder}/model.json",
-        reason="oom",
-    )
-
-
-def took_too_long(step: Step, policy: Policy, run: Run) -> AttemptFailed:
-    """Return the error of an attempt that was ended since it took more time than it may."""
-    return AttemptFailed(
-        f"The {step.name} step of model `{step.model.name}` was ended: it took longer than"
-        f" {policy.timeout:g} s",
-        ("log", processes.tail(run.log, LOG_LINES) or "(empty)"),
-        hint=f"raise `{policy.timeout_key}` in {step.model.folder}/model.json",
-        reason="timeout",
-    )
-
-
-def _failure(  # noqa: PLR0913, PLR0917 - all that is known
-    step: Step, status: int, usage: Usage, result: dict[str, Any] | None, run: Run, hint: str
-) -> UserError:
-    model = step.model.name
-    lines = processes.tail(run.log, LOG_LINES)
-    if result is None:
-        how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
-        headline = f"The {step.name} step of model `{model}` ended without a result: it {how}"
-        facts = [("log", lines or "(empty)")]
-        if status in KILLED and not processes.stopping():
-            facts.insert(0, ("peak memory", resources.memory_text(usage.peak_memory)))
-            key = resources.key_of(step.model, step.name, "memory")
-            out = f"the kernel does that where memory runs out: `{key}` says what to set aside"
-            hint = hint or out
-        number = -status if status < 0 else status - processes.SIGNALLED
-        reason = "lost" if number in FROM_OUTSIDE else "error"
-        return AttemptFailed(headline, *facts, hint=hint, reason=reason)
-    error = result["error"]
-    if error["type"] == "ModelFault":
-        return UserError(
-            f"Model `{model}` cannot {step.name}: {error['message']}",
-            ("folder", f"{step.model.root}/{PACKAGE}"),
-            hint="docs/reference.md of modelmake says what a model's modules hold",
-        )
-    said = telling_line(error["message"])
-    headline = f"Model `{model}` failed to {step.name}: {error['type']}: {said}"
-    where = f"{step.model.root}/{error['where']}" if error["where"] else "outside its own files"
-    reason = "oom" if error["type"] == "MemoryError" else "error"
-    return AttemptFailed(headline, ("where", where), ("log", lines), reason=reason)
 
 
 def left_behind(run: Run, given: dict[str, str]) -> dict[str, dict[str, Any]]:

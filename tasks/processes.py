@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import os
-import re
 import select
 import signal
 import subprocess
@@ -16,6 +14,7 @@ import time
 from collections import deque
 from typing import IO, TYPE_CHECKING, NamedTuple
 
+from tasks.redaction import Redacted, secrets
 from tasks.usage import Meter, Usage
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ STOP_SECONDS = 5.0
 ELSEWHERE_SECONDS = 20.0
 LOOK_SECONDS = 0.2
 FIRST_SECONDS = 0.05  # how often a process is measured while it is younger than a second
-SHORTEST_SECRET = 4  # bytes; a shorter one would be found by chance in everything
-HIDDEN = b"***"
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 """The signals besides Ctrl-C that end a command of ours as Ctrl-C does."""
@@ -38,8 +35,6 @@ PR_SET_PDEATHSIG = 1
 
 SIGNALLED = 128
 """What a shell adds to the number of the signal that ended a command, as its exit status."""
-
-_SECRET_NAME = re.compile("(?:PASSWORD|PASSWD|SECRET|TOKEN)(?![A-Z])")
 
 _running: set[subprocess.Popen[bytes]] = set()
 _elsewhere: set[object] = set()
@@ -167,87 +162,6 @@ class _BoundedLog:
             self._file.write(b"\n... %d bytes left out ...\n" % self._left_out)
         for data in self._tail:
             self._file.write(data)
-
-
-class Redacted:
-    """Writes on what it is given, secrets hidden, also those that come in pieces."""
-
-    def __init__(self, write: Callable[[bytes], object], hidden: tuple[bytes, ...]) -> None:
-        self._write = write
-        self._secrets = hidden
-        self._pattern = re.compile(b"|".join(map(re.escape, hidden)))
-        self._held = b""
-
-    def write(self, data: bytes) -> None:
-        """Write all but an end that may be the beginning of a secret."""
-        if not self._secrets:
-            self._write(data)
-            return
-        data = self._held + data
-        open_end = self._open_end(data)
-        parts, at = [], 0
-        for found in self._pattern.finditer(data):
-            if found.start() >= open_end:
-                break
-            parts += [data[at : found.start()], HIDDEN]
-            at = found.end()
-        open_end = max(open_end, at)
-        self._held = data[open_end:]
-        self._write(b"".join([*parts, data[at:open_end]]))
-
-    def finish(self) -> None:
-        """Write what was held back: nothing more comes."""
-        if self._held:
-            self._write(self._pattern.sub(HIDDEN, self._held))
-
-    def _open_end(self, data: bytes) -> int:
-        """Return where the longest end that is the beginning of a secret starts."""
-        first = len(data)
-        for secret in self._secrets:
-            at = data.find(secret[:1], max(0, len(data) - len(secret) + 1))
-            while 0 <= at < first:
-                if secret.startswith(data[at:]):
-                    first = at
-                at = data.find(secret[:1], at + 1)
-        return first
-
-
-def secrets(variables: Mapping[str, str]) -> tuple[bytes, ...]:
-    """Return the values of variables that are named as passwords, tokens or secrets are."""
-    values = {os.fsencode(value) for name, value in variables.items() if _SECRET_NAME.search(name)}
-    return tuple(sorted((v for v in values if len(v) >= SHORTEST_SECRET), key=len, reverse=True))
-
-
-def redact(text: str, variables: Mapping[str, str]) -> str:
-    """Return a text, or the text of a JSON file, without the values of secret variables."""
-    for form in _forms(variables):
-        text = text.replace(os.fsdecode(form), HIDDEN.decode())
-    return text
-
-
-def redact_files(folder: str, variables: Mapping[str, str]) -> None:
-    """Take the values of secret variables out of all files of a folder, whatever wrote them.
-
-    Not out of what is compressed or encoded.
-    """
-    hidden = _forms(variables)
-    paths = [f"{top}/{name}" for top, _, names in os.walk(folder) for name in names if hidden]
-    for path in paths:
-        if not os.path.isfile(path) or os.path.islink(path):
-            continue
-        with open(path, "rb") as source, open(f"{path}.redacted", "wb") as target:
-            redacted = Redacted(target.write, hidden)
-            while data := source.read(1 << 20):
-                redacted.write(data)
-            redacted.finish()
-        os.replace(f"{path}.redacted", path)
-
-
-def _forms(variables: Mapping[str, str]) -> tuple[bytes, ...]:
-    """Return the values of secret variables as they are, and as they stand in JSON."""
-    values = secrets(variables)
-    escaped = (os.fsencode(json.dumps(os.fsdecode(value))[1:-1]) for value in values)
-    return tuple(sorted({*values, *escaped}, key=len, reverse=True))
 
 
 def _copy_output(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import git, news, objects, processes, requests, retries, store
 from tasks.errors import AttemptFailed, UserError
-from tasks.launch import LOG_LINES, took_too_long
+from tasks.failures import LOG_LINES, took_too_long
 from tasks.places import Request
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import processes
+from tasks import redaction
 
 if TYPE_CHECKING:
     from tests.conftest import Repository
@@ -23,7 +23,7 @@ WORDS = ["abab", "ababab", "babc", "cccc", "abcabcd"]
 def logged(chunks: list[bytes], *hidden: bytes) -> bytes:
     """Return what is in the log after these pieces of output."""
     file = io.BytesIO()
-    log = processes.Redacted(file.write, hidden)
+    log = redaction.Redacted(file.write, hidden)
     for chunk in chunks:
         log.write(chunk)
     log.finish()
@@ -50,7 +50,7 @@ def test_the_longest_secret() -> None:
 )
 def test_pieces_make_no_difference(chunks: list[str], words: set[str]) -> None:
     """Output in pieces is hidden as it is in one piece, and no secret is left."""
-    hidden = processes.secrets({f"X_PASSWORD_{number}": word for number, word in enumerate(words)})
+    hidden = redaction.secrets({f"X_PASSWORD_{number}": word for number, word in enumerate(words)})
     pieces = [chunk.encode() for chunk in chunks]
     found = logged(pieces, *hidden)
 
@@ -65,7 +65,7 @@ def test_which_variables() -> None:
         "TOKENIZERS_PARALLELISM": "false", "MAX_TOKENS": "4096", "HOME": "/home", "A_TOKEN": "abc",
     }  # fmt: skip
 
-    assert {b"first", b"second", b"third", b"fourth"} == set(processes.secrets(variables))
+    assert {b"first", b"second", b"third", b"fourth"} == set(redaction.secrets(variables))
 
 
 TRAINING = """

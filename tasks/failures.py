@@ -1,0 +1,81 @@
+"""Why an attempt at a step failed, in words."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+from tasks import processes, resources
+from tasks.errors import AttemptFailed, UserError, telling_line
+from tasks.sources import PACKAGE
+
+if TYPE_CHECKING:
+    from tasks.plan import Step
+    from tasks.retries import Policy
+    from tasks.runs import Run
+    from tasks.usage import Usage
+
+LOG_LINES = 20
+
+KILLED = (-signal.SIGKILL, processes.SIGNALLED + signal.SIGKILL)
+"""The exit status of a process that was killed, and of one whose child was."""
+
+FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
+"""The signals that a process does not raise itself."""
+
+
+def too_large(step: Step, limit: int, usage: Usage, run: Run) -> AttemptFailed:
+    """Return the error for a step that the kernel has killed for its limit of memory."""
+    key = resources.key_of(step.model, step.name, "memory")
+    return AttemptFailed(
+        f"The {step.name} step of model `{step.model.name}` was killed for memory: it needs more"
+        " than its limit",
+        ("limit", resources.memory_text(limit)),
+        ("peak", resources.memory_text(usage.peak_memory)),
+        ("log", processes.tail(run.log, LOG_LINES) or "(empty)"),
+        hint=f"raise `{key}` in {step.model.folder}/model.json",
+        reason="oom",
+    )
+
+
+def took_too_long(step: Step, policy: Policy, run: Run) -> AttemptFailed:
+    """Return the error of an attempt that was ended since it took more time than it may."""
+    return AttemptFailed(
+        f"The {step.name} step of model `{step.model.name}` was ended: it took longer than"
+        f" {policy.timeout:g} s",
+        ("log", processes.tail(run.log, LOG_LINES) or "(empty)"),
+        hint=f"raise `{policy.timeout_key}` in {step.model.folder}/model.json",
+        reason="timeout",
+    )
+
+
+def failed(  # noqa: PLR0913, PLR0917 - all that is known
+    step: Step, status: int, usage: Usage, result: dict[str, Any] | None, run: Run, hint: str
+) -> UserError:
+    """Return the error for a step that ended with this status, and with this result or none."""
+    model = step.model.name
+    lines = processes.tail(run.log, LOG_LINES)
+    if result is None:
+        how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
+        headline = f"The {step.name} step of model `{model}` ended without a result: it {how}"
+        facts = [("log", lines or "(empty)")]
+        if status in KILLED and not processes.stopping():
+            facts.insert(0, ("peak memory", resources.memory_text(usage.peak_memory)))
+            key = resources.key_of(step.model, step.name, "memory")
+            out = f"the kernel does that where memory runs out: `{key}` says what to set aside"
+            hint = hint or out
+        number = -status if status < 0 else status - processes.SIGNALLED
+        reason = "lost" if number in FROM_OUTSIDE else "error"
+        return AttemptFailed(headline, *facts, hint=hint, reason=reason)
+    error = result["error"]
+    if error["type"] == "ModelFault":
+        return UserError(
+            f"Model `{model}` cannot {step.name}: {error['message']}",
+            ("folder", f"{step.model.root}/{PACKAGE}"),
+            hint="docs/reference.md of modelmake says what a model's modules hold",
+        )
+    said = telling_line(error["message"])
+    headline = f"Model `{model}` failed to {step.name}: {error['type']}: {said}"
+    where = f"{step.model.root}/{error['where']}" if error["where"] else "outside its own files"
+    reason = "oom" if error["type"] == "MemoryError" else "error"
+    return AttemptFailed(headline, ("where", where), ("log", lines), reason=reason)
