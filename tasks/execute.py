@@ -9,31 +9,24 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks import (
     attempts,
-    checkpoints,
-    git,
-    launch,
-    metrics,
+    local,
     plan,
     preparation,
     processes,
     records,
     remote,
-    resources,
-    results,
     runs,
     store,
 )
 from tasks.environments import build
 from tasks.errors import UserError
-from tasks.places import HERE, LOCAL, On
-from tasks.records import Made
+from tasks.places import HERE, On
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,15 +36,11 @@ if TYPE_CHECKING:
     from tasks.preparation import Attempt, Prepared
     from tasks.progress import Activity
     from tasks.records import Record
-    from tasks.resources import Amounts
     from tasks.state import State
 
 
 REPLAYED_LINES = 3
 """How much is shown of what the model printed when a restored result was made."""
-
-VERSION_DIGITS = 12
-"""How much of the key of a training stands for the model that it made."""
 
 
 @dataclass(frozen=True)
@@ -156,116 +145,9 @@ def _run(  # noqa: PLR0913 - two by name
         if on.elsewhere:
             remote.carry_out(on.elsewhere, attempt, force=force)
         else:
-            _run_here(attempt, on)
+            local.carry_out(attempt, on)
 
     attempts.until_made(prepared, state, activity, on, act, fresh=fresh)
-
-
-def _run_here(attempt: Attempt, on: On) -> None:
-    """Run a step by a process on this machine and publish what it made."""
-    step, run, activity, began = attempt.prepared.step, attempt.run, attempt.activity, time.time()
-    made = _call(attempt, on)
-    activity.say("recording")
-    circumstances = {**_circumstances(attempt, began, on), "usage": made.usage}
-    circumstances["where"] |= made.where
-    os.replace(run.log, f"{run.work}/{records.LOG}")
-    records.write(run.work, made, circumstances)
-    results.settle(run.work)
-    if store.serves(step):
-        store.keep(run.work, activity.alerts.append)
-    results.publish(run, step, attempt.state.files)
-    if store.serves(step):
-        activity.say("store")
-        store.share(attempt.prepared.key, run.scratch, activity.alerts.append)
-
-
-def _call(attempt: Attempt, on: On) -> Made:
-    """Run the model's function and return what it made, checked."""
-    prepared, run, state, activity = (
-        attempt.prepared, attempt.run, attempt.state, attempt.activity,
-    )  # fmt: skip
-    step = prepared.step
-    upstream = records.read(step.upstream.folder, state.files) if step.upstream else None
-    given = launch.furnish(run, step, upstream)
-    if not attempt.fresh:
-        checkpoints.offer(step, prepared.key, prepared.looks, run)
-    activity.say(step.name)
-    trained = upstream.key if upstream else prepared.key
-    version = trained[:VERSION_DIGITS]
-    result = launch.call(
-        run, step, prepared.environment, version,
-        here=on.here, watcher=attempt.watcher, tell=activity.tell,
-        held=_limits(step, on, activity),
-    )  # fmt: skip
-    attempts.add_logs(run)
-    activity.say("checking")
-    preparation.check_inputs(prepared, state)
-    work = os.path.realpath(run.work) + os.sep  # what training made is part of the key as it is
-    preparation.check_imports(
-        prepared, [path for path in result["imported"] if not path.startswith(work)]
-    )
-    measured = None
-    if step.name == "evaluate":
-        measured = metrics.collect(run.work, result["returned"], step.model.name)
-        thresholds = step.model.document.get("evaluation", {}).get("thresholds", {})
-        metrics.check_thresholds(measured["metrics"], thresholds, step.model.name)
-    found = launch.left_behind(run, given)
-    logs = {name: found.pop(name) for name in list(found) if name.startswith(f"{records.LOGS}/")}
-    if measured is not None:
-        found.pop(records.METRICS, None)  # the record of that name says the same
-    taken = sorted(found.keys() & records.NAMES)
-    if taken:
-        raise UserError(
-            f"The {step.name} step of model `{step.model.name}` left a file with a record's name",
-            *(("file", name) for name in taken),
-            hint="write it under models/",
-        )
-    if not found and step.name != "evaluate":
-        raise UserError(
-            f"The {step.name} step of model `{step.model.name}` left nothing",
-            hint="save the model under models/ (artifacts/output is the same folder)"
-            if step.name == "train"
-            else "return the predictions, or write them into a file",
-        )
-    return Made(found, logs, measured, result["where"], result["usage"])
-
-
-def _limits(step: Step, on: On, activity: Activity) -> Amounts | None:
-    """Return what a step is to be held to, and say where that is nothing.
-
-    Places other than this machine's plain processes have limits of their own.
-    """
-    limits = resources.of(step.model, step.name).limits
-    if not on.enforce or on.name != LOCAL:
-        return None
-    if limits.cpu or limits.memory:
-        return limits
-    key = resources.key_of(step.model, step.name, "memory")
-    activity.alerts.append(f"it is held to no limit: `{key}` in model.json says none")
-    return None
-
-
-def _circumstances(attempt: Attempt, began: float, on: On) -> dict[str, Any]:
-    prepared, step = attempt.prepared, attempt.prepared.step
-    return {
-        "key": prepared.key,
-        "model": {"name": step.model.name, "id": step.model.id, "title": step.model.title},
-        "step": step.name,
-        "dataset": {"name": step.dataset_name, "file": step.dataset.path},
-        "inputs": dict(prepared.inputs),
-        "environment": {
-            "folder": prepared.environment.folder,
-            "packages": prepared.environment.packages(),
-            "pins": prepared.environment.lock.versions if prepared.environment.lock else {},
-        },
-        "git": on.commit or git.head(),
-        "where": dict(on.here.describe()),
-        "host": socket.gethostname(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
-        "seconds": round(time.time() - began, 3),
-        **({"attempts": attempt.number} if attempt.number > 1 else {}),
-        **({"resumed": True} if checkpoints.offered(attempt.run) else {}),
-    }
 
 
 def _of_attempts(record: Record | None) -> str:
@@ -298,7 +180,7 @@ def _run_again(prepared: Prepared, state: State, activity: Activity, on: On) -> 
     activity.say("second run")
     first = records.read(prepared.step.folder, state.files)
     with attempts.attempted(prepared, state, activity, on, fresh=True) as attempt:
-        made = _call(attempt, on)
+        made = local.make(attempt, on)
     before = _artefacts(first)
     after = {name: facts["sha256"] for name, facts in made.artefacts.items()}
     different = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))

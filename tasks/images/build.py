@@ -16,6 +16,7 @@ from tasks import containers, plan
 from tasks.errors import UserError
 from tasks.fingerprint import canonical
 from tasks.images import bases, bill, layers, parts, sealed
+from tasks.local import VERSION_DIGITS
 from tasks.records import write_json
 from tasks.runs import HELD, fresh_folder, hold
 from tasks.serving import released
@@ -42,7 +43,6 @@ USER = 10001
 RECIPE = "modelmake.recipe"
 """The label with the digest of all that an image is made from."""
 
-VERSION_DIGITS = 12
 _TITLE = "org.opencontainers.image"
 _PROGRAM = f"{parts.RUNNER}/bin/python"
 _HEALTH = (

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from tasks import datasets, frameworks, plan, preparation, records
 from tasks.environments import build
 from tasks.errors import UserError
-from tasks.execute import VERSION_DIGITS
 from tasks.explain import why
 from tasks.fingerprint import canonical
+from tasks.local import VERSION_DIGITS
 from tasks.plan import Step
 from tasks.serving import examples
 
