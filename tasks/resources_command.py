@@ -6,13 +6,13 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tasks import plan, records, resources
+from tasks import records, resources
 from tasks.model import PHASES, STEPS
 from tasks.plan import Step
 from tasks.queries import ModelCommand, models_named, print_json
 from tasks.resources import GIB, MIB, Amounts, Resources, cpu_text, memory_text
 from tasks.state import open_state
-from tasks.wording import duration, shorten
+from tasks.wording import duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,6 @@ REQUEST_ROOM, LIMIT_ROOM = 1.2, 1.5
 LEAST_REQUEST, LEAST_LIMIT = 64 * MIB, 128 * MIB
 SMALL_PIECE, LARGE_PIECE = 64 * MIB, 256 * MIB
 CPU_PIECE = 0.1
-LONGEST_NAME = 26
 
 _HEADS = ("STEP", "REQUESTS", "LIMITS", "USED", "CPU", "TIME", "PROPOSED")
 
@@ -47,7 +46,7 @@ class ShowResources(ModelCommand):
         if json:
             print_json([_document(model) for model in found])
         else:
-            print(_table([Step(model, name) for model in found for name in STEPS]), end="")
+            print(_table(found), end="")
         self.dep_manager.close()
         return 0
 
@@ -106,18 +105,25 @@ def _document(model: Model) -> dict[str, Any]:
     }
 
 
-def _table(steps: Sequence[plan.Step]) -> str:
-    rows = [_HEADS, *map(_row, steps)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(text.ljust(wide) for text, wide in zip(row, widths, strict=True)) for row in rows
-    )
-    return "".join(f"{line.rstrip()}\n" for line in lines)
+def _table(models: Sequence[Model]) -> str:
+    """Return a line for each step, below one with the name of its model."""
+    rows = {model.name: [_row(Step(model, name)) for name in STEPS] for model in models}
+    every = [_HEADS, *(row for some in rows.values() for row in some)]
+    widths = [max(map(len, column)) for column in zip(*every, strict=True)]
+
+    def line(row: Sequence[str]) -> str:
+        cells = (text.ljust(wide) for text, wide in zip(row, widths, strict=True))
+        return f"  {'  '.join(cells)}".rstrip()
+
+    lines = [line(_HEADS)]
+    for name, some in rows.items():
+        lines += [name, *map(line, some)]
+    return "".join(f"{text}\n" for text in lines)
 
 
-def _row(step: plan.Step) -> tuple[str, ...]:
+def _row(step: Step) -> tuple[str, ...]:
     asked, usage = resources.of(step.model, step.name), used(step)
-    row = (shorten(step.task, LONGEST_NAME), *map(_short, (asked.requests, asked.limits)))
+    row = (step.name, *map(_short, (asked.requests, asked.limits)))
     if usage is None:
         return (*row, "", "", "", "")
     found = proposed(usage, asked.requests.gpu)

@@ -55,12 +55,11 @@ def test_doit_resources(repository: Repository) -> None:
     (told,) = json.loads(repository.doit("resources", "--json").stdout)
     repository.write(path, {**repository.json(path), **told["proposed"]})
 
-    assert f"train:{name}  1 512Mi\n" in before.replace("evaluate:", "train:")
+    assert f"{name}\n  train     1 512Mi\n  evaluate  1 512Mi\n" in before
     assert broken not in before
     assert ["STEP", "REQUESTS", "LIMITS", "USED", "CPU", "TIME", "PROPOSED"] == shown[0].split()
-    assert shown[1].startswith(f"train:{name}  ")
-    assert " to 1 128Mi" in shown[1]
-    assert f"score:{name}" == shown[3].split()[0]
+    assert [name, "train", "evaluate", "score"] == [line.split()[0] for line in shown[1:]]
+    assert " to 1 128Mi" in shown[2]
     assert None is told["steps"]["score"]["usage"]
     usage = repository.json(f"build/models/{name}/train/run.json")["usage"]
     assert {**told["steps"]["train"]["usage"], **usage} == told["steps"]["train"]["usage"]
