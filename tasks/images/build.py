@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks import containers, plan
+from tasks.clusters import base_name
 from tasks.errors import UserError
 from tasks.fingerprint import canonical
 from tasks.images import bases, bill, layers, parts, sealed
@@ -69,7 +69,7 @@ class Recipe:
     @property
     def tags(self) -> tuple[str, str]:
         """The names of the image."""
-        plain = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-") or "model"
+        plain = base_name(self.name)
         return f"modelmake/{plain}:{self.version}", f"modelmake/{plain}:latest"
 
     @property
