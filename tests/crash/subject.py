@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.crash.calls import Call
 
 NOTHING = "nothing to do: 2 steps are up to date\n"
-CIRCUMSTANCES = ("started", "seconds", "host", "sum")
+CIRCUMSTANCES = ("started", "seconds", "host", "sum", "usage")
 """What differs in the records of two runs that made the same."""
 
 Results = dict[str, dict[str, str]]
