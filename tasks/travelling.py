@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 PAUSE_SECONDS = 60.0
 """How long after one was put the next is, at least; and ten times as long as that took."""
 
+TIMES = 5
+"""How often it is tried to find a folder in which no file comes or goes."""
+
 _ENDED_SECONDS = 20.0
 _SUM_BYTES = 32
 _MEBIBYTE = 1 << 20
@@ -97,7 +100,8 @@ class _Sender:
             return
         path = f"{self._scratch}/{os.urandom(4).hex()}"
         with _told(self._to, self._tell):
-            _pack(folder, path)
+            if not any(_pack(folder, path) for _ in range(TIMES)):
+                return
             with open(path, "ab") as file:
                 file.write(_sum(self._to, self._key, path, os.path.getsize(path)))
             self._to.put_file(KIND, self._key, path)
@@ -113,14 +117,19 @@ def _told(to: Shared, tell: Callable[[str], None]) -> Iterator[None]:
         tell(f"its checkpoint in the store {to.address}: {error}")
 
 
-def _pack(folder: str, path: str) -> None:
-    """Write the files of a folder as one file; one that is replaced meanwhile is as it was."""
+def _pack(folder: str, path: str) -> bool:
+    """Write the files of a folder as one file, each as it was or as it is.
+
+    Returns whether all are in it: of a folder in which files are replaced meanwhile, one may not
+    have been seen at all.
+    """
+    before = checkpoints.state_of(folder)
     with tarfile.open(path, "w") as archive:
-        for top, _, names in os.walk(folder):
-            for name in names:
-                with contextlib.suppress(FileNotFoundError), open(f"{top}/{name}", "rb") as file:
-                    inside = os.path.relpath(f"{top}/{name}", folder)
-                    archive.addfile(archive.gettarinfo(arcname=inside, fileobj=file), file)
+        for name in before:
+            with contextlib.suppress(FileNotFoundError), open(f"{folder}/{name}", "rb") as file:
+                archive.addfile(archive.gettarinfo(arcname=name, fileobj=file), file)
+        packed = set(archive.getnames())
+    return packed == before.keys() == checkpoints.state_of(folder).keys()
 
 
 def _fetch(to: Shared, step: Step, key: str, scratch: str) -> None:
