@@ -82,7 +82,19 @@ class State:
             connection.execute("commit")
         connection.execute("pragma synchronous=normal")
         connection.execute("select count(*) from task").fetchone()
+        self._clear_journal(connection)
         return connection
+
+    def _clear_journal(self, connection: sqlite3.Connection) -> None:
+        """Remove the journal from before WAL mode, which a loss of power may have left.
+
+        SQLite has looked at it by now and needs it no more, but lets it lie.
+        """
+        journal = f"{self.path}-journal"
+        if os.path.exists(journal):
+            if connection.execute("pragma journal_mode").fetchone()[0] == "wal":
+                with contextlib.suppress(FileNotFoundError):
+                    os.remove(journal)
 
     def _do(self, statement: str, *values: object) -> list[Any]:
         """Execute a statement and return its rows; a file found damaged only now is made anew."""

@@ -219,3 +219,15 @@ def test_a_state_file_has_its_format(tmp_path: Path) -> None:
     filled(path)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert (FORMAT,) == connection.execute("pragma user_version").fetchone()
+
+
+@pytest.mark.parametrize("left", [b"", bytes(512)])
+def test_a_journal_that_a_loss_of_power_has_left(tmp_path: Path, left: bytes) -> None:
+    """It is cleared away, and what is in the state file stays."""
+    path = tmp_path / "state.db"
+    State(str(path)).remember("a", "b")
+    journal = tmp_path / "state.db-journal"
+    journal.write_bytes(left)
+
+    assert "b" == State(str(path)).recall("a")
+    assert not journal.exists()
