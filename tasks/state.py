@@ -91,10 +91,10 @@ class State:
         SQLite has looked at it by now and needs it no more, but lets it lie.
         """
         journal = f"{self.path}-journal"
-        if os.path.exists(journal):
-            if connection.execute("pragma journal_mode").fetchone()[0] == "wal":
-                with contextlib.suppress(FileNotFoundError):
-                    os.remove(journal)
+        mode = "pragma journal_mode"
+        if os.path.exists(journal) and connection.execute(mode).fetchone()[0] == "wal":
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(journal)
 
     def _do(self, statement: str, *values: object) -> list[Any]:
         """Execute a statement and return its rows; a file found damaged only now is made anew."""
