@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PART = 1 << 18
+"""Bytes of JSON that are decoded at once, about: while that lasts, nothing else runs."""
+
+_ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
+_HOLDS_ROWS = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*\[").match
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +33,25 @@ class Array:
     names: tuple[str, ...] = ()
     dtype: str = ""
     shape: tuple[int, ...] = ()
+
+
+def holds_rows(data: bytes) -> bool:
+    """Return whether a list in JSON is rows: whether its first value is a list."""
+    return _HOLDS_ROWS(data) is not None
+
+
+def in_parts(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield a list in JSON as lists of some of its values, with the place of the first of each.
+
+    Raises what msgspec raises where it is none.
+    """
+    if len(data) <= PART:
+        yield 0, data
+        return
+    values = _ELEMENTS.decode(data)
+    step = max(1, len(values) * PART // len(data))
+    for at in range(0, len(values) or 1, step):
+        yield at, b"[%b]" % b",".join(values[at : at + step])
 
 
 class RequestError(Exception):

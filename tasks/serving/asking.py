@@ -11,7 +11,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from tasks.serving.arrays import RequestError
-from tasks.serving.payloads.infer import LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,10 +22,7 @@ if TYPE_CHECKING:
     from tasks.serving.schema import Schema
 
 LARGE = 1 << 18
-"""Bytes that are read, or of an answer that is written, in a thread: others go on.
-
-The bytes of a tensor are not looked at, so that they do not count.
-"""
+"""Bytes that are read, or of an answer that is written, in a thread: others go on."""
 
 _ASK = re.compile(r"(?:/models/(?P<model>.+)|)/(?P<ask>predict|explain|invocations)")
 _INFER = re.compile(r"/v2/models/(?P<model>.+?)(/versions/(?P<version>[^/]+))?/(?P<ask>infer)")
@@ -74,13 +70,10 @@ async def understood(
     """Return what a request carries, as the model wants it.  Raises RequestError."""
 
     def carried() -> tuple[Array, Wanted]:
-        array, wanted = read(body, headers)
+        array, wanted = read(body, headers, schema.inputs)
         return schema.check(array), wanted
 
-    to_read = (
-        int(headers[LENGTH]) if LENGTH in headers and headers[LENGTH].isdecimal() else len(body)
-    )
-    return carried() if to_read < LARGE else await run_in_threadpool(carried)
+    return carried() if len(body) < LARGE else await run_in_threadpool(carried)
 
 
 async def written(

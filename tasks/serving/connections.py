@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 if TYPE_CHECKING:
@@ -13,7 +14,9 @@ PATIENCE_SECONDS = 60.0
 """How long a request may take to arrive, from the connection, or its first byte, to its last."""
 
 MOST_HEADERS = 1 << 16
-"""Bytes of the head of a request."""
+"""Bytes of the head of a request, and of what stands between or behind the parts of its body."""
+
+_INVALID = "Invalid HTTP request received."
 
 _REFUSAL = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _LATE = _REFUSAL % b"408 Request Timeout"
@@ -21,11 +24,15 @@ _LARGE = _REFUSAL % b"431 Request Header Fields Too Large"
 
 
 class Connection(HttpToolsProtocol):
-    """A connection that is closed where a request does not come to its end."""
+    """A connection that is closed where a request does not come to its end.
+
+    It stays one of HTTP/1.1, whichever other protocol a client offers.
+    """
 
     _late: asyncio.TimerHandle | None = None
     _heading = True
     _head = 0
+    _again = b""
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn's signature
         """Begin to wait for the first request."""
@@ -33,17 +40,45 @@ class Connection(HttpToolsProtocol):
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come; a head that does not end is refused."""
-        if self._heading:
-            self._head += len(data)
-        super().data_received(data)
+        """Take what has come; a head that does not end is refused, as is what follows a body."""
+        self._unset_keepalive_if_required()
+        self._head += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            again, self._again = self._again, b""
+            if again:
+                self.data_received(again + data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response(_INVALID)
         if self._head > MOST_HEADERS:
             self._refuse(_LARGE)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head; what comes behind a body is left out."""
+        if self._heading:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Count no longer, nor what came with the head: the body has a limit of its own."""
-        self._heading, self._head = False, 0
+        self._head = 0
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._again = self._without_upgrade()  # the parser has no way to go on with this one
+            return
+        self._heading = False
         super().on_headers_complete()
+
+    def _without_upgrade(self) -> bytes:
+        """Return the head of the request without the field that offers another protocol."""
+        version = self.parser.get_http_version().encode()
+        first = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)
+        fields = [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
+        return b"\r\n".join([first, *fields, b"", b""])
+
+    def on_body(self, body: bytes) -> None:
+        """Count anew: what has come is of the body."""
+        self._head = 0
+        super().on_body(body)
 
     def on_message_begin(self) -> None:
         """Begin to wait for the rest of a request."""
@@ -52,6 +87,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Wait no longer: it is there."""
+        if self._again:
+            return
         self._rest()
         self._heading = True
         super().on_message_complete()
@@ -59,9 +96,10 @@ class Connection(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """Let a client that has closed its side have the answer that is being made for it.
 
-        Mostly it has gone altogether, which looks the same from here: so none is begun any more.
+        Mostly it has gone altogether, which looks the same from here: so none is begun any more,
+        and a request that has not come to its end has none.
         """
-        waits = self._answering
+        waits = self._answering and not self.cycle.more_body
         if waits:
             self.cycle.keep_alive = False
             self.cycle.left = True  # type: ignore[attr-defined]

@@ -176,6 +176,8 @@ def _inferred(arrays: Sequence[Array], data: Iterable[str]) -> tuple[Column, ...
     rows: list[list[Any]] = []
     for array in arrays:
         values = msgspec.json.decode(array.data)
+        if all(isinstance(value, dict) for value in values):
+            return ()  # each is a row
         found = values if isinstance(values[0], list) else [values]
         names = names or array.names
         same = sorted(array.names) == sorted(set(names)) and _width(found) == len(names)

@@ -36,9 +36,6 @@ LONGEST_MESSAGE = 1000
 """Letters of what is told of an error, which may name what the client has sent."""
 
 
-_FORM = "application/x-www-form-urlencoded"  # what curl says of JSON
-
-
 class Gateway:
     """The ASGI application: `pools` has the version of each model that is served, by its name.
 
@@ -125,8 +122,8 @@ class Gateway:
         if headers.get("content-encoding", "identity") != "identity":
             message = "A compressed body is not read; send it as it is"
             raise RequestError(message, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
-        media = headers.get("content-type", "")
-        read, write = negotiate(ask, "" if media == _FORM else media, headers.get("accept", ""))
+        media, accept = headers.get("content-type", ""), headers.get("accept", "")
+        read, write = negotiate(ask, media, accept)
         body = await body_of(receive, self._limit)
         array, wanted = await understood(read, body, headers, self.pools[name].release.schema)
         pool = self.pools[name]  # another version may have taken over meanwhile
@@ -140,7 +137,8 @@ class Gateway:
         answer = await pool.submit(array, "explain" if ask == "explain" else "predict", gone)
         if pool.monitor and ask != "explain":
             pool.monitor.note(array, answer)
-        text, more = await written(write, answer, pool.about, wanted)
+        about = replace(pool.about, outputs=pool.outputs)
+        text, more = await written(write, answer, about, wanted)
         told["version"] = pool.release.version
         own = [(key.encode(), value.encode()) for key, value in more.items()]
         fields = [*own, (b"content-length", b"%d" % len(text)), *pool.headers]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tasks.serving.payloads.infer_answer import OUTPUT
+from tasks.serving.payloads.infer_answer import OUTPUT, datatype
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,6 @@ PLATFORM = "modelmake"
 EXTENSIONS = ("binary_tensor_data",)
 INPUT = "input"
 
-_DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL"}
 _ANY_LENGTH = -1
 
 
@@ -39,12 +38,12 @@ def model(pool: Pool) -> dict[str, Any]:
 
 def _tensors(columns: Sequence[Column], name: str, *, apart: bool) -> list[dict[str, Any]]:
     """Return a tensor for each named column, or, unless `apart`, one if all are of a type."""
-    types = [_DATATYPES.get(column.kind, "BYTES") for column in columns]
+    types = [datatype([column]) for column in columns]
     named = bool(columns) and all(column.name for column in columns)
     if named and (apart or len(set(types)) > 1):
         return [
-            {"name": column.name, "datatype": datatype, "shape": [_ANY_LENGTH, 1]}
-            for column, datatype in zip(columns, types, strict=True)
+            {"name": column.name, "datatype": one, "shape": [_ANY_LENGTH, 1]}
+            for column, one in zip(columns, types, strict=True)
         ]
     shape = [_ANY_LENGTH, len(columns) or _ANY_LENGTH]
-    return [{"name": name, "datatype": types[0] if types else "BYTES", "shape": shape}]
+    return [{"name": name, "datatype": datatype(columns), "shape": shape}]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tasks.serving.arrays import holds_rows, in_parts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -32,14 +34,20 @@ def pieces(array: Array, columns: int, rows: int = 0) -> Iterator[list[Sequence[
     if array.dtype:
         yield from _of_tensor(array, columns, rows)
         return
+    if holds_rows(array.data):
+        for _, part in in_parts(array.data):
+            yield from _in_steps(msgspec.json.decode(part))
+        return
     values = msgspec.json.decode(array.data)
     values = values if isinstance(values, list) else [values]
-    if not values:
-        return
-    if not isinstance(values[0], list):
-        alone = columns == 1 or (not columns and len(values) == rows)
-        values = [[value] for value in values] if alone else [values]
-    step = max(1, CELLS // max(1, len(values[0])))
+    alone = columns == 1 or (not columns and len(values) == rows)
+    if values:
+        yield from _in_steps([[value] for value in values] if alone else [values])
+
+
+def _in_steps(values: list[Any]) -> Iterator[list[Sequence[Any]]]:
+    """Yield rows, some at a time."""
+    step = max(1, CELLS // max(1, len(_flat(values[0]))))
     for start in range(0, len(values), step):
         yield [_flat(row) for row in values[start : start + step]]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -18,7 +18,7 @@ import msgspec
 
 from tasks.errors import did_you_mean
 from tasks.positions import shown
-from tasks.serving.arrays import Array, RequestError
+from tasks.serving.arrays import Array, RequestError, holds_rows, in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,12 +52,9 @@ _DTYPES: dict[str, tuple[Kind, int]] = {
     **{f"float{bits}": ("number", bits // 8) for bits in (16, 32, 64)},
 }
 _WORDS: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
-# A row and rows whose values stay as they are written.
-_RAW: tuple[msgspec.json.Decoder[list[Any]], ...] = (
-    msgspec.json.Decoder(list[msgspec.Raw]),
-    msgspec.json.Decoder(list[list[msgspec.Raw]]),
-)
-_HOLDS_ROWS = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*\[").match
+_RAW = msgspec.json.Decoder(list[list[msgspec.Raw]])  # rows whose values stay as they are written
+# A row such as this is sent as rows: where nothing is known, objects are rows themselves.
+_BEGINS_WITH_AN_OBJECT = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*\{").match
 _TOO_LARGE = re.compile("out of range|`int` [<>]=").search
 _INDEX = re.compile(r"\[(\d+)\]")
 _LONGEST_LIST = 5
@@ -105,9 +102,11 @@ class Schema:
             self._check_tensor(array)
         else:
             self._check_json(array)
+            if self.inputs and _BEGINS_WITH_AN_OBJECT(array.data):
+                array = replace(array, data=b"[%b]" % array.data)
         if array.names or not self.names:
             return array
-        return Array(array.data, self.names, array.dtype, array.shape)
+        return replace(array, names=self.names)
 
     # Values in JSON
 
@@ -122,20 +121,26 @@ class Schema:
         return msgspec.json.Decoder(row), msgspec.json.Decoder(rows)
 
     def _check_json(self, array: Array) -> None:
-        rows = _HOLDS_ROWS(array.data) is not None
+        rows = holds_rows(array.data)
+        decode = self._decoders[rows].decode
+        parts = in_parts(array.data) if rows else [(0, array.data)]
+        at, part = 0, array.data
         try:
-            found = self._decoders[rows].decode(array.data)
+            for at, part in parts:
+                found = decode(part)
+                if not self.inputs and array.names:
+                    _check_widths(found if rows else [found], len(array.names), at, rows=rows)
         except msgspec.ValidationError as error:
-            self._refuse(array.data, [int(index) for index in _INDEX.findall(str(error))], error)
+            self._refuse(part, at if rows else None, error)
         except (msgspec.DecodeError, RecursionError) as error:
             raise RequestError(_no_json(error)) from error
-        if not self.inputs and array.names:
-            _check_widths(found if rows else [found], len(array.names), rows=rows)
 
-    def _refuse(self, data: bytes, place: list[int], error: msgspec.ValidationError) -> NoReturn:
-        """Say what is wrong with JSON at a place, a row and a column or a column alone."""
+    def _refuse(self, data: bytes, at: int | None, error: msgspec.ValidationError) -> NoReturn:
+        """Say what is wrong with rows, of which `at` come before, or with a row (None)."""
+        place = [int(index) for index in _INDEX.findall(str(error))]
+        where = self._place(place, at)
         if _TOO_LARGE(str(error)):
-            raise _unfit(f"{self._place(data, place)}the number is too large") from error
+            raise _unfit(f"{where}the number is too large") from error
         try:
             value = msgspec.json.decode(data)
         except (msgspec.DecodeError, RecursionError) as worse:
@@ -144,20 +149,19 @@ class Schema:
             raise RequestError(f"Expected a list of values or of rows, found {described(value)}")
         if not value:
             raise _unfit("there are no rows: the list is empty")
-        rows = isinstance(value[0], list)
         for index in place:
             value = value[index]
-        if len(place) < (2 if rows else 1):
+        if len(place) < (1 if at is None else 2):
             width = _values(len(self.inputs)) if self.inputs else "values"
             wrong = f"expected {width}, found {_counted(value)}"
         else:
             wrong = f"expected {self.inputs[place[-1]].expected}, found {described(value)}"
-        raise _unfit(f"{self._place(data, place)}{wrong}") from error
+        raise _unfit(f"{where}{wrong}") from error
 
-    def _place(self, data: bytes, place: list[int]) -> str:
+    def _place(self, place: list[int], at: int | None) -> str:
         words = []
-        if _HOLDS_ROWS(data) and place:
-            words.append(f"row {place[0] + 1}")
+        if at is not None and place:
+            words.append(f"row {at + place[0] + 1}")
             place = place[1:]
         if place:
             words.append(self._column(place[0]))
@@ -203,15 +207,17 @@ class Schema:
 
     def _moved_json(self, data: bytes, order: Sequence[int]) -> bytes:
         """Return JSON with the columns moved, each value as it is written."""
-        rows = _HOLDS_ROWS(data) is not None
+        rows = holds_rows(data)
+        moved = []
         try:
-            found = _RAW[rows].decode(data)
+            for at, part in in_parts(data if rows else b"[%b]" % data):
+                found = _RAW.decode(part)
+                _check_widths(found, len(order), at, rows=rows)
+                kept = msgspec.json.encode([[row[index] for index in order] for row in found])
+                moved.append(kept[1:-1])
         except (msgspec.DecodeError, RecursionError):
             return data  # the check that follows says what is wrong
-        _check_widths(found if rows else [found], len(order), rows=rows)
-        if rows:
-            return msgspec.json.encode([[row[index] for index in order] for row in found])
-        return msgspec.json.encode([found[index] for index in order])
+        return b"[%b]" % b",".join(moved) if rows else moved[0]
 
     # Tensors
 
@@ -269,8 +275,8 @@ def _counted(value: object) -> str:
     return str(len(value)) if value else "none"
 
 
-def _check_widths(found: list[list[Any]], width: int, *, rows: bool) -> None:
-    for number, row in enumerate(found, 1):
+def _check_widths(found: list[list[Any]], width: int, at: int, *, rows: bool) -> None:
+    for number, row in enumerate(found, at + 1):
         if len(row) != width:
             place = f"row {number}: " if rows else ""
             raise _unfit(f"{place}expected {_values(width)}, found {_counted(row)}")

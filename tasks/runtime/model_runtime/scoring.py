@@ -25,10 +25,15 @@ class Values(NamedTuple):
 
 
 def is_flat(values: Any) -> bool:
-    """Return whether values are one row and not rows: none of them holds others."""
+    """Return whether values are one row and not rows: the first of which holds values.
+
+    Objects are rows where all are; one among other values is a value.
+    """
     if hasattr(values, "ndim"):
         return bool(values.ndim < 2)  # noqa: PLR2004 - rows and columns
-    return not (len(values) and isinstance(values[0], (list, tuple, dict)))
+    if len(values) and isinstance(values[0], dict):
+        return not all(isinstance(value, dict) for value in values)
+    return not (len(values) and isinstance(values[0], (list, tuple)))
 
 
 def listed(value: Any) -> Any:

@@ -1,9 +1,10 @@
 """The forms in which clients send values and have the answer, one module a form.
 
 A form is a reader and a writer.  `negotiation` chooses them by route and headers.  A reader takes a
-request's body and its headers (names in small letters) and returns the values, and what the request
-wants of the form of its answer; whatever a client sent, its only error is a RequestError.  A writer
-takes the model's answer and returns a body and headers.
+request's body, its headers (names in small letters) and the columns that the model takes, as far as
+they are known, and returns the values, and what the request wants of the form of its answer;
+whatever a client sent, its only error is a RequestError.  A writer takes the model's answer and
+returns a body and headers.
 """
 
 from __future__ import annotations
@@ -12,18 +13,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from tasks.serving.arrays import Array
+    from tasks.serving.schema import Column
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What an answer says of the model that gave it; `meta` is JSON text of an object."""
+    """What an answer says of the model that gave it; `meta` is JSON text of an object.
+
+    `outputs` are the columns that the model is said to answer.
+    """
 
     model: str
     version: str = ""
     meta: bytes = b"{}"
+    outputs: tuple[Column, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +47,5 @@ class Wanted:
 
 NOTHING = Wanted()
 
-Reader: TypeAlias = "Callable[[bytes, Mapping[str, str]], tuple[Array, Wanted]]"
+Reader: TypeAlias = "Callable[[bytes, Mapping[str, str], Sequence[Column]], tuple[Array, Wanted]]"
 Writer: TypeAlias = "Callable[[Array, About, Wanted], tuple[bytes, dict[str, str]]]"

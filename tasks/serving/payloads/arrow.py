@@ -18,7 +18,7 @@ from tasks.serving.payloads.flatbuffers import Malformed, Table, follow, number
 from tasks.serving.payloads.tensors import encode, interleaved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 MEDIA = "application/vnd.apache.arrow.stream"
 MOST_CELLS = 1 << 24
@@ -42,7 +42,9 @@ class _Stream:
     dictionaries: dict[int, list[Any]] = field(default_factory=dict)
 
 
-def read(body: bytes, _headers: Mapping[str, str]) -> tuple[Array, Wanted]:
+def read(
+    body: bytes, _headers: Mapping[str, str], _columns: Sequence[object] = ()
+) -> tuple[Array, Wanted]:
     """Return the values of a request: a tensor if all are numbers of one type, else rows."""
     if body.startswith(_FILE):
         raise RequestError("The body is an Arrow file; send it as an Arrow stream")

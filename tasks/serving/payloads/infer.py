@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +35,8 @@ from tasks.serving.payloads.tensors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tasks.serving.schema import Column
+
 LENGTH = "inference-header-content-length"
 DATATYPES = {
     "BOOL": "bool",
@@ -43,7 +47,11 @@ DATATYPES = {
 }  # fmt: skip
 """What the protocol calls each type of tensors; no type: texts."""
 
+MOST_TEXTS = 1 << 22
+"""Texts of a tensor: an empty one takes four bytes of a request, and far more of memory."""
+
 _FORM = "an inference request of the Open Inference Protocol"
+_LENGTH_OF_TEXT = struct.Struct("<I")
 _DIGITS = re.compile("[0-9]{1,18}")
 
 _Dimension = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
@@ -85,7 +93,9 @@ class _Tensor:
     texts: Sequence[str | None] = ()
 
 
-def read(body: bytes, headers: Mapping[str, str]) -> tuple[Array, Wanted]:
+def read(
+    body: bytes, headers: Mapping[str, str], _columns: Sequence[Column] = ()
+) -> tuple[Array, Wanted]:
     """Return the values of a request, and which tensors it wants how."""
     length = _length(body, headers)
     request = decoded(_DECODER, body[:length], _FORM)
@@ -158,19 +168,26 @@ def _from_bytes(one: _Input, data: bytes) -> _Tensor:
 
 def _texts(one: _Input, data: bytes) -> list[str]:
     """Return the texts of a tensor's bytes: before each its length, in four bytes."""
+    count = math.prod(one.shape)
+    wrong = RequestError(f"The bytes of input `{one.name}` are not those of {count} texts")
+    if count * _LENGTH_OF_TEXT.size > len(data):
+        raise wrong
+    if count > MOST_TEXTS:
+        told = f"Input `{one.name}` has more than {MOST_TEXTS:,} texts"
+        raise RequestError(told, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     texts = []
     at = 0
     try:
-        while at < len(data):
-            end = at + 4 + int.from_bytes(data[at : at + 4], "little")
-            texts.append(data[at + 4 : end].decode())
-            at = end
+        for _ in range(count):
+            (long,) = _LENGTH_OF_TEXT.unpack_from(data, at)
+            texts.append(data[at + 4 : at + 4 + long].decode())
+            at += 4 + long
+    except struct.error:
+        raise wrong from None
     except UnicodeDecodeError as error:
         raise RequestError(f"Input `{one.name}` has a text that is not in UTF-8: {error}") from None
-    if at != len(data) or len(texts) != math.prod(one.shape):
-        raise RequestError(
-            f"The bytes of input `{one.name}` are not those of {math.prod(one.shape)} texts"
-        )
+    if at != len(data):
+        raise wrong
     return texts
 
 

@@ -1,11 +1,13 @@
 """Answers of the Open Inference Protocol (v2), their tensors as JSON or as bytes.
 
 Where the columns of an answer have names, each is a tensor of shape `[n, 1]`; else the whole is one
-tensor, called `output`.
+tensor, called `output`.  Each is of the type that clients are told beforehand, where it can hold
+the answer: `number` is FP64, `integer` INT64, `boolean` BOOL, all else BYTES.
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +26,18 @@ from tasks.serving.payloads.tensors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tasks.serving.arrays import Array
     from tasks.serving.payloads import About, Wanted
+    from tasks.serving.schema import Column
 
 OUTPUT = "output"
 """The name of a tensor whose columns have none."""
 
 _DATATYPES = {dtype: datatype for datatype, dtype in DATATYPES.items()}
+_TOLD = {"number": "float64", "integer": "int64", "boolean": "bool"}
+_NUMBERS = {"float64", "int64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,17 @@ class _Tensor:
     cells: memoryview[Any] | list[str]
 
 
+def told(columns: Iterable[Column]) -> str:
+    """Return the type of a tensor of these columns, nothing for texts."""
+    dtypes = {_TOLD.get(column.kind, "") for column in columns}
+    return "float64" if dtypes == _NUMBERS else dtypes.pop() if len(dtypes) == 1 else ""
+
+
+def datatype(columns: Iterable[Column]) -> str:
+    """Return the same as the protocol calls it."""
+    return _DATATYPES[told(columns)]
+
+
 def write(answer: Array, about: About, wanted: Wanted) -> tuple[bytes, dict[str, str]]:
     """Return an answer with the tensors that the request wants, as it wants them.
 
@@ -52,7 +68,7 @@ def write(answer: Array, about: About, wanted: Wanted) -> tuple[bytes, dict[str,
     """
     outputs = []
     parts = []
-    for tensor, binary in _chosen(_tensors(answer), wanted):
+    for tensor, binary in _chosen(_tensors(answer, about.outputs), wanted):
         output: dict[str, Any] = {
             "name": tensor.name,
             "shape": tensor.shape,
@@ -85,24 +101,33 @@ def _chosen(tensors: list[_Tensor], wanted: Wanted) -> list[tuple[_Tensor, bool]
     return [(named[name], binary) for name, binary in wanted.outputs]
 
 
-def _tensors(answer: Array) -> list[_Tensor]:
+def _tensors(answer: Array, outputs: Sequence[Column]) -> list[_Tensor]:
     """Return an answer as tensors: one, or one a column where the columns have names."""
-    if answer.names:
+    names = answer.names or tuple(column.name for column in outputs if column.name)
+    if names:
+        types = {column.name: told([column]) for column in outputs}
         found = columns(answer)
-        if len(found) == len(answer.names):
-            named = zip(answer.names, found, strict=True)
-            return [_tensor(name, (len(column), 1), column) for name, column in named]
+        if len(found) == len(names):
+            named = zip(names, found, strict=True)
+            return [_tensor(name, (len(one), 1), one, types.get(name)) for name, one in named]
+    dtype = told(outputs) if outputs else None
     if answer.dtype:
-        return [_tensor(OUTPUT, answer.shape or (1,), elements(answer.data, answer.dtype))]
+        shape, flat = answer.shape or (1,), elements(answer.data, answer.dtype)
+        return [_tensor(OUTPUT, shape if shape[1:] else (*shape, 1), flat, dtype)]
     found_values = values(answer)
     if not isinstance(found_values, list):
         found_values = [found_values]
-    shape, flat = flattened(found_values)
-    return [_tensor(OUTPUT, shape, flat)]
+    shape, cells = flattened(found_values)
+    return [_tensor(OUTPUT, shape if shape[1:] else (*shape, 1), cells, dtype)]
 
 
-def _tensor(name: str, shape: tuple[int, ...], found: Sequence[Any]) -> _Tensor:
-    """Return cells as a tensor of the type that can hold them."""
+def _tensor(name: str, shape: tuple[int, ...], found: Sequence[Any], dtype: str | None) -> _Tensor:
+    """Return cells as a tensor of a type, or of the one that can hold them."""
+    if dtype in _NUMBERS and not (isinstance(found, memoryview) and DTYPES[found.format] == dtype):
+        with contextlib.suppress(TypeError, OverflowError):
+            return _Tensor(name, dtype, shape, packed(list(found), dtype))
+    if dtype == "":
+        return _Tensor(name, "", shape, list(map(as_text, found)))
     if isinstance(found, memoryview):
         return _Tensor(name, DTYPES[found.format], shape, found)
     dtype = dtype_of(found)

@@ -17,7 +17,9 @@ from tasks.serving.payloads.parsing import decoded
 from tasks.serving.payloads.tensors import encode, rows, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from tasks.serving.schema import Column
 
 MEDIA = "application/json"
 _KEYS = "`dataframe_split`, `dataframe_records`, `instances` and `inputs`"
@@ -44,7 +46,9 @@ _RECORDS = msgspec.json.Decoder(list[dict[str, Any]])
 _COLUMNS = msgspec.json.Decoder(dict[str, list[Any]])
 
 
-def read(body: bytes, _headers: Mapping[str, str]) -> tuple[Array, Wanted]:
+def read(
+    body: bytes, _headers: Mapping[str, str], _columns: Sequence[Column] = ()
+) -> tuple[Array, Wanted]:
     """Return the values of a request."""
     parsed = decoded(_BODY, body, _FORM)
     given = {name: bytes(getattr(parsed, name)) for name in _READERS}

@@ -28,6 +28,7 @@ JSON = "application/json"
 CSV = "text/csv"
 ARROW = "application/vnd.apache.arrow.stream"
 BYTES = "application/octet-stream"  # JSON with the bytes of tensors behind it
+UNSAID = {"", "application/x-www-form-urlencoded"}  # what curl says of JSON
 
 _TABLES: dict[str, Reader] = {JSON: plain.read, CSV: csv_text.read, ARROW: arrow.read}
 READERS: dict[str, dict[str, Reader]] = {
@@ -63,7 +64,7 @@ def negotiate(route: str, content_type: str = "", accept: str = "") -> tuple[Rea
     """
     readers = READERS[route]
     media, parameters = media_type(content_type)
-    media = media or next(iter(readers))
+    media = next(iter(readers)) if media in UNSAID else media
     if media not in readers:
         raise RequestError(
             f"A request of the type `{media[:80]}` cannot be read; send {_listed(readers)}",

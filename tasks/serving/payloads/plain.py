@@ -16,7 +16,9 @@ from tasks.serving.payloads.parsing import decoded
 from tasks.serving.payloads.tensors import encode, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from tasks.serving.schema import Column
 
 MEDIA = "application/json"
 FORM = '`{"data": {"names": [...], "ndarray": [...]}}`'
@@ -34,7 +36,9 @@ class _Body(msgspec.Struct, gc=False):
 _DECODER = msgspec.json.Decoder(_Body)
 
 
-def read(body: bytes, _headers: Mapping[str, str]) -> tuple[Array, Wanted]:
+def read(
+    body: bytes, _headers: Mapping[str, str], _columns: Sequence[Column] = ()
+) -> tuple[Array, Wanted]:
     """Return the values of a request; keys that are not known are passed over."""
     data = decoded(_DECODER, body, FORM).data
     values = bytes(data.ndarray)

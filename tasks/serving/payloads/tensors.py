@@ -5,11 +5,14 @@ from __future__ import annotations
 import array
 import itertools
 import math
+import re
 import struct
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from tasks.serving.arrays import PART
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +32,10 @@ DTYPES = {letter: dtype for dtype, letter in FORMATS.items()}
 HALF = "float16"
 """A type that none of the three can hold: it is made `float32`."""
 
+# What a Python model answers may hold a half of a character that needs two in UTF-16.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F]..)|.)", re.DOTALL
+)
 _WORDS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _TABLE = 2  # dimensions: rows of columns
 _INT64 = range(-(2**63), 2**63)
@@ -45,7 +52,11 @@ def size(dtype: str) -> int:
 
 def widened(halves: bytes) -> bytes:
     """Return a `float16` tensor's bytes as those of a `float32` tensor."""
-    return array.array("f", struct.unpack(f"<{len(halves) // 2}e", halves)).tobytes()
+    found = array.array("f")
+    for at in range(0, len(halves), PART):  # others go on meanwhile
+        part = halves[at : at + PART]
+        found.extend(struct.unpack(f"<{len(part) // 2}e", part))
+    return found.tobytes()
 
 
 def elements(data: bytes | memoryview, dtype: str, shape: tuple[int, ...] = ()) -> memoryview[Any]:
@@ -59,8 +70,16 @@ def elements(data: bytes | memoryview, dtype: str, shape: tuple[int, ...] = ()) 
 def values(given: Array) -> Any:  # noqa: ANN401 - JSON is any value
     """Return the values as Python has them: lists in lists."""
     if not given.dtype:
-        return decode(given.data)
+        try:
+            return decode(given.data)
+        except msgspec.DecodeError:
+            return decode(_ESCAPE.sub(_whole, given.data))
     return elements(given.data, given.dtype, given.shape).tolist()
+
+
+def _whole(escape: re.Match[bytes]) -> bytes:
+    """Return an escape as it is, unless it is a half of a character: for that stands U+FFFD."""
+    return b"\\ufffd" if escape["half"] else escape[0]
 
 
 def text(given: Array) -> bytes:
