@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.serving.arrays import Array, RequestError
-from tasks.serving.payloads import NOTHING, About, Wanted
+from tasks.serving.payloads import NOTHING, About, Wanted, infer_answer
+from tasks.serving.payloads import infer as infer_reader
 from tasks.serving.payloads.negotiation import READERS, WRITERS, negotiate
 from tasks.serving.payloads.tensors import values
+from tasks.serving.schema import Column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from tasks.serving.schema import Kind
 
 JSON = "application/json"
 CSV = "text/csv"
@@ -200,16 +204,16 @@ def test_all_outputs_as_bytes() -> None:
 @pytest.mark.parametrize(
     ("answer", "shape", "datatype", "data"),
     [
-        ("[0.5, 2]", [2], "FP64", [0.5, 2.0]),
+        ("[0.5, 2]", [2, 1], "FP64", [0.5, 2.0]),
         ("[[1, null], [2, 3]]", [2, 2], "FP64", [1.0, None, 2.0, 3.0]),
-        ("[true, false]", [2], "BOOL", [True, False]),
-        ("[true, null]", [2], "BYTES", ["true", ""]),
-        ('["a", 1, null, [2]]', [4], "BYTES", ["a", "1", "", "[2]"]),
-        ("[[1], [2, 3]]", [2], "BYTES", ["[1]", "[2,3]"]),
-        ("[9223372036854775808]", [1], "FP64", [2.0**63]),
-        ("[]", [0], "BYTES", []),
-        ("7", [1], "INT64", [7]),
-        (f"[{'9' * 309}]", [1], "BYTES", ["9" * 309]),
+        ("[true, false]", [2, 1], "BOOL", [True, False]),
+        ("[true, null]", [2, 1], "BYTES", ["true", ""]),
+        ('["a", 1, null, [2]]', [4, 1], "BYTES", ["a", "1", "", "[2]"]),
+        ("[[1], [2, 3]]", [2, 1], "BYTES", ["[1]", "[2,3]"]),
+        ("[9223372036854775808]", [1, 1], "FP64", [2.0**63]),
+        ("[]", [0, 1], "BYTES", []),
+        ("7", [1, 1], "INT64", [7]),
+        (f"[{'9' * 309}]", [1, 1], "BYTES", ["9" * 309]),
     ],
 )
 def test_types_of_rows(answer: str, shape: list[int], datatype: str, data: list[object]) -> None:
@@ -217,6 +221,44 @@ def test_types_of_rows(answer: str, shape: list[int], datatype: str, data: list[
     output = json.loads(write("infer", Array(answer.encode()))[0])["outputs"][0]
 
     assert {"name": "output", "shape": shape, "datatype": datatype, "data": data} == output
+
+
+@pytest.mark.parametrize(
+    ("kinds", "answer", "expected"),
+    [
+        ("number", tensor("float32", (2,), 0.5, 1), ("FP64", [2, 1], [0.5, 1.0])),
+        ("number", tensor("float64", (2, 1), 0.5, 1), ("FP64", [2, 1], [0.5, 1.0])),
+        ("number", Array(b"[1, null]"), ("FP64", [2, 1], [1.0, None])),
+        ("number", Array(b'["none"]'), ("BYTES", [1, 1], ["none"])),
+        ("integer", tensor("int32", (2, 1), 3, 4), ("INT64", [2, 1], [3, 4])),
+        ("integer", tensor("uint64", (1,), 2**63), ("UINT64", [1, 1], [2**63])),
+        ("integer", Array(b"[1, 0.5]"), ("FP64", [2, 1], [1.0, 0.5])),
+        ("integer", Array(b"[1, null]"), ("FP64", [2, 1], [1.0, None])),
+        ("boolean", Array(b"[true]"), ("BOOL", [1, 1], [True])),
+        ("string", Array(b'[1, "a"]'), ("BYTES", [2, 1], ["1", "a"])),
+        ("any", tensor("int32", (1,), 3), ("BYTES", [1, 1], ["3"])),
+        ("number integer", Array(b"[[1, 2]]"), ("FP64", [1, 2], [1.0, 2.0])),
+    ],
+)
+def test_an_answer_is_of_the_type_that_is_told(
+    kinds: str, answer: Array, expected: tuple[str, list[int], list[object]]
+) -> None:
+    """Where it can be: whatever a worker has sent, clients find what the metadata says."""
+    outputs = tuple(Column("", cast("Kind", kind)) for kind in kinds.split())
+    body, _ = infer_answer.write(answer, About("churn", outputs=outputs), NOTHING)
+    (output,) = json.loads(body)["outputs"]
+
+    assert expected == (output["datatype"], output["shape"], output["data"])
+
+
+def test_columns_whose_names_are_told() -> None:
+    """A tensor a column, also where the answer itself does not name them."""
+    outputs = (Column("label", "string"), Column("score", "number"))
+    body, _ = infer_answer.write(Array(b'[["a", 1]]'), About("churn", outputs=outputs), NOTHING)
+
+    assert [("label", "BYTES", ["a"]), ("score", "FP64", [1.0])] == [
+        (one["name"], one["datatype"], one["data"]) for one in json.loads(body)["outputs"]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -268,6 +310,14 @@ def test_halves() -> None:
 
     assert tensor("float32", (2,), 0.5, -2) == negotiate("infer")[0](body, headers)[0]
     assert tensor("float32", (1,), 0.5) == read("infer", infer(("x", [1], "FP16", [0.5])))
+
+
+def test_many_halves() -> None:
+    """All are there, in their order."""
+    cells = [number % 2048 for number in range(300_000)]
+    body, headers = binary(("x", [300_000], "FP16", struct.pack("<300000e", *cells)))
+
+    assert tensor("float32", (300_000,), *cells) == negotiate("infer")[0](body, headers, ())[0]
 
 
 @pytest.mark.parametrize(
@@ -353,6 +403,16 @@ def test_wrong_size_of_bytes(size: object) -> None:
     head = json.dumps({"inputs": [one]}).encode()
 
     refused("infer", head + bytes(8), **{LENGTH: str(len(head))})
+
+
+def test_too_many_texts() -> None:
+    """Empty texts, which take far more of memory than of a request."""
+    count = infer_reader.MOST_TEXTS + 1
+    body, headers = binary(("x", [count], "BYTES", bytes(4 * count)))
+
+    with pytest.raises(RequestError, match="more than 4,194,304 texts") as caught:
+        negotiate("infer")[0](body, headers, ())
+    assert 413 == caught.value.status
 
 
 def test_bytes_left_over() -> None:
@@ -466,6 +526,52 @@ def test_not_csv(text: bytes, said: str) -> None:
     assert said in refused("predict", text, CSV)
 
 
+CHURN = (
+    Column("town", "string"), Column("year", "string", nullable=False), Column("age", "integer"),
+    Column("bmi", "number"), Column("note", "any"),
+)  # fmt: skip
+
+
+def csv(text: str, media: str = CSV) -> Array:
+    """Read a CSV for a model of which the columns are known."""
+    return negotiate("predict", media)[0](text.encode(), {"content-type": media}, CHURN)[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("1984,true,7,1.5,x", '["1984","true",7,1.5,"x"]'),
+        (",,,,", '[null,"",null,null,null]'),
+        ("-1,0,+1,.5,1984", '["-1","0",1,0.5,1984]'),
+        ("NaN,nan,-007,NaN,NaN", '["NaN","nan",-7,null,"NaN"]'),
+        ("a,b,00,+5.E3,.5", '["a","b",0,5E3,".5"]'),
+        ("a,b,true,inf,true", '["a","b",true,"inf",true]'),
+        (f"a,b,+{'9' * 5000},-.0,-", f'["a","b",{"9" * 5000},-0.0,"-"]'),
+        ("a,b,.,e5,", '["a","b",".","e5",null]'),
+    ],
+)
+def test_csv_of_known_columns(line: str, expected: str) -> None:
+    """What a cell says depends on its column, found by its name or its place."""
+    names = ("town", "year", "age", "bmi", "note")
+    turned = ",".join(reversed(line.split(",")))
+
+    assert Array(f"[{expected}]".encode()) == csv(line, "text/csv; header=absent")
+    assert Array(f"[{expected}]".encode(), names) == csv(f"{','.join(names)}\n{line}")
+    assert json.loads(expected.replace("9" * 5000, "9")) == list(reversed(json.loads(
+        csv(f"{','.join(reversed(names))}\n{turned}").data.replace(b"9" * 5000, b"9")
+    )[0]))  # fmt: skip
+
+
+def test_csv_without_a_header() -> None:
+    """Where the first line is taken for names that the model does not have, the way out is told."""
+    with pytest.raises(
+        RequestError, match=r"names no column .*`text/csv; header=absent`"
+    ) as caught:
+        csv("Oslo,x,y,z,w\nBergen,x,y,z,w")
+
+    assert 422 == caught.value.status
+
+
 def test_mlflow_csv_has_a_header() -> None:
     """There the first line names the columns, numbers or not."""
     assert Array(b"[[3,4]]", ("0", "1")) == read("invocations", b"0,1\n3,4\n", CSV)
@@ -493,6 +599,18 @@ def test_answer_as_csv(answer: Array, header: str, expected: str) -> None:
     assert {"content-type": f"text/csv; charset=utf-8; header={header}"} == headers
 
 
+@pytest.mark.parametrize(
+    ("route", "media"), [("predict", CSV), ("predict", ARROW), ("infer", JSON)]
+)
+def test_half_a_character(route: str, media: str) -> None:
+    """JSON may hold one; elsewhere another character stands in its place."""
+    answer = Array(rb'["a\ud800\\ud800\ud83d\ude00", "\udc00"]')
+    body, _ = write(route, answer, media)
+
+    assert b"\\ud800" in write("predict", answer)[0]
+    assert "a\ufffd\\ud800\N{GRINNING FACE}" in body.decode(errors="replace").replace("\\\\", "\\")
+
+
 # Which form
 
 
@@ -501,6 +619,7 @@ def test_answer_as_csv(answer: Array, header: str, expected: str) -> None:
     [
         ("predict", "", "", JSON),
         ("predict", "application/JSON ; charset=UTF-8", "*/*", JSON),
+        ("predict", "application/x-www-form-urlencoded; charset=utf-8", "", JSON),
         ("predict", CSV, "", CSV),
         ("predict", CSV, "*/*", CSV),
         ("predict", CSV, "application/json, text/csv", CSV),

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import RUNNER
 
 sys.path.append(str(RUNNER / "tasks/runtime"))
-from model_runtime.scoring import Scoring, Values, alike
+from model_runtime.scoring import Scoring, Values, alike, is_flat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,6 +54,18 @@ def ranked(rows: Any) -> list[int]:  # noqa: ANN401 - as a model has it
     """Answer each row by its place among the others."""
     sums = of_rows(rows)
     return [sorted(sums).index(one) for one in sums]
+
+
+@pytest.mark.parametrize(
+    ("values", "flat"),
+    [
+        ([1, 2], True), ([[1, 2]], False), ([{"a": 1}, {"a": 2}], False), ([{"a": 1}, 2], True),
+        ([[{"a": 1}, 2]], False), ([], True),
+    ],
+)  # fmt: skip
+def test_what_a_row_is(values: list[Any], flat: bool) -> None:  # noqa: FBT001
+    """Lists are rows, and so are objects among nothing but objects."""
+    assert flat == is_flat(values)
 
 
 def of_groups(rows: Any) -> list[float]:  # noqa: ANN401 - as a model has it

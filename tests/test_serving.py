@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import ssl
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -230,6 +232,102 @@ def test_large_bodies(copy: Repository) -> None:
                 connection.sendall(part)
             assert b" 413 " in connection.recv(1000)
         assert 200 == server.predict([[3, 1]]).status
+
+
+def chunked(behind: bytes) -> bytes:
+    """Return a request in chunks with this behind its last one."""
+    head = b"POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    body = asked([[3, 1]])
+    return b"%b%x\r\n%b\r\n0\r\n%b" % (head, len(body), body, behind)
+
+
+def test_fields_behind_a_body(server: Server) -> None:
+    """They mean nothing, and are not taken without end."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(chunked(b"x-request-id: from-behind\r\n\r\n"))
+        answer = connection.recv(1000)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"from-behind" not in answer
+    for endless in (b"x-a: %b" % (b"a" * 10_000_000), b"x-a: aaaaaaaa\r\n" * 1_000_000):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+            before = resident_bytes(server.process.pid)
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(chunked(endless))
+                assert b" 431 " in connection.recv(1000)
+            assert resident_bytes(server.process.pid) - before < 5_000_000
+
+
+def test_an_upload_that_is_broken_off(server: Server) -> None:
+    """Nothing of it is kept until it would have been late."""
+    head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 60000000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(head + b" " * 1_000_000)
+        connection.shutdown(socket.SHUT_WR)
+        assert b"" == connection.recv(1000)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_another_protocol_that_is_offered(server: Server, at_once: bool) -> None:  # noqa: FBT001
+    """It stays HTTP/1.1: the request is answered, and so is the one behind it."""
+    body = asked([[3, 1]])
+    head = (
+        "POST /predict?a HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings\r\n"
+        "upgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
+        f"x-request-id: first\r\ncontent-length: {len(body)}\r\n\r\n"
+    ).encode()
+    parts = [head[:70], head[70:], body[:5], body[5:] + head + body]
+    before = server.said.read_text()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        for part in [b"".join(parts)] if at_once else parts:
+            connection.sendall(part)
+            time.sleep(0.05)
+        said = b""
+        while said.count(b"7.0") < 2:
+            more = connection.recv(1000)
+            assert more, said
+            said += more
+    assert (2, 2) == (said.count(b"HTTP/1.1 200 "), said.count(b"x-request-id: first"))
+    assert before == server.said.read_text()
+
+
+def test_a_large_body_holds_nobody_up(server: Server) -> None:
+    """While rows are looked at that take long, others are answered."""
+    rows = [[1.5, "x"]] * 1_700_000 + [["y", "x"]]
+    body = json.dumps({"data": {"names": ["second", "first"], "ndarray": rows}}).encode()
+    assert len(body) > 20_000_000
+    longest = 0.0
+    with ThreadPoolExecutor() as pool:
+        large = pool.submit(server.ask, "/predict", body)
+        while not large.done():
+            began = time.monotonic()
+            assert 200 == server.ask("/health/live").status
+            longest = max(longest, time.monotonic() - began)
+    answer = large.result()
+
+    assert (422, True) == (answer.status, "Row 1700001" in answer.body["error"]["message"])
+    assert longest < 2
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "5"])
+def test_a_length_that_is_not_asked_for(server: Server, length: str) -> None:
+    """It counts for the protocol that has it alone, and is checked there."""
+    named = {"inference-header-content-length": length}
+    body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP64", "data": [3, 1]}]}
+
+    assert 200 == server.predict([[3, 1]], **named).status
+    assert 400 == server.ask(f"/v2/models/{MODEL}/infer", body, **named).status
+
+
+def test_tensors_are_as_they_are_told(server: Server) -> None:
+    """The answer over the Open Inference Protocol is what its metadata says."""
+    path = f"/v2/models/{MODEL}"
+    told = server.ask(path).body["outputs"]
+    shape, data = [2, 2], [3, 1, 0.5, 2]
+    body = {"inputs": [{"name": "x", "shape": shape, "datatype": "FP64", "data": data}]}
+    (output,) = server.ask(f"{path}/infer", body).body["outputs"]
+
+    assert [{"name": "output", "datatype": "FP64", "shape": [-1, 1]}] == told
+    assert {"name": "output", "datatype": "FP64", "shape": [2, 1], "data": [7.0, 3.0]} == output
 
 
 def test_a_large_body_after_its_head(server: Server) -> None:

@@ -149,10 +149,11 @@ def test_tritonclient(server: Server, clients: Path) -> None:
         found["model"]["name"],
         found["model"]["inputs"],
     )
+    assert [{"name": "output", "datatype": "FP64", "shape": [-1, 1]}] == found["model"]["outputs"]
     (version,) = found["model"]["versions"]
     for kind in ("json", "binary"):
         answer = found[kind]
-        assert PREDICTED == answer["values"]
+        assert [[one] for one in PREDICTED] == answer["values"]
         assert (MODEL, version, "by-triton") == (
             answer["model_name"],
             answer["model_version"],

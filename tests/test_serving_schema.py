@@ -19,12 +19,13 @@ from tasks.discover import discover
 from tasks.errors import UserError
 from tasks.fingerprint import Files
 from tasks.model import DataFile, Dataset, Model
-from tasks.serving import bodies, examples
+from tasks.serving import arrays, bodies, examples
 from tasks.serving.access import OPEN
 from tasks.serving.arrays import Array, RequestError
 from tasks.serving.examples import Example, answered, read, schema_of
 from tasks.serving.openapi import Served, document
 from tasks.serving.page import page
+from tasks.serving.rows import pieces
 from tasks.serving.schema import Column, Kind, Schema
 
 if TYPE_CHECKING:
@@ -282,6 +283,70 @@ def test_columns_in_any_order(data: st.DataObject) -> None:
 
 
 CELLS_OF_NUMBERS = st.integers(-(2**31), 2**31 - 1)
+
+
+MANY = [[number, 0.5, None] for number in range(60_000)]
+
+
+@pytest.mark.parametrize("schema", [NUMBERS, ANY])
+def test_many_rows(schema: Schema) -> None:
+    """They are looked at part by part, and left as they are."""
+    sent = array(MANY, *NUMBERS.names)
+    assert len(sent.data) > 4 * arrays.PART
+
+    assert sent == schema.check(sent)
+    moved = schema.check(array(MANY, "glucose", "age", "bmi"))
+    if schema is NUMBERS:
+        assert (NUMBERS.names, [[0.5, None, row[0]] for row in MANY]) == (
+            moved.names, json.loads(moved.data),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ([1, 2, "x"], "Row 60001, column `glucose`: expected a number or `null`, found the string"),
+        ([1, 2], "Row 60001: expected 3 values, found 2"),
+        (7, "Row 60001: expected 3 values, found the number `7`"),
+        ([1, 2, 10**400], "Row 60001, column `glucose`: the number is too large"),
+    ],
+)
+def test_many_rows_and_one_that_does_not_fit(last: object, said: str) -> None:
+    """The row is named as it would be among few."""
+    with pytest.raises(RequestError) as refusal:
+        NUMBERS.check(array([*MANY, last]))
+    assert str(refusal.value).startswith(said)
+    if last == [1, 2]:
+        for schema, names in ((ANY, NUMBERS.names), (NUMBERS, ("glucose", "age", "bmi"))):
+            with pytest.raises(RequestError, match=re.escape(said)):
+                schema.check(array([*MANY, last], *names))
+
+
+def test_a_list_of_nothing_but_blanks() -> None:
+    """However long it is, there are no rows."""
+    for blanks in (b" ", b" " * 2 * arrays.PART):
+        with pytest.raises(RequestError, match="There are no rows"):
+            NUMBERS.check(Array(b"[%b]" % blanks))
+
+
+def test_a_row_that_begins_with_an_object() -> None:
+    """It is one row, and a worker is told so; where nothing is known, objects are rows."""
+    schema = Schema((Column("o", "any"), Column("n", "number")))
+
+    assert b'[[{"a": 1}, 2]]' == schema.check(array([{"a": 1}, 2])).data
+    assert b'[[{"a": 1}, 2]]' == schema.check(array([[{"a": 1}, 2]])).data
+    assert b'[{"a": 1}, {"a": 2}]' == ANY.check(array([{"a": 1}, {"a": 2}])).data
+    assert ANY == schema_of({}, [array([{"a": 1}, {"a": 2}])])
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_rows_of_an_array(large: bool) -> None:  # noqa: FBT001
+    """All that was sent is summarised, in pieces of one size."""
+    rows = MANY if large else MANY[:700]
+    found = list(pieces(array(rows), 3))
+
+    assert rows == [row for piece in found for row in piece]
+    assert max(map(len, found)) == 1000 // 3
 
 
 def test_values_are_moved_as_they_are_written() -> None:
@@ -679,6 +744,7 @@ def test_page_needs_nothing_from_elsewhere() -> None:
     assert "'none'" == rules["default-src"]
     assert "'self'" == rules["connect-src"]
     assert [] == re.findall(rb"//\w[\w.-]*\.\w+|\bon\w+=|style=|innerHTML|eval\(", text)
+    assert [] == re.findall(rb"(?:fetch|URL)\((?:operation|one)\.path", text)
     assert b"data:," == re.findall(rb'href="([^"]*)"', text)[0]
 
 
