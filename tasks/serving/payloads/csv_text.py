@@ -110,6 +110,8 @@ def _json(cell: str) -> str:
 
 
 def _number(cell: str) -> str:
+    if _VALUE.fullmatch(cell):
+        return cell
     if cell.lower() == "nan":
         return "null"
     found = _NUMBER.fullmatch(cell)
