@@ -59,7 +59,8 @@ def until_made(  # noqa: PLR0913 - what an attempt is given
                 act(attempt)
                 return
         except AttemptFailed as error:
-            if number >= last or error.reason not in policy.reasons or processes.stopping():
+            error.again = error.reason in policy.reasons and not processes.stopping()
+            if number >= last or not error.again:
                 raise
             pause = retries.pause(number)
             activity.alerts.append(

@@ -54,7 +54,12 @@ class NotGoodEnough(UserError):
 
 
 class AttemptFailed(UserError):
-    """An attempt at a step that ended without a result; `reason` is one of `retries.REASONS`."""
+    """An attempt at a step that ended without a result; `reason` is one of `retries.REASONS`.
+
+    `again` is whether the model has its steps tried again for that reason.
+    """
+
+    again = False
 
     def __init__(
         self, headline: str, *facts: tuple[str, object], hint: str = "", reason: str

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 import re
+import signal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tasks import profiles
+from tasks import profiles, retries
 from tasks.clusters import base_name
 from tasks.errors import UserError
-from tasks.model import PHASES
 from tasks.resources import of
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ KEPT_SECONDS = 24 * 60 * 60
 SPARE_SECONDS = 600
 """How long a pod may take besides the step's own `timeout`: for its image, data and results."""
 
+KILLED = 128 + signal.SIGKILL
+"""The exit status of a container that was killed, for its memory above all."""
+
 _UNITS = ((1 << 40, "Ti"), (1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki"))
 _SECRET = re.compile(r"([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)/([-._a-zA-Z0-9]+)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -78,8 +81,19 @@ def metadata(model: Model, component: str, name: str, namespace: str) -> Manifes
     }
 
 
-def job(step: Step, key: str, image: str, words: Sequence[str], settings: Settings) -> Manifest:
-    """Return the Job that carries a step out by a command of the image's Python."""
+def job(  # noqa: PLR0913 - one by name
+    step: Step,
+    key: str,
+    image: str,
+    words: Sequence[str],
+    settings: Settings,
+    *,
+    alone: bool = True,
+) -> Manifest:
+    """Return the Job that carries a step out by a command of the image's Python.
+
+    One that is `alone` tries again itself; else whoever submits it does.
+    """
     name = job_name(step, key)
     made = metadata(step.model, step.name, name, settings.namespace)
     made["annotations"] |= {"modelmake/step": step.task, "modelmake/key": key}
@@ -87,18 +101,23 @@ def job(step: Step, key: str, image: str, words: Sequence[str], settings: Settin
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": made,
-        "spec": job_spec(step, image, words, settings),
+        "spec": job_spec(step, image, words, settings, alone=alone),
     }
 
 
-def job_spec(step: Step, image: str, words: Sequence[str], settings: Settings) -> Manifest:
+def job_spec(
+    step: Step, image: str, words: Sequence[str], settings: Settings, *, alone: bool = True
+) -> Manifest:
     """Return what a Job does.
 
     A pod that the cluster itself has ended (evicted, preempted, its machine lost) is made anew and
-    does not count; one that failed is tried again as often as `retries` says.
+    does not count; of a Job that is `alone`, one that failed is tried again as often as `retries`
+    says, if it failed for one of the reasons in `retryOn`.
     """
     model = step.model
-    retries, timeout = limits_of(step)
+    policy = retries.of(model.document, step.name)
+    tries = 1 + policy.retries if alone else 1
+    timeout = math.ceil(policy.timeout or 0)
     container = {
         "name": CONTAINER,
         "image": image,
@@ -107,9 +126,10 @@ def job_spec(step: Step, image: str, words: Sequence[str], settings: Settings) -
         "env": variables(model, settings, with_store=True),
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    deadline = {"activeDeadlineSeconds": (timeout + SPARE_SECONDS) * (retries + 1)}
+    deadline = {"activeDeadlineSeconds": (timeout + SPARE_SECONDS) * tries}
+    final = [retries.NOT_AGAIN, *([] if policy.reasons & {"oom", "lost"} else [KILLED])]
     return {
-        "backoffLimit": retries,
+        "backoffLimit": tries - 1,
         **(deadline if timeout else {}),
         "ttlSecondsAfterFinished": KEPT_SECONDS,
         "podFailurePolicy": {
@@ -117,7 +137,12 @@ def job_spec(step: Step, image: str, words: Sequence[str], settings: Settings) -
                 {
                     "action": "Ignore",
                     "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
-                }
+                },
+                {
+                    "action": "FailJob",
+                    "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": final},
+                    "onPodConditions": [],  # older schemas have it in every rule
+                },
             ]
         },
         "template": {
@@ -162,14 +187,6 @@ def pod(container: Manifest, settings: Settings, *, with_store: bool) -> Manifes
         "containers": [guarded],
         "volumes": volumes,
     }
-
-
-def limits_of(step: Step) -> tuple[int, int]:
-    """Return how often a step is tried again, and after how many seconds it is ended (0: never)."""
-    document = step.model.document
-    own = document.get("automation", {}).get(PHASES[step.name], {})
-    retries, timeout = (own.get(key, document.get(key, 0)) for key in ("retries", "timeout"))
-    return retries, math.ceil(timeout)
 
 
 def variables(model: Model, settings: Settings, *, with_store: bool) -> list[Manifest]:

@@ -117,6 +117,12 @@ def _store() -> Shared:
             ("store", to.address),
             hint=f"unset `{READ_ONLY_VARIABLE}`",
         )
+    if "file" in to.system.protocol and not os.path.isdir(os.path.dirname(to.root)):
+        raise UserError(
+            "The store's folder is not there, nor the one that it would be in",
+            ("store", to.address),
+            hint=f"mount its disk, or make the folder; `{VARIABLE}` names it",
+        )
     return to
 
 

@@ -20,6 +20,9 @@ moment to the next; it took too long; or the model itself failed.
 RETRIED = frozenset(REASONS) - {"error"}
 """The reasons to try again where nothing is said: on the same inputs a model fails the same way."""
 
+NOT_AGAIN = 65
+"""The exit status of a worker whose step is not to be tried again."""
+
 LONGEST_PAUSE = 60.0
 
 

@@ -2,7 +2,7 @@
 
 `MODEL_STORE` names the store that the request is in, and where the result goes.  What the model
 prints and the news of its progress go to stdout.  Exit status 0: the result is in the store under
-the key; 1: it is not, and the last news says why.
+the key; 1: it is not, and the last news says why; 65: the same, and another try is of no use.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tasks import execute, news, preparation, processes, requests, shared, store
+from tasks import execute, news, preparation, processes, requests, retries, shared, store
 from tasks.errors import UserError
 from tasks.places import Local, On
 from tasks.progress import Activity
@@ -95,7 +95,7 @@ def main(words: Sequence[str]) -> int:
     except UserError as error:
         parts = {"headline": error.headline, "facts": error.facts, "hint": error.hint}
         tell("error", {**parts, "reason": getattr(error, "reason", "")})
-        return 1
+        return 1 if getattr(error, "again", False) else retries.NOT_AGAIN
     except KeyboardInterrupt as interrupt:
         processes.stop_all()
         return processes.status_after(interrupt)

@@ -107,6 +107,7 @@ class Cluster:
         self.warning = ""
         self.asked: list[str] = []
         self.faults: list[str] = []
+        self.made = 0
         self.changed = threading.Condition(threading.RLock())
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.cluster = self
@@ -202,6 +203,7 @@ class Cluster:
             self.fates.popleft() if self.fates else Fate(),
         )  # fmt: skip
         self.pods[name] = pod
+        self.made += 1
         threading.Thread(target=self._run, args=(pod,), daemon=True).start()
 
     def _run(self, pod: Pod) -> None:
@@ -311,19 +313,18 @@ class Cluster:
             ignored = {
                 c["type"] for r in rules if r["action"] == "Ignore" for c in r["onPodConditions"]
             }
+            final = {
+                c for r in rules if r["action"] == "FailJob" for c in r["onExitCodes"]["values"]
+            }
             about = job["status"]
             if not code:
                 about |= {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}
             elif conditions & ignored:
                 self._make_pod(name)
-            elif about.get("failed", 0) >= job["spec"]["backoffLimit"]:
+            elif code in final or about.get("failed", 0) >= job["spec"]["backoffLimit"]:
                 about |= {"failed": about.get("failed", 0) + 1}
-                about["conditions"] = [
-                    {
-                        "type": "Failed", "status": "True", "reason": "BackoffLimitExceeded",
-                        "message": "Job has reached the specified backoff limit",
-                    }
-                ]  # fmt: skip
+                why = "PodFailurePolicy" if code in final else "BackoffLimitExceeded"
+                about["conditions"] = [{"type": "Failed", "status": "True", "reason": why}]
             else:
                 about["failed"] = about.get("failed", 0) + 1
                 self._make_pod(name)

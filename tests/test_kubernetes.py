@@ -17,7 +17,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tasks import news, profiles
+from tasks import clusters, news, pods, profiles
 from tasks.errors import UserError
 from tasks.model import Model
 from tasks.places import Ended, Request, kubernetes, pod_log
@@ -25,6 +25,7 @@ from tasks.places import cluster as asking
 from tasks.plan import Step
 from tests.conftest import RUNNER
 from tests.kubernetes_api import NAMESPACE, Cluster, Fate
+from tests.test_retries import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -353,20 +354,51 @@ def test_machine_lost(cluster: Cluster, here: Callable[..., None]) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_tried_again(cluster: Cluster, tmp_path: Path) -> None:
-    """A pod that fails is made anew as often as `retries` says, and no oftener."""
-    program = (
-        f"import os, sys; path = {str(tmp_path / 'tries')!r}\n"
-        "open(path, 'a').write('x'); sys.exit(len(open(path).read()) < 3)"
-    )
+@pytest.mark.parametrize(
+    ("program", "ended"),
+    [
+        (
+            "raise SystemExit(1)",
+            Ended(ok=False, reason="BackoffLimitExceeded", message="exit status 1"),
+        ),
+        (
+            "raise SystemExit(65)",
+            Ended(ok=False, reason="PodFailurePolicy", message="exit status 65"),
+        ),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            Ended(ok=False, reason="lost", message="exit status 137"),
+        ),
+    ],
+)
+def test_one_pod_is_one_try(cluster: Cluster, program: str, ended: Ended) -> None:
+    """Who submits a Job tries again, and not the cluster as well."""
+    found, _, _ = follow(kubernetes.Place().submit(request(program, retries=2)))
 
-    ended, _, _ = follow(kubernetes.Place().submit(request(program, retries=2)))
-    assert ended.ok
-
-    (tmp_path / "tries").unlink()
-    ended, _, _ = follow(kubernetes.Place().submit(request(program, retries=1)))
-    assert Ended(ok=False, reason="BackoffLimitExceeded", message="exit status 1") == ended
+    assert (ended, 1) == (found, cluster.made)
     assert {} == cluster.jobs
+
+
+@pytest.mark.parametrize(
+    ("code", "document", "pods_made"),
+    [
+        (1, {"retries": 2}, 3),
+        (65, {"retries": 2}, 1),
+        (137, {"retries": 1}, 2),
+        (137, {"retries": 1, "retryOn": ["timeout"]}, 1),
+    ],
+)
+def test_tries_of_a_manifest(
+    cluster: Cluster, code: int, document: dict[str, Any], pods_made: int
+) -> None:
+    """Of a Job that is applied the cluster tries again, as often and for what the model says."""
+    step = request(**document).step
+    words = ["-c", f"raise SystemExit({code})"]
+    job = cluster.create(pods.job(step, KEY, "runner", words, clusters.settings({})))
+
+    until(lambda: "conditions" in job["status"])
+
+    assert pods_made == cluster.made
 
 
 @pytest.mark.usefixtures("here")
@@ -525,6 +557,19 @@ def test_a_model_that_fails_there(
     )
     assert "features.py:" in done.stdout
     assert {} == cluster.jobs
+
+
+def test_tries_are_not_multiplied(
+    repository: Repository, cluster: Cluster, sent: Callable[..., dict[str, str]]
+) -> None:
+    """A model that is killed each time has as many pods as it may be tried."""
+    told(repository, "kill 0", "kill 0", "kill 0", retries=1)
+
+    done = repository.doit("train:ends-as-told", **sent())
+
+    assert 1 == done.returncode
+    assert "first attempt: it was lost (" in done.stdout
+    assert 2 == cluster.made
 
 
 def waiting(repository: Repository) -> str:

@@ -187,8 +187,9 @@ def test_retries_and_timeout() -> None:
     assert (3, 3) == (train["spec"]["backoffLimit"], evaluation["spec"]["backoffLimit"])
     assert (91 + 600) * 4 == train["spec"]["activeDeadlineSeconds"]
     assert "activeDeadlineSeconds" not in evaluation["spec"]
-    (rule,) = train["spec"]["podFailurePolicy"]["rules"]
-    assert ("Ignore", "DisruptionTarget") == (rule["action"], rule["onPodConditions"][0]["type"])
+    evicted, final = train["spec"]["podFailurePolicy"]["rules"]
+    assert "DisruptionTarget" == evicted["onPodConditions"][0]["type"]
+    assert ("Ignore", "FailJob") == (evicted["action"], final["action"])
 
 
 def test_secrets() -> None:

@@ -131,7 +131,7 @@ def test_a_model_that_fails_elsewhere(sent: Repository, tmp_path: Path) -> None:
     heard, printed = told(done)
     error = next(one["error"] for one in heard if "error" in one)
     assert isinstance(error, dict)
-    assert 1 == done.returncode
+    assert 65 == done.returncode
     assert "Model `ant` failed to train: ValueError: too little" == error["headline"]
     assert "training on 6" in printed
 
@@ -173,7 +173,7 @@ def test_requests_that_cannot_be_had(
     heard, _ = told(done)
     error = next(one["error"] for one in heard if "error" in one)
     assert isinstance(error, dict)
-    assert 1 == done.returncode
+    assert 65 == done.returncode
     assert expected in error["headline"]
 
 
@@ -194,11 +194,17 @@ def test_paths_that_lead_out(sent: Repository, tmp_path: Path) -> None:
 
 
 def test_no_store(sent: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a store, or with one that is only read, nothing can be sent."""
+    """Without a store, or with one that is only read or not there, nothing can be sent."""
     monkeypatch.setenv("MODEL_STORE_READ_ONLY", "1")
     shared.cache_clear()
     with pytest.raises(requests.UserError, match="that can be written to"):
         request("train", tmp_path)
+    monkeypatch.delenv("MODEL_STORE_READ_ONLY")
+    monkeypatch.setenv("MODEL_STORE", str(tmp_path / "mount/store"))
+    shared.cache_clear()
+    with pytest.raises(requests.UserError, match="nor the one that it would be in"):
+        request("train", tmp_path)
+    assert not (tmp_path / "mount").exists()
     monkeypatch.delenv("MODEL_STORE")
     shared.cache_clear()
     with pytest.raises(requests.UserError, match="needs a store that both sides reach"):

@@ -1,8 +1,8 @@
 """A Kubernetes cluster: each step is a Job there, whose name follows from the step's key.
 
 So a runner that is started again finds the Job of the one before it.  The cluster makes pods anew
-that it has ended itself; here the pods are looked at, their log is handed on, and what keeps them
-from running is said.
+that it has ended itself; one that failed ends its Job, and whoever submitted that tries again.
+Here the pods are looked at, their log is handed on, and what keeps them from running is said.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class Place:
         manifest = pods.job(
             request.step, request.key, clusters.image_of(clusters.RUNNER, profile), words,
             clusters.settings(profile, request.store, cluster.namespace),
+            alone=False,
         )  # fmt: skip
         job = Job(cluster, request, name, profile.get("wait", WAIT_SECONDS))
         try:

@@ -20,6 +20,9 @@ STUCK = frozenset({
 DISRUPTED = frozenset(
     {"Evicted", "Preempting", "NodeLost", "NodeShutdown", "Terminated", "Shutdown"}
 )
+SIGNALLED = 128
+"""What an exit status is above when a signal has ended the container."""
+
 KILLED_FOR_MEMORY = "OOMKilled"
 
 
@@ -90,4 +93,6 @@ def ended_of(job: Manifest, made: list[Manifest]) -> Ended:
         return Ended(ok=False, reason="preempted", message=why)
     code = state.get("exitCode")
     how = f"exit status {code}" if code is not None else failed.get("message", "")
-    return Ended(ok=False, reason=str(failed.get("reason", "")), message=str(how))
+    killed = code is not None and code > SIGNALLED
+    reason = "lost" if killed else str(failed.get("reason", ""))
+    return Ended(ok=False, reason=reason, message=str(how))
