@@ -9,18 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import importlib.util
-import logging
-import os
 import signal
 import time
-import warnings
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tasks import news, profiles, resources
+from tasks import news, resources
 from tasks.errors import UserError
-from tasks.places import Ended, dask_worker
+from tasks.places import Ended, dask_client, dask_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,11 +26,7 @@ if TYPE_CHECKING:
 
 AWAY = True
 NAME = "dask"
-VARIABLE = "MODEL_DASK_SCHEDULER"
-PACKAGE = "distributed"
 
-CONNECT_SECONDS = 10.0
-CLOSE_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 """How long the scheduler may take for an answer."""
 READ_SECONDS = 3.0
@@ -55,15 +47,15 @@ class Place:
 
         Raises UserError where that cannot be.
         """
-        _check_installed()
-        address = _address()
-        client = _connected(address)
+        dask_client.check_installed()
+        address = dask_client.scheduler_address()
+        client = dask_client.connected(address)
         with contextlib.ExitStack() as trouble:
-            trouble.callback(_close, client)
+            trouble.callback(dask_client.close, client)
             try:
                 workers = client.scheduler_info(n_workers=-1)["workers"]
             except OSError as error:
-                raise _unreachable(address, error) from error
+                raise dask_client.unreachable(address, error) from error
             needed = needs(request.step, [one["resources"] for one in workers.values()])
             future = client.submit(
                 # By name: the scheduler unpickles all that it is sent, and need not have modelmake.
@@ -158,14 +150,14 @@ class _Job:
                 again = time.monotonic() + self._pause
         asking.cancel()
         ended = self._ended(write)
-        _close(self._client)
+        dask_client.close(self._client)
         return ended
 
     def cancel(self) -> None:
         """End it, unless somebody else waits for it too; see `places.Job`."""
         with contextlib.suppress(Exception):  # the scheduler may be gone, and all else with it
             self._future.cancel()
-        _close(self._client)
+        dask_client.close(self._client)
 
     async def _ask(self) -> _Answer:
         """Ask the scheduler which worker has the step, and that one what was printed since."""
@@ -174,7 +166,7 @@ class _Job:
         if not events:
             return _Answer()
         _, told = events[-1]
-        attempt, worker = told["attempt"], told["worker"]
+        attempt, worker = told["attempt"], told["name"]
         message = {"op": dask_worker.PRINTED, "attempt": attempt, "offset": self._offset(attempt)}
         asked = self._client.scheduler.proxy(msg=message, worker=told["address"])
         try:
@@ -258,61 +250,7 @@ def _judged(status: int) -> Ended:
     """Return how a step ended whose process has ended so; what went wrong it has told itself."""
     if status >= 0:
         return Ended(ok=status == 0)
-    message = f"its process was killed by signal {-status}"
-    if status == -signal.SIGKILL:
-        return Ended(ok=False, reason="oom", message=f"{message}: the memory may be too small")
-    return Ended(ok=False, message=message)
-
-
-def _address() -> str:
-    """Return the address of the scheduler.  Raises UserError where nobody says."""
-    import dask  # noqa: PLC0415 - an extra
-
-    said = os.environ.get(VARIABLE, "") or str(profiles.chosen().get("scheduler", ""))
-    address = said or dask.config.get("scheduler-address", "")
-    if not address:
-        raise UserError(
-            "Nobody says where Dask's scheduler is",
-            hint=f"set `{VARIABLE}=tcp://HOST:8786`, or `scheduler` in the profile",
-        )
-    return str(address)
-
-
-def _check_installed() -> None:
-    """Raise UserError where Dask is not installed."""
-    if importlib.util.find_spec(PACKAGE) is None:
-        raise UserError(
-            f"The place `{NAME}` needs the package `{PACKAGE}`, which is not installed",
-            hint=f"`.venv/bin/uv pip install --python .venv/bin/python {PACKAGE}`",
-        )
-
-
-def _connected(address: str) -> Any:  # noqa: ANN401 - Dask's own class
-    """Return a client of the scheduler.  Raises UserError where it gives no answer."""
-    from distributed import Client, TimeoutError  # noqa: A004, PLC0415 - an extra
-    from distributed.comm import get_address_host_port  # noqa: PLC0415
-    from distributed.versions import VersionMismatchWarning  # noqa: PLC0415
-
-    for logger in ("distributed", "distributed.client"):  # what counts of it, we say
-        logging.getLogger(logger).setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", category=VersionMismatchWarning)
-    try:
-        get_address_host_port(address, strict=True)  # a client without a good one cannot be closed
-        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise _unreachable(address, error) from error
-
-
-def _unreachable(address: str, error: Exception) -> UserError:
-    return UserError(
-        "Dask's scheduler cannot be reached",
-        ("scheduler", address),
-        ("reason", str(error) or type(error).__name__),
-        hint=f"`{VARIABLE}`, or `scheduler` in the profile, is its address: `tcp://HOST:8786`",
+    why = ": its memory may be too small" if status == -signal.SIGKILL else ""
+    return Ended(
+        ok=False, reason="lost", message=f"its process was killed by signal {-status}{why}"
     )
-
-
-def _close(client: Any) -> None:  # noqa: ANN401 - Dask's own class
-    """Let go of the scheduler, and so of all that was submitted; it may be gone."""
-    with contextlib.suppress(Exception):
-        client.close(timeout=CLOSE_SECONDS)

@@ -90,7 +90,8 @@ def carry_out(expected: str, words: list[str], store: str) -> dict[str, Any]:
     key, attempt, output = worker.get_current_task(), os.urandom(8).hex(), _Printed()
     _printed[attempt] = output
     worker.handlers[PRINTED] = _answer
-    worker.log_event(key, {"attempt": attempt, "worker": name, "address": worker.address})
+    # Dask has an item `worker` of its own in that.
+    worker.log_event(key, {"attempt": attempt, "name": name, "address": worker.address})
     where = json.dumps({"place": "dask", "worker": name})
     command = [sys.executable, *words, "--where", where, "--parent", str(os.getpid())]
     ending = _Ending(lambda: _is_wanted(worker, key))
