@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.looks import look
 from tasks.records import write_json
+from tasks.shared import Unreachable, shared
+from tasks.state import open_state
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tasks.looks import Look
     from tasks.plan import Step
     from tasks.runs import Run
+    from tasks.state import State
 
 FOLDER = "models/checkpoint"
 """Where a model writes them, in its working directory."""
@@ -35,6 +38,7 @@ FILES = "files"
 """The folder with its files, where one is kept."""
 
 _NOTE = "checkpoint.json"
+_SENT = "checkpoints: sent"
 _LOOKS = "looks.json"
 
 
@@ -99,6 +103,25 @@ def remove(work: str) -> None:
     """Remove the checkpoint from what a step has left: it is no artefact."""
     if os.path.isdir(f"{work}/{FOLDER}") and not os.path.islink(f"{work}/{FOLDER}"):
         shutil.rmtree(f"{work}/{FOLDER}")
+
+
+def sent(step: Step, key: str, state: State) -> None:
+    """Note that a step goes elsewhere, where its checkpoint is kept in the store."""
+    state.remember(f"{_SENT} {step.task}", key)
+
+
+def drop(step: Step, say: Callable[[str], None]) -> None:
+    """Remove a step's checkpoint, here and in the store that it may have been sent to."""
+    shutil.rmtree(step.checkpoint_folder, ignore_errors=True)
+    state = open_state()
+    key, to = state.recall(f"{_SENT} {step.task}"), shared()
+    if not key or to is None or to.read_only:
+        return
+    try:
+        to.drop_document(KIND, key)
+        state.remember(f"{_SENT} {step.task}", "")
+    except Unreachable as error:
+        say(f"warning: the checkpoint of {step.task} stays in the store {to.address}: {error}")
 
 
 def _keep(folder: str, note: Mapping[str, Any], *, verified: bool) -> str:

@@ -77,6 +77,11 @@ def run_step(  # noqa: PLR0913 - two by name
     raises, what was published before still stands, and nothing half-made does.
     """
     started = time.monotonic()
+    if twice and on.elsewhere:
+        raise UserError(
+            f"`--twice` compares runs on one machine, and not on {on.name}",
+            hint="add `--on local`",
+        )
     try:
         activity.say("waiting for another run of this step")
         with runs.hold(runs.lock_of(step)):
@@ -175,8 +180,6 @@ def _run_again(prepared: Prepared, state: State, activity: Activity, on: On) -> 
 
     Raises UserError, with the files that differ, where it did not.
     """
-    if on.elsewhere:
-        raise UserError(f"`--twice` compares runs on one machine, and not on {on.name}")
     activity.say("second run")
     first = records.read(prepared.step.folder, state.files)
     with attempts.attempted(prepared, state, activity, on, fresh=True) as attempt:

@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from tasks import git, news, objects, processes, requests, retries, store
+from tasks import checkpoints, git, news, objects, processes, requests, retries, store
 from tasks.errors import AttemptFailed, UserError
 from tasks.failures import LOG_LINES, took_too_long
 from tasks.places import Request
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 60.0
 """How much longer than its `timeout` a step may seem to run there: it is ended by the worker."""
 
-DIGITS = 12
-"""How much of a key is shown to people."""
+_THERE = {"kept", "checkpoint"}
+"""The facts that name folders of the worker's, which are gone with it."""
 
 
 class _Follower:
@@ -78,11 +78,14 @@ def carry_out(place: Away, attempt: Attempt, *, force: bool) -> None:
     """Have a step run at a place away from here, and publish its result.
 
     However that ends, nothing of it goes on there.  Raises UserError, with what the model printed
-    last, where it failed.
+    last, where it failed.  With `force` it runs although there is a result, as
+    it does where that is one that was forgotten here.
     """
     prepared, run, activity = attempt.prepared, attempt.run, attempt.activity
     activity.say("store")
+    checkpoints.sent(prepared.step, prepared.key, attempt.state)
     to = requests.put(prepared, attempt.state, git.head(), run.scratch)
+    force = force or store.forgotten(prepared.key, attempt.state, activity.alerts.append)
     if force:
         objects.drop_entry(store.ROOT, prepared.key)
     activity.say(f"submitted to {place.name}")
@@ -116,7 +119,7 @@ def _failure(
 ) -> UserError:
     """Return the error of a job, in the words that it was told in where there are some."""
     if told:
-        facts = [(str(label), text) for label, text in told["facts"]]
+        facts = [(str(label), text) for label, text in told["facts"] if label not in _THERE]
         headline, hint = str(told["headline"]), str(told["hint"])
         if told["reason"]:
             return AttemptFailed(headline, *facts, hint=hint, reason=str(told["reason"]))

@@ -115,7 +115,7 @@ def _sync_folder(folder: str) -> None:
 
 def remove(step: Step, say: Callable[[str], None]) -> None:
     """Remove a step's result, and what it might have gone on from."""
-    shutil.rmtree(step.checkpoint_folder, ignore_errors=True)
+    checkpoints.drop(step, say)
     if os.path.lexists(step.folder):
         say(f"removing {step.folder}")
         result = _own_result(step)

@@ -44,7 +44,7 @@ def restore(
     """Publish the stored result of these inputs; return its record, None where there is none."""
     key = plan.key(step, inputs)
     entry = _entry(key, say)
-    if entry is None or state.recall(f"{_FORGOTTEN} {entry.record}"):
+    if entry is None or _is_forgotten(entry, state):
         return None
     with runs.fresh_run(step) as run:
         try:
@@ -115,6 +115,16 @@ def forget(step: Step, state: State) -> None:
         state.remember(f"{_FORGOTTEN} {digest}", "1")
         for key in record.keys:
             objects.drop_entry(ROOT, key)
+
+
+def forgotten(key: str, state: State, say: Callable[[str], None]) -> bool:
+    """Return whether the stored result of a key is one that was forgotten in this repository."""
+    entry = _entry(key, say)
+    return entry is not None and _is_forgotten(entry, state)
+
+
+def _is_forgotten(entry: Entry, state: State) -> bool:
+    return bool(state.recall(f"{_FORGOTTEN} {entry.record}"))
 
 
 def recorded(key: str, say: Callable[[str], None] = lambda _text: None) -> Record | None:

@@ -192,6 +192,8 @@ def _unknown_keys(kind: str, parsed: Parsed) -> Iterator[Fault]:
             if key in known:
                 continue
             hint = _suggestion(key, _not_used(known, siblings), _NEAR[kind])
+            if keys and key in schema(kind)["properties"]:
+                hint = f"`{key}` stands at the top of the file"
             if strict or hint:
                 message = f"expected a known key, found {shown(key)}"
                 yield parsed.fault((*keys, key), message, hint, warning=True)

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import remote
+from tasks import discover, remote, results, store
 from tasks.places import Ended, On
+from tasks.plan import Step
 from tasks.shared import shared
+from tasks.snapshot import STATE_FILE
+from tasks.state import State
 from tests.crashing import processes_of, wait_until
-from tests.test_retries import RUN, told, train
+from tests.test_retries import MODEL, RUN, told, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,6 +120,11 @@ def checkpoints(repository: Repository) -> list[Path]:
     return list((repository.path / "../shared/checkpoints").glob("*/*"))
 
 
+def training() -> Step:
+    """Return the training of the model."""
+    return Step(discover.read_model(f"model_definitions/{MODEL}", State(STATE_FILE).files), "train")
+
+
 def test_preempted(stored: Repository) -> None:
     """A worker that is asked to go leaves its checkpoint in the store; the next goes on from it."""
     told(stored, "wait 3", retries=1)
@@ -162,6 +170,61 @@ def test_a_worker_that_does_not_keep_to_its_time(
     assert outcome is None
     assert "took longer than 2 s" in error
     assert wait_until(lambda: not processes_of(attic.folder))
+
+
+def test_made_again_where_it_was_forgotten(stored: Repository) -> None:
+    """A result that was forgotten here is made anew there, although the store still has it."""
+    told(stored)
+    attic = Attic(stored.path / "../attic")
+    on = On("attic", elsewhere=attic)
+    assert train(on)[0]
+    first = stored.json(f"{RUN}/run.json")
+    store.forget(training(), State(STATE_FILE))
+    results.remove(training(), print)
+
+    outcome, alerts = train(on)
+
+    assert outcome, alerts
+    assert "ran" == outcome.state
+    assert first["started"] <= stored.json(f"{RUN}/run.json")["started"]
+    assert [False, True] == ["--force" in words for words in attic.submitted]
+
+
+def test_checkpoint_that_is_dropped(stored: Repository) -> None:
+    """With the result, the checkpoint in the store goes; that it cannot be reached is told."""
+    told(stored, "raise 3")
+    said: list[str] = []
+
+    outcome, (error,) = train(On("attic", elsewhere=Attic(stored.path / "../attic")))
+
+    assert outcome is None
+    assert 1 == error.count("\n  kept ")
+    assert "\n  checkpoint " not in error
+    assert 1 == len(checkpoints(stored))
+
+    to = shared()
+    assert to
+    to.trouble = "no answer"
+    results.remove(training(), said.append)
+    assert 1 == len(checkpoints(stored))
+    assert said.pop().startswith(f"warning: the checkpoint of train:{MODEL} stays in the store")
+
+    to.trouble = ""
+    results.remove(training(), said.append)
+    assert [] == checkpoints(stored) == said
+
+
+def test_compared_with_itself(stored: Repository) -> None:
+    """That cannot be done elsewhere, which is told before anything runs."""
+    told(stored)
+    attic = Attic(stored.path / "../attic")
+
+    outcome, (error,) = train(On("attic", elsewhere=attic), twice=True)
+
+    assert outcome is None
+    assert "compares runs on one machine" in error
+    assert "hint: add `--on local`" in error
+    assert [] == attic.submitted
 
 
 def test_lost(stored: Repository) -> None:

@@ -289,6 +289,13 @@ model.json:3: `automation.training.resources.memory`: expected a quantity such a
 model.json:4: warning: `automation.training.resources.cpus`: expected a known key, found `cpus`
   hint: did you mean `cpu`?
 
+### misplaced: model
+{"id": "1", "name": "n", "language": "R", "automation": {"training": {
+"runOn": "dask"}}}
+--- says
+model.json:2: warning: `automation.training.runOn`: expected a known key, found `runOn`
+  hint: `runOn` stands at the top of the file
+
 ### thresholds: model
 {"id": "1", "name": "n", "language": "R", "evaluation": {"thresholds": {
 "a": {},
