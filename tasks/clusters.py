@@ -15,7 +15,7 @@ from tasks.plan import file_name
 from tasks.shared import SECRET_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 LONGEST_NAME = 40
 """Behind it there is room for a step and a key: a name has 63 letters at most."""
@@ -89,12 +89,23 @@ def image_of(name: str, profile: Mapping[str, Any]) -> str:
     It is the one that was built last here.
     """
     registry = str(profile.get("registry", "")).rstrip("/")
+    tag = _built(name) or f"modelmake/{name if name == RUNNER else base_name(name)}:latest"
+    return f"{registry}/{tag}" if registry else tag
+
+
+def unbuilt(names: Iterable[str]) -> str:
+    """Return what is to be told of images that were not built here, nothing where all were."""
+    commands = [f"`doit image:{name}`" for name in names if not _built(name)]
+    return f"not built here yet: {' and '.join(commands)}" if commands else ""
+
+
+def _built(name: str) -> str:
+    """Return what the image of a model, or the runner, was called when it was last built here."""
     try:
         with open(f"{IMAGES}/{file_name(name)}/image.json", encoding="utf-8") as file:
-            tag = str(json.load(file)["tags"][0])
+            return str(json.load(file)["tags"][0])
     except FileNotFoundError:
-        tag = f"modelmake/{name if name == RUNNER else base_name(name)}:latest"
-    return f"{registry}/{tag}" if registry else tag
+        return ""
 
 
 def base_name(model: str) -> str:

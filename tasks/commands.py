@@ -30,7 +30,7 @@ from tasks import (
 )
 from tasks.errors import UserError
 from tasks.model import STEPS
-from tasks.naming import KINDS, FriendlyCommand, folders_named, named, option, parsed
+from tasks.naming import KINDS, FriendlyCommand, alone, folders_named, named, option, parsed
 from tasks.plan import steps_of
 from tasks.state import open_state
 
@@ -138,6 +138,8 @@ class Run(FriendlyCommand, DoitRun):
         except UserError as error:
             raise InvalidCommand(str(error)) from error
         generators.Options.twice = frozenset(self.sel_tasks) if twice else frozenset()
+        if single:
+            alone(self.sel_tasks, self.task_list)
         to_do = self._vouch(generators.Options.folders or ())
         try:
             results.sweep()
@@ -145,7 +147,7 @@ class Run(FriendlyCommand, DoitRun):
             status = int(
                 super()._execute(
                     outfile, verbosity, always, continue_, reporter, num_process, par_type,
-                    single, auto_delayed_regex, force_verbosity, failure_verbosity, pdb,
+                    False, auto_delayed_regex, force_verbosity, failure_verbosity, pdb,
                 )
             )  # fmt: skip
             if status == 0:

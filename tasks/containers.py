@@ -11,6 +11,7 @@ import subprocess
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from tasks import profiles
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ OPTIONS = "MODEL_CONTAINER_OPTIONS"
 RUNNERS = ("podman", "docker")
 BUILDERS = ("podman", "docker", "buildah")
 ANSWER_SECONDS = 30
+
+NOT_FOUND = 127
+FAILED = (125, 126, NOT_FOUND)
+"""The exit statuses of `ENGINE run` where the container did not begin."""
 
 SYSTEM = ("/usr/", "/bin/", "/sbin/", "/lib")
 """What is an image's own, never this machine's."""
@@ -138,8 +143,23 @@ def last_line(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
+def failed(image: str, status: int, said: str) -> UserError:
+    """Return the error for a container that an engine could not start; `said` is its output."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    telling = (line for line in lines if "error" in line.lower())  # behind its warnings
+    return UserError(
+        f"The container engine cannot start a container of the image `{image}`",
+        ("it says", next(telling, lines[0] if lines else "nothing")),
+        ("status", status),
+        hint=f"`{OPTIONS}` adds what `run` needs on this machine, such as `--runtime runc --ulimit"
+        " nofile=1024:1024`: docs/containers.md",
+    )
+
+
 def image(engine: Engine, name: str, key: str) -> Image:
     """Return an image, fetched where it is not there.  Raises UserError where it cannot be had."""
+    if not profiles.IMAGE.fullmatch(name):
+        raise UserError(f"`{name}` is no name of an image", ("key", key))
     found = look_up(engine, name)
     if found is None:
         done = engine.ask("pull", "--quiet", name)

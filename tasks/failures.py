@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
-from tasks import processes, resources
+from tasks import containers, processes, resources
 from tasks.errors import AttemptFailed, UserError, telling_line
 from tasks.sources import PACKAGE
 
@@ -47,6 +47,19 @@ def took_too_long(step: Step, policy: Policy, run: Run) -> AttemptFailed:
         hint=f"raise `{policy.timeout_key}` in {step.model.folder}/model.json",
         reason="timeout",
     )
+
+
+def check_container(image: str, status: int, run: Run, *, began: bool) -> None:
+    """Raise UserError where a step's container never `began`, or its image lacks a program."""
+    said = processes.tail(run.log, LOG_LINES)
+    if not began and status in containers.FAILED:
+        raise containers.failed(image, status, said)
+    if status == containers.NOT_FOUND:
+        raise UserError(
+            f"A program that the step starts is not in the image `{image}`",
+            ("log", said or "(empty)"),
+            hint="use an image that has it: `bash` for instance, which Spark needs",
+        )
 
 
 def failed(  # noqa: PLR0913, PLR0917 - all that is known

@@ -79,7 +79,23 @@ def main() -> int:
         return 3
     from doit.doit_cmd import DoitMain  # noqa: PLC0415 - as above
 
-    return int(DoitMain().run(_spelled_out(sys.argv[1:])) or 0)
+    try:
+        doit = DoitMain()
+    except Exception as error:  # noqa: BLE001 - of whichever reader: the files are the user's
+        sys.stderr.write(_unreadable(error))
+        return 3
+    return int(doit.run(_spelled_out(sys.argv[1:])) or 0)
+
+
+def _unreadable(error: Exception) -> str:
+    """Return what is said where doit cannot read its configuration."""
+    import configparser  # noqa: PLC0415 - slow to import
+
+    file = _CONFIGURATION[isinstance(error, configparser.Error)]
+    return (
+        f"ERROR: `{file}` cannot be read\n  file    {os.path.abspath(file)}\n"
+        f"  reason  {error}\n\nhint: correct it there; nothing was run\n"
+    )
 
 
 def nothing_to_do(steps: int) -> str:

@@ -37,7 +37,7 @@ from tasks.shared import SECRET_VARIABLE
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tasks.environments.build import Environment
     from tasks.places import Here
@@ -134,12 +134,15 @@ def call(  # noqa: PLR0913 - three by name
     finally:
         redaction.redact_files(f"{run.work}/{LOGS}", command.variables)
     result = _read_result(result_path)
-    usage, limit = _used(run, ended.usage)
-    if ended.status == 0 and result is not None and result["ok"]:
+    told = _told(run)
+    usage, limit, status = _used(ended, told)
+    if status == 0 and result is not None and result["ok"]:
         return {**result, "where": dict(command.where), "usage": asdict(usage)}
     if limit or (held and kills):
         raise failures.too_large(step, limit or (held and held.memory) or 0, usage, run)
-    raise failures.failed(step, ended.status, usage, result, run, command.hint)
+    if command.image and result is None:
+        failures.check_container(command.image, status, run, began=told is not None)
+    raise failures.failed(step, status, usage, result, run, command.hint)
 
 
 def _run_logged(
@@ -154,14 +157,18 @@ def _run_logged(
             ended = processes.run_logged(
                 group.entering(words) if group else words,
                 log,
-                cwd=run.work,
+                # where they are started, engines leave files of their own
+                cwd=run.folder if command.image else run.work,
                 env=command.variables,
                 watcher=watcher,
                 seconds=seconds,
             )
         finally:
             log.write(_printed(command.output) if command.output else b"")
-        return ended, group.kills() if group else 0
+        if group is None:
+            return ended, 0
+        usage = replace(ended.usage, peak_memory=group.peak() or ended.usage.peak_memory)
+        return ended._replace(usage=usage), group.kills()
 
 
 def command_for(  # noqa: PLR0913 - two by name alone
@@ -272,19 +279,25 @@ def _read_result(path: str) -> dict[str, Any] | None:
     return None
 
 
-def _used(run: Run, seen: Usage) -> tuple[Usage, int | None]:
-    """Return what a run has used, and the limit of memory for which it was killed in its place.
+def _told(run: Run) -> dict[str, Any] | None:
+    """Return what a container tells of itself, see runtime/contained.py; None where none does."""
+    with contextlib.suppress(OSError, ValueError):
+        return dict(json.loads(Path(run.usage).read_text(encoding="utf-8")))
+    return None
 
-    A container tells that itself, see runtime/contained.py: from here no more was `seen` than the
-    engine's own process.
+
+def _used(ended: processes.Ended, told: Mapping[str, Any] | None) -> tuple[Usage, int | None, int]:
+    """Return what a run has used, the limit of memory for which it was killed, and its status.
+
+    Of a container all of that is `told`: from here no more was seen than the engine's own process.
     """
-    try:
-        told = json.loads(Path(run.usage).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return seen, None
-    peak = told["peak_memory"] or seen.peak_memory
+    if told is None:
+        return ended.usage, None, ended.status
+    peak = told["peak_memory"] or ended.usage.peak_memory
     limit = told["memory_limit"] if told["out_of_memory"] else None
-    return replace(seen, peak_memory=peak, cpu_seconds=told["cpu_seconds"]), limit
+    usage = replace(ended.usage, peak_memory=peak, cpu_seconds=told["cpu_seconds"])
+    same = ended.status == processes.SIGNALLED - told["status"]  # an engine tells no signals apart
+    return usage, limit, told["status"] if same else ended.status
 
 
 def left_behind(run: Run, given: dict[str, str]) -> dict[str, dict[str, Any]]:

@@ -71,6 +71,12 @@ class Group:
             int(n) for text in said for n in re.findall(r"^oom_kill (\d+)", text, re.MULTILINE)
         )
 
+    def peak(self) -> int:
+        """Return the most bytes that the groups had, 0 where the kernel does not say."""
+        names = ("memory.max_usage_in_bytes", "memory.peak")
+        said = (cgroups.text(f"{folder}/{name}") for folder in self.folders for name in names)
+        return max((int(text) for text in said if text.strip().isdigit()), default=0)
+
 
 @contextlib.contextmanager
 def group(folder: str, name: str, limits: Amounts) -> Iterator[Group]:

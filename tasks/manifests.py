@@ -56,7 +56,7 @@ def folder_of(model: Model) -> str:
 
 
 def make(model: Model, state: State, activity: Activity) -> tuple[str, str]:
-    """Write a model's manifests; return their folder, and a remark on those that are missing.
+    """Write a model's manifests; return their folder, and a remark on what is missing.
 
     What a Job needs of this machine is put into the store.  Raises UserError where it cannot be.
     """
@@ -64,8 +64,9 @@ def make(model: Model, state: State, activity: Activity) -> tuple[str, str]:
     served = serving(model, clusters.image_of(model.name, profile), clusters.settings(profile))
     found = {_FILES[manifest["kind"]]: manifest for manifest in served}
     if not os.environ.get(profiles.STORE_VARIABLE):
-        return write(model, found), f"no Jobs: `{profiles.STORE_VARIABLE}` names no store"
-    missing = []
+        said = f"no Jobs: `{profiles.STORE_VARIABLE}` names no store"
+        return write(model, found), _remark(said, clusters.unbuilt([model.name]))
+    missing, images = [], [model.name]
     for name in STEPS:
         step = Step(model, name)
         if name == "score" and not step.dataset.path:
@@ -74,8 +75,13 @@ def make(model: Model, state: State, activity: Activity) -> tuple[str, str]:
             missing.append(name)
             continue
         found |= _jobs(step, clusters.image_of(clusters.RUNNER, profile), state, activity)
-    remark = f"no Job for {' and '.join(missing)}: it is not trained yet" if missing else ""
-    return write(model, found), remark
+        images = [model.name, clusters.RUNNER]
+    said = f"no Job for {' and '.join(missing)}: it is not trained yet" if missing else ""
+    return write(model, found), _remark(said, clusters.unbuilt(images))
+
+
+def _remark(*parts: str) -> str:
+    return "; ".join(filter(None, parts))
 
 
 def _jobs(step: Step, image: str, state: State, activity: Activity) -> dict[str, Manifest]:

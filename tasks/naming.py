@@ -6,6 +6,7 @@ import fnmatch
 import signal
 from typing import TYPE_CHECKING, Any
 
+from doit.cmd_base import subtasks_iter
 from doit.cmdparse import CmdParseError
 from doit.exceptions import InvalidCommand
 
@@ -93,6 +94,28 @@ def named(words: Sequence[str], dataset: str = "", tasks: Sequence[Any] = ()) ->
     except UserError as error:
         raise InvalidCommand(str(error)) from error
     return found
+
+
+def alone(words: Sequence[str], tasks: Sequence[Any]) -> None:
+    """Have the tasks that are named wait for no other task: `doit --single`.
+
+    doit's own way to do that forgets all of them but the first.
+    """
+    known = {task.name: task for task in tasks}
+    patterns = [word for word in words if "*" in word]
+    chosen = {
+        task.name: task
+        for task in tasks
+        if not {task.name, *task.targets}.isdisjoint(words)
+        or any(fnmatch.fnmatch(task.name, pattern) for pattern in patterns)
+    }
+    chosen |= {sub.name: sub for task in [*chosen.values()] for sub in subtasks_iter(known, task)}
+    for name, task in known.items():
+        if name not in chosen:
+            task.targets = []  # a task that reads them waits for this one
+        elif not task.has_subtask:
+            task.task_dep = [other for other in task.task_dep if other in chosen]
+            task.wild_dep = []
 
 
 def _check_known(word: str, exact: set[str], models: Sequence[Model]) -> None:

@@ -12,7 +12,7 @@ from doit.cmd_base import DoitCmdBase
 from doit.cmd_list import List as DoitList
 from doit.exceptions import InvalidCommand
 
-from tasks import generators, listing, plan, sources
+from tasks import generators, listing, plan, profiles, sources
 from tasks.environments import reasons
 from tasks.errors import Fault, UserError
 from tasks.explain import acceptance, explain
@@ -211,18 +211,19 @@ class Check(ModelCommand):
     doc_purpose = "check the files of the models, without running anything"
     doc_usage = "[MODEL ...]"
     doc_description = (
-        "Exit status 1 where a model cannot run, or the table of models in README.md is not that"
-        " of the models; warnings leave it 0."
+        "Exit status 1 where a model cannot run, a profile in pyproject.toml is not as it should"
+        " be, or the table of models in README.md is not that of the models; warnings leave it 0."
     )
 
     def _execute(self, json: bool, pos_args: list[str]) -> int:
-        """Show every fault of the models, and that of README.md where no model is named."""
+        """Show every fault of the models, and those of all else where no model is named."""
         from tasks import readme  # noqa: PLC0415 - no other command needs it
 
         models = models_named(pos_args)
         faults = [fault for model in models for fault in (*model.faults, *_steps_without(model))]
-        listed = None if pos_args else readme.fault()
-        faults += [listed] if listed else []
+        if not pos_args:
+            listed = readme.fault()
+            faults += [*profiles.faults(), *([listed] if listed else [])]
         if json:
             print_json([asdict(fault) for fault in faults])
         else:

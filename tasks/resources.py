@@ -32,6 +32,9 @@ QUANTITY = re.compile(
 The schema of `model.json` has the same pattern.
 """
 
+LEAST_CPU = 0.001
+"""The smallest part of a processor that Kubernetes knows, `1m`."""
+
 LEAST_MEMORY = 32 * MIB
 """Below this not even an empty Python starts; it is likely that a suffix was forgotten."""
 
@@ -128,7 +131,9 @@ def read(name: str, value: object) -> Any:  # noqa: ANN401 - a float of `cpu`, e
     amount = quantity(meant(value) if name == "memory" else value)
     if amount is None:
         return None
-    return float(amount) if name == "cpu" else math.ceil(amount)
+    if name == "cpu":
+        return max(float(amount), LEAST_CPU) if amount else 0.0
+    return math.ceil(amount)
 
 
 def quantity(value: object) -> Decimal | None:

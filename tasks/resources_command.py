@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks import records, resources
 from tasks.model import PHASES, STEPS
+from tasks.places import LOCAL
 from tasks.plan import Step
 from tasks.queries import ModelCommand, models_named, print_json
 from tasks.resources import GIB, MIB, Amounts, Resources, cpu_text, memory_text
@@ -37,7 +38,7 @@ class ShowResources(ModelCommand):
     doc_usage = "[MODEL ...]"
     doc_description = (
         "With --json, `proposed` is as it can stand in model.json.  What was used is told of the"
-        " last result of each step."
+        " last result of each step, with its place where that is not this machine's processes."
     )
 
     def _execute(self, json: bool, pos_args: list[str]) -> int:
@@ -51,12 +52,20 @@ class ShowResources(ModelCommand):
         return 0
 
 
-def used(step: Step) -> dict[str, float] | None:
-    """Return what a step's last result took: bytes, processor seconds and seconds."""
+class Used(NamedTuple):
+    """What a step's last result took: bytes, processor seconds and seconds; and in which place."""
+
+    amounts: dict[str, float]
+    place: str
+
+
+def used(step: Step) -> Used | None:
+    """Return what a step's last result took, None where that is not known."""
     record = records.read(step.folder, open_state().files)
     if record is None or not record.usage:
         return None
-    return {**record.usage, "seconds": record.run["seconds"]}
+    amounts = {**record.usage, "seconds": record.run["seconds"]}
+    return Used(amounts, record.run.get("where", {}).get("place", LOCAL))
 
 
 def proposed(usage: Mapping[str, float], gpu: int | None) -> Resources:
@@ -91,10 +100,14 @@ def _document(model: Model) -> dict[str, Any]:
     """Return all of a model for programs; `proposed` is a part of a `model.json`."""
     steps, phases = {}, {}
     for name in STEPS:
-        asked, usage = resources.of(model, name), used(Step(model, name))
-        steps[name] = {**asdict(asked), "usage": usage}
-        if usage:
-            found = proposed(usage, asked.requests.gpu)
+        asked, last = resources.of(model, name), used(Step(model, name))
+        steps[name] = {
+            **asdict(asked),
+            "usage": last and last.amounts,
+            "place": last and last.place,
+        }
+        if last:
+            found = proposed(last.amounts, asked.requests.gpu)
             both = {"requests": quantities(found.requests), "limits": quantities(found.limits)}
             phases[PHASES[name]] = {"resources": both}
     return {
@@ -122,14 +135,16 @@ def _table(models: Sequence[Model]) -> str:
 
 
 def _row(step: Step) -> tuple[str, ...]:
-    asked, usage = resources.of(step.model, step.name), used(step)
+    asked, last = resources.of(step.model, step.name), used(step)
     row = (step.name, *map(_short, (asked.requests, asked.limits)))
-    if usage is None:
+    if last is None:
         return (*row, "", "", "", "")
+    usage, place = last
     found = proposed(usage, asked.requests.gpu)
     times = (duration(usage["cpu_seconds"]), duration(usage["seconds"]))
     would = f"{_short(found.requests)} to {_short(found.limits)}"
-    return (*row, memory_text(usage["peak_memory"]), *times, would)
+    peak = memory_text(usage["peak_memory"])
+    return (*row, peak if place == LOCAL else f"{peak} ({place})", *times, would)
 
 
 def _short(amounts: Amounts) -> str:

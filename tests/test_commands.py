@@ -241,3 +241,18 @@ def test_check_of_good_models(repository: Repository) -> None:
     assert done.stdout == "1 model, of which 1 can run: 0 faults, 0 warnings\n"
     assert asked(repository, "check") == []
     assert not (repository.path / "build/models").exists()
+
+
+def test_single_takes_all_that_are_named(repository: Repository) -> None:
+    """`doit -s` runs each of the named steps, and none that they work on."""
+    for name in ("one", "two"):
+        repository.add("good-python", name)
+    assert 0 == repository.doit("evaluate:one", "evaluate:two").returncode
+
+    done = repository.doit("-a", "-s", "evaluate:one", "evaluate:two")
+
+    assert 0 == done.returncode, done.stdout
+    assert "2 steps: 2 ran" in done.stdout
+    for name in ("one", "two"):
+        assert f"evaluate:{name} started" in done.stdout
+    assert "2 steps: 2 ran" in repository.doit("-a", "-s", "evaluate").stdout

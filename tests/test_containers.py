@@ -6,15 +6,19 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tasks import failures
+from tasks.containers import Engine
+from tasks.containers import image as find_image
+from tasks.errors import UserError
+from tasks.runs import Run
 from tests import containers
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.conftest import Repository
 
 IMAGE = {
@@ -69,6 +73,7 @@ def test_the_same_artefacts_as_without(repository: Repository) -> None:
     runs = [repository.json(f"build/models/{name}/{s}/run.json") for s in ("train", "evaluate")]
     assert keys == [run["key"] for run in runs]
     where = runs[0]["where"]
+    assert "Mi (container)  " in repository.doit("resources").stdout
     version = containers.podman("version", "--format", "{{.Client.Version}}")
     image = containers.podman("image", "inspect", "--format", "{{.Id}}", containers.BASE)
     assert {
@@ -245,3 +250,78 @@ def test_a_python_that_the_image_does_not_have(repository: Repository) -> None:
 def python() -> str:
     """Return the system's own Python."""
     return os.path.realpath("/usr/bin/python3")
+
+
+def test_an_engine_leaves_nothing_among_the_artefacts(repository: Repository) -> None:
+    """Where a child is killed for memory and training goes on, its artefacts are those of here."""
+    name = repository.add("good-python")
+    training = (
+        "import subprocess\nimport sys\n\n\n"
+        "def train(data_conf, model_conf):\n"
+        "    eater = \"import os; os.kill(os.getpid(), 9) if {here} else [b'x' * (1 << 27)]\"\n"
+        "    here = not __import__('os').environ.get('IN_CONTAINER')\n"
+        "    words = [sys.executable, '-c', eater.format(here=here)]\n"
+        "    status = subprocess.run(words, check=False).returncode\n"
+        "    with open('models/model.txt', 'w') as file:\n"
+        "        file.write(str(status))\n"
+    )
+    repository.write(f"model_definitions/{name}/model_modules/training.py", training)
+    said = {"training": {**IMAGE["training"], "resources": {"memory": "64Mi"}}}
+    described(repository, name, automation=said)
+    listed = f"build/models/{name}/train/artefacts.json"
+    assert 0 == repository.doit(f"train:{name}").returncode
+    here = repository.json(listed)
+
+    words = ("-a", f"train:{name}", "--on", "container")
+    done = repository.doit(*words, **ENGINE, IN_CONTAINER="1")
+
+    assert 0 == done.returncode, done.stdout
+    assert here == repository.json(listed)
+
+
+def test_killed_reads_as_it_does_here(repository: Repository) -> None:
+    """A signal is told as one."""
+    name = repository.add("killed-in-train")
+    described(repository, name, automation=IMAGE)
+
+    done = repository.doit(f"train:{name}", "--on", "container", **ENGINE)
+
+    assert "ended without a result: it was killed by signal 9" in done.stdout
+
+
+def test_an_engine_that_cannot_start_a_container(repository: Repository) -> None:
+    """Its own words are shown, and the variable for its options; the image is not blamed."""
+    name = repository.add("good-python")
+    described(repository, name, automation=IMAGE)
+    unfit = {**ENGINE, "MODEL_CONTAINER_OPTIONS": "--runtime runc --ulimit nofile=99999999"}
+    said = f"The container engine cannot start a container of the image `{containers.BASE}`"
+
+    unprobed = repository.doit(f"train:{name}", "--on", "container", **unfit).stdout
+    assert 0 == repository.doit(f"train:{name}", "--on", "container", **ENGINE).returncode
+    probed = repository.doit("-a", f"train:{name}", "--on", "container", **unfit).stdout
+
+    for told in (unprobed, probed):
+        assert said in told
+        assert "rlimit" in told.partition("it says")[2].partition("\n")[0]
+        assert "hint: `MODEL_CONTAINER_OPTIONS` adds what `run` needs" in told
+
+
+def test_a_program_that_the_image_lacks(tmp_path: Path) -> None:
+    """A status of 127 out of a container that began is told as a program that is missing."""
+    run = Run("one", str(tmp_path))
+    Path(run.log).write_text("env: 'bash': No such file or directory\n")
+    with pytest.raises(UserError, match="A program that the step starts is not in the image `x`"):
+        failures.check_container("x", 127, run, began=True)
+    failures.check_container("x", 1, run, began=False)
+
+
+def test_an_option_in_the_place_of_an_image(repository: Repository) -> None:
+    """It is told by `doit check`, and no engine gets it."""
+    name = repository.add("good-python")
+    described(repository, name, automation={"training": {"dockerImage": "--help"}})
+
+    done = repository.doit("check")
+
+    assert "`automation.training.dockerImage`: expected the name of an image" in done.stdout
+    with pytest.raises(UserError, match="`--help` is no name of an image"):
+        find_image(Engine("podman", "podman", ""), "--help", "image of the profile")

@@ -104,6 +104,9 @@ def test_more_memory_than_the_limit(in_a_child: bool, repository: Repository) ->
     assert 1 == held.returncode
     assert f"The train step of model `{name}` was killed for memory" in held.stdout
     assert "  limit  128Mi\n" in held.stdout
+    peak = re.search(r"  peak   (\d+)Mi\n", held.stdout)
+    assert peak
+    assert int(peak[1]) <= 128
     assert f"hint: raise `{key}` in model_definitions/{name}/model.json\n" in held.stdout
 
 
@@ -118,6 +121,24 @@ def test_within_the_limits(repository: Repository) -> None:
     assert 0 == done.returncode, done.stdout
     used = float(repository.read(f"build/models/{name}/train/models/model.txt"))
     assert 0.2 < used < 0.7  # of 1.5 s
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_the_peak_is_that_of_the_group(repository: Repository) -> None:
+    """Files that a step writes are in memory too: they count, as they do for the limit."""
+    training = (
+        "def train(data_conf, model_conf):\n"
+        "    with open('models/model.txt', 'wb') as file:\n"
+        "        for _ in range(90):\n"
+        "            file.write(b'x' * (1 << 20))\n"
+    )
+    name = trained(repository, training, {"memory": "256Mi"}, {})
+
+    done = repository.doit("--enforce", f"train:{name}")
+
+    assert 0 == done.returncode, done.stdout
+    used = repository.json(f"build/models/{name}/train/run.json")["usage"]
+    assert 90 * MIB < used["peak_memory"] <= 256 * MIB
 
 
 @pytest.mark.usefixtures("nothing_left")

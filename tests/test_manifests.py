@@ -46,6 +46,7 @@ ODD: dict[str, tuple[str, dict[str, Any]]] = {
     "secret": ("bank", {"secrets": SECRETS}),
     "many": ("popular", {"serving": {"replicas": {"min": 2, "max": 6}, "timeout": 2.5}}),
     "one": ("alone", {"serving": {"replicas": {"max": 1}}}),
+    "tiny": ("little", {"resources": {"cpu": "0.0001"}}),
     "amounts": ("old", {"resources": {"cpu": 0.25, "memory": "1g"}}),
 }
 
@@ -292,13 +293,15 @@ def test_written_by_doit(repository: Repository) -> None:
     serving = ["autoscaler", "deployment", "service"]
     done = repository.doit(f"k8s:{name}")
     assert 0 == done.returncode, done.stderr
-    assert "no Jobs: `MODEL_STORE` names no store" in done.stdout
+    unbuilt = f"not built here yet: `doit image:{name}`"
+    assert f"no Jobs: `MODEL_STORE` names no store; {unbuilt}" in done.stdout
     assert serving == written()
 
     store = {"MODEL_STORE": str(repository.path / "store")}
     done = repository.doit(f"k8s:{name}", **store)
     assert 0 == done.returncode, done.stderr
     assert "no Job for evaluate" in done.stdout
+    assert f"{unbuilt} and `doit image:runner`" in done.stdout
     assert sorted([*serving, "train"]) == written()
     job = yaml.safe_load((folder / "train.yaml").read_text())
     key = job["metadata"]["annotations"]["modelmake/key"]
@@ -311,7 +314,9 @@ def test_written_by_doit(repository: Repository) -> None:
     tags = {"tags": ["modelmake/good-python:c0ffee", "modelmake/good-python:latest"]}
     repository.write(f"build/images/{name}/image.json", tags)
     (folder / "stray.yaml").touch()
-    assert 0 == repository.doit(f"k8s:{name}", **store).returncode
+    done = repository.doit(f"k8s:{name}", **store)
+    assert 0 == done.returncode
+    assert "not built here yet: `doit image:runner`" in done.stdout
     assert sorted([*serving, "train", "evaluate"]) == [one for one in written() if one != "score"]
     assert (
         "image: registry.invalid/modelmake/good-python:c0ffee\n"

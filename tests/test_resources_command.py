@@ -59,8 +59,9 @@ def test_doit_resources(repository: Repository) -> None:
     assert broken not in before
     assert ["STEP", "REQUESTS", "LIMITS", "USED", "CPU", "TIME", "PROPOSED"] == shown[0].split()
     assert [name, "train", "evaluate", "score"] == [line.split()[0] for line in shown[1:]]
-    assert " to 1 128Mi" in shown[2]
+    assert shown[2].endswith(" 128Mi")
     assert None is told["steps"]["score"]["usage"]
+    assert [told["steps"][step]["place"] for step in ("train", "score")] == ["local", None]
     usage = repository.json(f"build/models/{name}/train/run.json")["usage"]
     assert {**told["steps"]["train"]["usage"], **usage} == told["steps"]["train"]["usage"]
     assert {"training", "evaluation"} == told["proposed"]["automation"].keys()

@@ -66,7 +66,8 @@ class Command:
     starts that; `tie` then stands before the words, and has the process die with this one.
     `where` says more of where the model runs, for the record; `hint` what to do where the process
     ends without a result.  `output` is a file that holds what the model printed, empty where it
-    printed into the command's own output.
+    printed into the command's own output.  `image` is that of the container which all of it
+    runs in, empty where there is none.
     """
 
     words: tuple[str, ...]
@@ -77,6 +78,7 @@ class Command:
     where: Mapping[str, Any] = field(default_factory=dict)
     hint: str = ""
     output: str = ""
+    image: str = ""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,10 @@ PLACES: Mapping[str, str] = {
     "kubernetes": "tasks.places.kubernetes",
     "dask": "tasks.places.dask",
 }
-"""The modules of the places by name: each has a class `Place`, and says whether it is `AWAY`."""
+"""The modules of the places by name: each has a class `Place`, and says whether it is `AWAY`.
+
+The names are those of `profiles.PLACES`.
+"""
 
 
 class Here(Protocol):

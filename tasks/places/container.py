@@ -83,8 +83,9 @@ class Place:
             os.path.abspath(run.held), os.path.abspath(run.usage), *command.words,
         ]  # fmt: skip
         return replace(
-            command, words=tuple(words), variables={**os.environ, **variables}, direct=False, tie=()
-        )
+            command, words=tuple(words), variables={**os.environ, **variables}, direct=False,
+            tie=(), image=image.name,
+        )  # fmt: skip
 
     def describe(self) -> Mapping[str, Any]:
         """Return what a record says of it."""
@@ -202,6 +203,8 @@ def _check(
         words = [*containers.run_options(engine), *volumes, "--entrypoint", environment.python]
         done = engine.ask("run", *words, image.id, "-I", "-S", "-c", _PROBE, *tools)
         said = done.stdout.strip()
+        if done.returncode in containers.FAILED and done.returncode != containers.NOT_FOUND:
+            raise containers.failed(image.name, done.returncode, done.stderr)
         if done.returncode or not said:
             raise _does_not_run(image, environment, containers.last_line(done.stderr))
         state.remember(remembered, said)

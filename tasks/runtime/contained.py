@@ -13,8 +13,10 @@ USAGE is written at the end, a JSON file:
     cpu_seconds   of all its processes
     memory_limit  bytes that it may have, null for no limit
     out_of_memory whether the kernel killed a process for that
+    status        of the program, negative: the number of the signal that ended it
 
-Exit status: that of the program, 128 + the number of the signal that ended it.
+Exit status: that of the program, 128 + the number of the signal that ended it; 127 where there is
+no such program.
 
 Only the standard library is used, in a form that Python 3.6 parses.
 """
@@ -42,7 +44,12 @@ def main(words: List[str]) -> int:
     held, usage, program = words[0], words[1], words[2:]
     child = os.fork()
     if not child:
-        os.execv(program[0], program)  # noqa: S606 - no shell is wanted
+        try:
+            os.execv(program[0], program)  # noqa: S606 - no shell is wanted
+        except OSError as error:
+            sys.stderr.write("%s: %s\n" % (program[0], error.strerror))  # noqa: UP031
+            sys.stderr.flush()
+        os._exit(127)
     threading.Thread(target=end_with_runner, args=(held,), daemon=True).start()
 
     def end(number: int, _frame: Any) -> None:
@@ -54,8 +61,8 @@ def main(words: List[str]) -> int:
     signal.signal(signal.SIGTERM, end)
     status = wait_for(child)
     with open(usage, "w", encoding="utf-8") as file:
-        json.dump(used(), file)
-    return status
+        json.dump(dict(used(), status=status), file)
+    return status if status >= 0 else 128 - status
 
 
 def end_with_runner(held: str) -> None:
@@ -66,12 +73,15 @@ def end_with_runner(held: str) -> None:
 
 
 def wait_for(child: int) -> int:
-    """Return the exit status of a process; others that have lost their parent are reaped."""
+    """Return the exit status of a process, negative: the signal that ended it.
+
+    Others that have lost their parent are reaped.
+    """
     while True:
         ended, status = os.wait()
         if ended == child:
             if os.WIFSIGNALED(status):
-                return 128 + os.WTERMSIG(status)
+                return -os.WTERMSIG(status)
             return os.WEXITSTATUS(status)
 
 
