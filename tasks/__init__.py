@@ -3,10 +3,10 @@
 A module imports only from those before it in this list (tests/test_ladder.py holds it to that):
 
 errors, looks, profiles, surroundings, snapshot, model, retries, positions, resources, cron,
-hashing, fingerprint, folders, readme, usage, cgroups, redaction, processes, front, state, languages
-(syntax, reflection, python, r_source, r_home, r_packages, r_cran, r_library, r, packing, spark,
-spark_cluster, spark_size, pyspark, sql), frameworks, validate, sources, datasets, discover, plan,
-records, environments (interpreters, days, corrections, requirements, uv, compiler, resolve,
+hashing, fingerprint, folders, readme, usage, cgroups, redaction, processes, front, state,
+languages (syntax, reflection, python, r_source, r_home, r_packages, r_cran, r_library, r, packing,
+spark, spark_cluster, spark_size, pyspark, sql), frameworks, validate, sources, datasets, discover,
+plan, records, environments (interpreters, days, corrections, requirements, uv, compiler, resolve,
 lock_file, locks, contents, build, reasons), explain, listing, metrics, publish, objects, shared,
 progress, news, runs, containers, clusters, pods, limits, places (cluster, pod_log, pod_state,
 kubernetes, dask_worker, dask_client, dask, container), checkpoints, failures, launch, results,
