@@ -55,7 +55,9 @@ class FriendlyCommand:
         params, args = parsed(self, in_args)
         params.update(self.opt_vals)
         before = {
-            number: signal.signal(number, processes.terminated) for number in processes.ENDING
+            number: signal.signal(number, processes.terminated)
+            for number in processes.ENDING
+            if signal.getsignal(number) is not signal.SIG_IGN  # as `nohup` has it
         }
         try:
             return int(self.execute(params, args) or 0)

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.redaction import Redacted, secrets
 from tasks.usage import Meter, Usage
@@ -20,6 +20,8 @@ from tasks.usage import Meter, Usage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import FrameType
+
+    from _typeshed import SupportsWrite
 
 HEAD_BYTES = 8_000_000
 TAIL_BYTES = 2_000_000
@@ -65,7 +67,7 @@ class TimedOut(Exception):
 
 def run_logged(  # noqa: PLR0913 - all but two by name
     command: Sequence[str],
-    log: IO[bytes],
+    log: SupportsWrite[bytes],
     *,
     cwd: str,
     env: Mapping[str, str],
@@ -127,7 +129,7 @@ def run_logged(  # noqa: PLR0913 - all but two by name
             process.stdout.close()
 
 
-def _note(log: IO[bytes], watcher: Watcher) -> None:
+def _note(log: SupportsWrite[bytes], watcher: Watcher) -> None:
     """Write a line of the runner's own into the log, if there is one."""
     if line := watcher.tick():
         data = f"modelmake: {line}\n".encode()
@@ -138,7 +140,7 @@ def _note(log: IO[bytes], watcher: Watcher) -> None:
 class _BoundedLog:
     """Keeps the first bytes of what is written as it comes, and the last at the end."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: SupportsWrite[bytes]) -> None:
         self._file = file
         self._room = HEAD_BYTES
         self._tail: deque[bytes] = deque()

@@ -46,7 +46,8 @@ class Serve(Run):
             for name in more._non_default_keys:  # noqa: SLF001 - doit's own way to know
                 params[name] = more[name]
         # Slow to import, and no other command needs it.
-        from tasks.serving.server import Options, check, serve  # noqa: PLC0415
+        from tasks.serving.options import Options, check  # noqa: PLC0415
+        from tasks.serving.server import serve  # noqa: PLC0415
 
         names = ("host", "port", "limit", "certificate", "key")
         options = Options(**{name: params[name] for name in names})
@@ -63,6 +64,6 @@ class Serve(Run):
         try:
             models = generators.models()
             named = [plan.find_model(word, models) for word in words] or models
-            return serve(named, options)
+            return serve(list({model.name: model for model in named}.values()), options)
         except UserError as error:
             raise InvalidCommand(str(error)) from error

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from tasks.errors import UserError
 from tasks.images import parts, sealed
-from tasks.serving.server import Options, answer, check
+from tasks.serving.options import Options, check
+from tasks.serving.server import answer
 from tasks.state import open_state
 
 if TYPE_CHECKING:

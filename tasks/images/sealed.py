@@ -22,7 +22,7 @@ from tasks.images.layers import Entry
 from tasks.images.parts import REPOSITORY, TRAINED, Part
 from tasks.plan import Step
 from tasks.serving import examples
-from tasks.serving.released import Release
+from tasks.serving.released import Release, published
 from tasks.serving.schema import Column, Schema
 
 if TYPE_CHECKING:
@@ -134,7 +134,9 @@ def opened(state: State) -> Release:
     check_unaltered(environment)
     found = examples.examples(model.root)
     schema = Schema(sealed.inputs, sealed.outputs)
-    return Release(Step(model, "score"), trained, environment, sealed.code, schema, found)
+    step = Step(model, "score")
+    where = published(step)
+    return Release(step, trained, environment, sealed.code, schema, found, where)
 
 
 def check_digests(release: Release) -> None:

@@ -33,6 +33,7 @@ result, 1 with a failure of the model (its traceback is on stderr).  No RESULT: 
 Only the standard library is used, in a form that Python 3.6 parses.
 """
 
+import faulthandler
 import importlib
 import json
 import os
@@ -42,7 +43,7 @@ from typing import Any, Dict, List
 from model_runtime import baseline
 from model_runtime.contract import plain
 from model_runtime.parent import die_with_parent
-from model_runtime.process import describe, loaded, prepare, trusted_folders
+from model_runtime.process import describe, flush, loaded, prepare, trusted_folders
 from model_runtime.progress import progress_handler
 
 FORMAT = 3
@@ -50,6 +51,7 @@ FORMAT = 3
 
 def main(paths: List[str]) -> int:
     """Carry out the request and write the result.  Return the exit status."""
+    faulthandler.enable()
     request_path, result_path = paths
     with open(request_path, encoding="utf-8") as file:
         request: Dict[str, Any] = json.load(file)
@@ -68,8 +70,7 @@ def main(paths: List[str]) -> int:
     except BaseException as error:  # noqa: BLE001 - a SystemExit is a failure too
         result["error"] = describe(error, root)
     result["imported"] = loaded(trusted)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush()
     write(result_path, result)
     return 0 if result["ok"] else 1
 

@@ -16,6 +16,7 @@ Only the standard library is used, in a form that Python 3.6 parses.
 """
 
 import array
+import faulthandler
 import importlib
 import json
 import os
@@ -27,10 +28,13 @@ from typing import Any, Callable, Dict, List, Tuple
 from model_runtime import wire
 from model_runtime.contract import StepError, plain
 from model_runtime.parent import die_with_parent
-from model_runtime.process import describe, prepare, trusted_folders
+from model_runtime.process import describe, flush, message_of, prepare, tell, trusted_folders
 from model_runtime.scoring import Scoring, Values
 
 COMPACT = (",", ":")
+
+WIDEST = 8
+"""Bytes of the largest float that Python and a tensor have."""
 
 REFUSALS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, StepError)
 """What a model raises that cannot take some values, as far as that can be told."""
@@ -38,6 +42,7 @@ REFUSALS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
 
 def main(paths: List[str]) -> int:
     """Answer until the gateway goes.  Return the exit status."""
+    faulthandler.enable()
     with open(paths[0], encoding="utf-8") as file:
         request = json.load(file)  # type: Dict[str, Any]
     die_with_parent(request["parent"])
@@ -104,7 +109,7 @@ def answered(
             tensor = bool(requests[0][0]["dtype"])
             return [encoded(one, tensor=tensor) for one in scoring.predict_many(values)]
         except Exception as error:  # noqa: BLE001 - one of them may spoil it: each is asked then
-            sys.stderr.write(f"{len(requests)} requests at once: {error!r}\n")
+            tell(f"{len(requests)} requests at once: {type(error).__name__}: {message_of(error)}\n")
     ask = scoring.explain if explain else scoring.predict
     return [answered_alone(entry, part, ask, root) for entry, part in requests]
 
@@ -113,12 +118,15 @@ def answered_alone(
     entry: Dict[str, Any], part: memoryview, ask: Callable[[Values], Values], root: str
 ) -> Tuple[Dict[str, Any], bytes]:
     """Return an entry and the bytes of the answer to one request; that of a failure tells of it."""
+    refusals = REFUSALS  # type: Tuple[Any, ...]
     try:
-        return encoded(ask(decoded(entry, part)), tensor=bool(entry["dtype"]))
+        answer = ask(decoded(entry, part))
+        refusals = ()  # it has taken the values
+        return encoded(answer, tensor=bool(entry["dtype"]))
     except Exception as error:  # noqa: BLE001 - it is the model's
         said = describe(error, root)
         message = f"{said['type']}: {said['message']}"
-        return {"error": message, "refused": isinstance(error, REFUSALS), "size": 0}, b""
+        return {"error": message, "refused": isinstance(error, refusals), "size": 0}, b""
 
 
 def decoded(entry: Dict[str, Any], part: memoryview) -> Values:
@@ -150,6 +158,8 @@ def nested(part: memoryview, dtype: str, shape: List[int]) -> List[Any]:
 def encoded(answer: Values, *, tensor: bool = False) -> Tuple[Dict[str, Any], bytes]:
     """Return an entry and the bytes of an answer, as a tensor where it has numbers."""
     names, values = list(answer.names), answer.values
+    if hasattr(values, "astype") and values.dtype.kind == "f" and values.dtype.itemsize > WIDEST:
+        values = values.astype("float64")
     if tensor and hasattr(values, "dtype") and values.dtype.kind in "biuf":
         data = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
         entry = {"names": names, "dtype": values.dtype.name, "shape": list(values.shape)}
@@ -166,7 +176,12 @@ def encoded(answer: Values, *, tensor: bool = False) -> Tuple[Dict[str, Any], by
 
 def native(value: Any) -> Any:
     """Return a number or array of a library as one of Python's, everything else as text."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+    if not hasattr(value, "tolist"):
+        return str(value)
+    found = value.tolist()
+    if type(found) is not type(value):
+        return found
+    return float(value) if value.dtype.kind == "f" else str(value)  # it is wider than Python's
 
 
 def without_nan(value: Any) -> Any:
@@ -177,12 +192,6 @@ def without_nan(value: Any) -> Any:
         return [without_nan(item) for item in value]
     finite = not isinstance(value, float) or value - value == 0
     return value if finite else None
-
-
-def flush() -> None:
-    """Let what the model has printed reach its log."""
-    sys.stdout.flush()
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hmac
 import os
-import queue
 import re
-import threading
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -18,6 +15,7 @@ import msgspec
 from tasks.errors import UserError
 from tasks.launch import TOKENS
 from tasks.serving.arrays import RequestError
+from tasks.serving.output import STDOUT, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +27,6 @@ OPEN = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", 
 
 MOST_PARTS = 120
 """How many parts of the log may wait to be written: those of a minute."""
-
-STDOUT = 1
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
@@ -61,7 +57,7 @@ class Tokens:
 
     def __init__(self, tokens: Sequence[str]) -> None:
         """Take the tokens, none empty."""
-        self._tokens = [token.encode() for token in tokens]
+        self._tokens = [os.fsencode(token) for token in tokens]
 
     def __bool__(self) -> bool:
         return bool(self._tokens)
@@ -86,17 +82,14 @@ def _written(seconds: int) -> str:
 class Log:
     """The access log: a line of JSON a request, on stdout.
 
-    It is written by a thread, so that nobody waits for who reads it; what that one does not take in
-    time is left out, and counted.
+    What nobody reads in time is left out, and counted.
     """
 
     def __init__(self) -> None:
         """Begin; what is told is written from the next `flush` on."""
         self._lines: list[bytes] = []
         self._left_out = 0
-        self._waiting: queue.Queue[bytes] = queue.Queue(maxsize=MOST_PARTS)
-        self._thread = threading.Thread(target=self._write, name="access log", daemon=True)
-        self._thread.start()
+        self._writer = Writer(STDOUT, MOST_PARTS)
 
     def tell(self, scope: Scope, status: int, seconds: float, **more: Any) -> None:  # noqa: ANN401 - of any kind
         """Tell of a request that was answered."""
@@ -115,27 +108,17 @@ class Log:
     def flush(self) -> None:
         """Hand on what was told since the last time."""
         lines, self._lines = self._lines, []
+        count = len(lines)
         if self._left_out and lines:
             lines.append(msgspec.json.encode({"left_out": self._left_out}))
         if not lines:
             return
-        try:
-            self._waiting.put_nowait(b"\n".join([*lines, b""]))
-        except queue.Full:
-            self._left_out += len(lines)
-        else:
+        if self._writer.put(b"\n".join([*lines, b""])):
             self._left_out = 0
+        else:
+            self._left_out += count
 
     def close(self) -> None:
         """Write the rest, if it is taken within a second."""
         self.flush()
-        with contextlib.suppress(queue.Full):
-            self._waiting.put_nowait(b"")
-            self._thread.join(1)
-
-    def _write(self) -> None:
-        # Not `sys.stdout`: doit puts others in its place while steps run.
-        while part := self._waiting.get():
-            with contextlib.suppress(OSError):
-                while part:
-                    part = part[os.write(STDOUT, part) :]
+        self._writer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ from tasks.serving.arrays import Array, RequestError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections import deque
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tasks.serving.settings import Settings
 
 GONE = 499
 """The status, in the log, of a request whose client has gone; nobody is told of it."""
@@ -44,6 +46,53 @@ class Pending:
         """Tell who has asked that there is no answer, if that one still waits."""
         if not self.future.done():
             self.future.set_exception(RequestError(message, status))
+
+
+class Queue:
+    """The requests that wait for a worker, and how many of them are put to one at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Begin with none."""
+        self._settings = settings
+        self._waiting: deque[Pending] = deque()
+        self._seconds = 0.0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Pending]:
+        return iter(self._waiting)
+
+    def put(self, one: Pending) -> None:
+        """Take in a request.  Raises RequestError where as many wait as may."""
+        if len(self) >= self._settings.queue:
+            told = f"{len(self)} requests are waiting for this model"
+            raise RequestError(told, HTTPStatus.TOO_MANY_REQUESTS)
+        self._waiting.append(one)
+
+    def put_back(self, batch: Sequence[Pending], deadline: float) -> None:
+        """Have requests whose worker has gone put to the next one, each by itself."""
+        for one in reversed(batch):
+            one.alone, one.deadline = True, deadline
+            self._waiting.appendleft(one)
+
+    def took(self, requests: int, seconds: float) -> None:
+        """Learn how long a worker takes for a request: what takes longer is believed at once."""
+        each = seconds / requests
+        self._seconds = max(each, (each + self._seconds) / 2)
+
+    def take(self, *, together: bool) -> list[Pending]:
+        """Take off the next requests; those that are put together take half of the time at most."""
+        most = self._settings.batch if together else 1
+        if self._seconds:
+            most = int(max(1, min(most, self._settings.timeout / 2 / self._seconds)))
+        return take(self._waiting, most)
+
+    def give_up(self, now: float) -> None:
+        """Fail those that have waited for too long."""
+        for late in [one for one in self._waiting if now >= one.deadline]:
+            self._waiting.remove(late)
+            late.fail("no worker was free in time", HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def take(queue: deque[Pending], most: int) -> list[Pending]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import time
-import traceback
 from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 LONGEST_MESSAGE = 1000
 """Letters of what is told of an error, which may name what the client has sent."""
 
+_LOG = logging.getLogger(__name__)
 
 class Gateway:
     """The ASGI application: `pools` has the version of each model that is served, by its name.
@@ -256,7 +257,7 @@ def _refusal(error: Exception) -> tuple[RequestError, Mapping[str, str]]:
         return error, {}
     if isinstance(error, HTTPException):
         return RequestError(error.detail, error.status_code), error.headers or {}
-    traceback.print_exception(error)
+    _LOG.error("A request cannot be answered", exc_info=error)
     return RequestError("an error of the server's own", HTTPStatus.INTERNAL_SERVER_ERROR), {}
 
 

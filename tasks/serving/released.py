@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 class Release:
     """A trained model that may be served: its `score` step, training's record, its environment.
 
-    `code` is the digest of the sources that answer.  `schema` is what it takes, as far as that is
-    known, and `examples` are requests that it brings along.
+    `code` is the digest of the sources that answer, `published` where the evaluation was that it
+    stands on: another since then is that of a newer version.  `schema` is what it takes, as far as
+    that is known, and `examples` are requests that it brings along.
     """
 
     step: Step
@@ -41,6 +42,7 @@ class Release:
     code: str
     schema: Schema
     examples: Sequence[Example]
+    published: str
 
     @property
     def name(self) -> str:
@@ -81,15 +83,16 @@ class Release:
             "code": self.code,
         }
 
-    @property
-    def published(self) -> str:
-        """Where the evaluation is that it stands on."""
-        return published(self.step)
-
 
 def published(step: Step) -> str:
     """Return where the result of evaluation is now: it changes when a new version may be served."""
     return os.path.realpath(replace(step, name="evaluate").folder)
+
+
+def code_of(step: Step, state: State) -> str:
+    """Return the digest of the sources that answer, as they are now."""
+    sources = {path: state.files.digest(path) for path in plan.source_paths(step, state.files)}
+    return canonical("code", sources)
 
 
 def _bases(step: Step) -> tuple[Step, Step]:
@@ -103,6 +106,7 @@ def find(model: Model, state: State, say: Callable[[str], None]) -> Release:
     is not what was evaluated, or an artefact is not what its record says.
     """
     step = preparation.read_again(Step(model, "score"), state)
+    where = published(step)  # before anything is checked: what comes later is another version
     for base in _bases(step):
         if reasons := why(base, state):
             raise UserError(
@@ -116,6 +120,5 @@ def find(model: Model, state: State, say: Callable[[str], None]) -> Release:
     if frameworks.language(step.model).engine == "sql":  # rows become the table of that file's kind
         for data_file in step.dataset.files:
             datasets.fetch(data_file, step.dataset.path, state.files, say)
-    sources = {path: state.files.digest(path) for path in plan.source_paths(step, state.files)}
-    code = canonical("code", sources)
-    return Release(step, trained, environment, code, *examples.read(step.model))
+    schema, known = examples.read(step.model)
+    return Release(step, trained, environment, code_of(step, state), schema, known, where)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import math
 import resource
 import signal
-import socket
-import ssl
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,53 +15,32 @@ import uvicorn
 import uvloop
 
 from tasks.errors import UserError
-from tasks.launch import TOKENS
-from tasks.serving import released
+from tasks.serving import output, released
 from tasks.serving.access import Log, tokens_said
 from tasks.serving.connections import Connection
 from tasks.serving.gateway import Gateway
 from tasks.serving.metrics import Metrics
+from tasks.serving.options import listening
 from tasks.serving.pool import Pool, Watch
 from tasks.state import open_state
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator, Sequence
+    import socket
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from tasks.model import Model
+    from tasks.serving.options import Options
     from tasks.serving.released import Release
 
 LOOK_SECONDS = 1.0
+LONGEST_PAUSE = 300.0
+"""How long at most is waited before a version that could not take over is tried again."""
+
 END_SECONDS = 70
 """How long clients may take with their answers when the server ends."""
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FLUSH_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Options:
-    """Where and how to serve: `limit` is the size of a request's body in MiB.
-
-    `certificate` and `key` are PEM files, for HTTPS; empty for HTTP.
-    """
-
-    host: str
-    port: int
-    limit: int
-    certificate: str = ""
-    key: str = ""
-
-
-def check(options: Options) -> None:
-    """Raise UserError for options that cannot be."""
-    if options.limit < 1:
-        raise UserError(f"`--limit {options.limit}` allows no request", hint="it is in MiB")
-    if options.key and not options.certificate:
-        raise UserError("`--key` is that of a certificate", hint="name it by `--certificate`")
-    _check_certificate(options)
-    if not tokens_said() and options.host not in LOOPBACK:
-        _say(f"everybody who reaches {options.host} may ask: {TOKENS} would ask for a token")
 
 
 def serve(models: Sequence[Model], options: Options) -> int:
@@ -73,13 +50,14 @@ def serve(models: Sequence[Model], options: Options) -> int:
     """
     state = open_state()
     releases, refused = [], []
-    for model in models:
-        try:
-            releases.append(released.find(model, state, _say))
-        except UserError as error:  # noqa: PERF203 - of a model that says nothing of the others
-            refused.append(error)
-    for one in refused:
-        sys.stderr.write(f"{one}\n\n")
+    with output.messages() as messages:
+        for model in models:
+            try:
+                releases.append(released.find(model, state, messages.say))
+            except UserError as error:  # noqa: PERF203 - of a model that says nothing of the others
+                refused.append(error)
+        for one in refused:
+            messages.say(f"{one}\n")
     if not releases:
         raise UserError("There is no model to serve")
     return answer(releases, options)
@@ -88,17 +66,30 @@ def serve(models: Sequence[Model], options: Options) -> int:
 def answer(releases: Sequence[Release], options: Options) -> int:
     """Answer requests with releases until told to end, and return the exit status."""
     _many_files()
-    with _listening(options) as listening:
-        uvloop.run(Server(options).run(releases, listening))
+    with listening(options) as door, output.messages() as messages:
+        uvloop.run(Server(options, messages.say).run(releases, door))
     return 0
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A take-over that is tried, until it succeeds, after pauses that grow.
+
+    `code` is the digest of the sources that it was last tried with, `said` what came of it.
+    """
+
+    code: str = ""
+    said: str = ""
+    again: float = -math.inf
+    pause: float = LOOK_SECONDS
 
 
 class Server:
     """Pools of workers behind a gateway."""
 
-    def __init__(self, options: Options) -> None:
-        """Make ready to serve."""
-        self._options = options
+    def __init__(self, options: Options, say: Callable[[str], None]) -> None:
+        """Make ready to serve; `say` is told what somebody who looks on has to know."""
+        self._options, self._say = options, say
         self._pools: dict[str, Pool] = {}
         self._names: set[str] = set()
         self._open: set[Pool] = set()
@@ -106,30 +97,31 @@ class Server:
         self._log = Log()
         self._looking = asyncio.Lock()  # the state is for one at a time
 
-    async def run(self, releases: Sequence[Release], listening: socket.socket) -> None:
+    async def run(self, releases: Sequence[Release], door: socket.socket) -> None:
         """Serve until a signal says to end, then answer what has come.
 
         A second signal ends it at once, and so does one before it serves.
         """
         loop = asyncio.get_running_loop()
         told = asyncio.Event()
-        for number in ENDING:
-            loop.add_signal_handler(number, told.set)
+        _on_signals(told.set)
+        flushing = loop.create_task(self._flush())
         self._names.update(release.name for release in releases)
         server = self._uvicorn()
-        serving = loop.create_task(server.serve([listening]))  # it says what is ready from now on
+        serving = loop.create_task(server.serve([door]))  # it says what is ready from now on
         try:
             if await _unless(told, self._start(releases)):
-                host, port = listening.getsockname()[:2]
+                host, port = door.getsockname()[:2]
                 scheme = "https" if self._options.certificate else "http"
-                _say(f"serving on {scheme}://{f'[{host}]' if ':' in host else host}:{port}")
+                self._say(f"serving on {scheme}://{f'[{host}]' if ':' in host else host}:{port}")
                 await self._serve(server, serving, told)
         finally:
             server.should_exit = True
             await serving
             await asyncio.gather(*(pool.close() for pool in self._open))
+            flushing.cancel()
             self._log.close()
-            _say("ended")
+            self._say("ended")
 
     def _uvicorn(self) -> _Uvicorn:
         options = self._options
@@ -150,10 +142,9 @@ class Server:
     ) -> None:
         """Answer until a signal says to end, and then what has come."""
         loop = asyncio.get_running_loop()
-        for number in ENDING:
-            loop.add_signal_handler(number, server.end, told)
+        _on_signals(server.end, told)
         slow = asyncio.to_thread(importlib.import_module, "nanoarrow.ipc")  # to be there by then
-        works = [self._flush(), slow, *(self._follow(name) for name in self._pools)]
+        works = [slow, *(self._follow(name) for name in self._pools)]
         beside = [loop.create_task(work) for work in works]
         await serving
         for task in beside:
@@ -174,36 +165,63 @@ class Server:
         try:
             await pool.start()
         except UserError as error:
-            sys.stderr.write(f"{error}\n\n")
+            self._say(f"{error}\n")
             self._names.discard(release.name)
         else:
             self._pools[release.name] = pool
 
     def _pool(self, release: Release) -> Pool:
-        _say(f"{release.name}: starting version {release.version}")
+        self._say(f"{release.name}: starting version {release.version}")
         name, metrics = release.name, self._metrics
         watch = Watch(
             lambda requests, seconds: metrics.worked(name, requests, seconds),
             lambda: metrics.restarted(name),
         )
-        pool = Pool(release, _say, watch)
+        pool = Pool(release, self._say, watch)
         self._open.add(pool)
         return pool
 
     async def _follow(self, name: str) -> None:
-        """Take over each version of a model that is published; what goes wrong changes nothing."""
-        seen = self._pools[name].release.published
+        """Take over each version of a model that is published.
+
+        What goes wrong changes nothing, and is tried again: after a while, or with other sources.
+        """
+        loop = asyncio.get_running_loop()
+        seen, trial = self._pools[name].release.published, None
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             before = self._pools[name]
             now = released.published(before.release.step)
-            if now != seen:
-                seen = now
-                try:
-                    await self._take_over(before)
-                except Exception as error:  # noqa: BLE001 - the version before goes on, and this too
-                    said = error if isinstance(error, UserError) else repr(error)
-                    _say(f"{name}: version {before.release.version} stays\n{said}\n")
+            if now == seen and trial is None:
+                continue
+            code = await self._code(before)
+            if now != seen or trial is None or code != trial.code:
+                seen, trial = now, _Trial(code)
+            if loop.time() >= trial.again:
+                trial = await self._try(before, trial)
+
+    async def _try(self, before: Pool, trial: _Trial) -> _Trial | None:
+        """Have the next version take over; where that fails return when to try it again."""
+        try:
+            await self._take_over(before)
+        except Exception as error:  # noqa: BLE001 - the version before goes on, and this too
+            said = str(error) if isinstance(error, UserError) else repr(error)
+            if said != trial.said:
+                self._say(
+                    f"{before.release.name}: version {before.release.version} stays\n{said}\n"
+                )
+            again = asyncio.get_running_loop().time() + trial.pause
+            return _Trial(trial.code, said, again, min(2 * trial.pause, LONGEST_PAUSE))
+        return None
+
+    async def _code(self, pool: Pool) -> str:
+        """Return the digest of a model's sources as they are now, empty where one has gone."""
+        async with self._looking:
+            state = open_state()
+            state.look_anew()
+            with contextlib.suppress(OSError, UserError):
+                return await asyncio.to_thread(released.code_of, pool.release.step, state)
+        return ""
 
     async def _take_over(self, before: Pool) -> None:
         """Start the workers of what is published now, have them answer, and let the others end."""
@@ -211,13 +229,17 @@ class Server:
             state = open_state()
             state.look_anew()
             model = before.release.step.model
-            release = await asyncio.to_thread(released.find, model, state, _say)
+            release = await asyncio.to_thread(released.find, model, state, self._say)
         if (release.key, release.lock) == (before.release.key, before.release.lock):
             return
         pool = self._pool(release)
-        await pool.start()
+        try:
+            await pool.start()
+        except Exception:
+            self._open.discard(pool)  # it has closed itself
+            raise
         self._pools[release.name] = pool
-        _say(f"{release.name}: version {release.version} answers")
+        self._say(f"{release.name}: version {release.version} answers")
         await before.drain()
         self._open.discard(before)
 
@@ -243,6 +265,13 @@ class _Uvicorn(uvicorn.Server):
         told.set()
 
 
+def _on_signals(act: Callable[..., object], *given: object) -> None:
+    """Have something done at a signal to end, unless who has started us has that one ignored."""
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, act, *given)
+
+
 async def _unless(told: asyncio.Event, work: Awaitable[object]) -> bool:
     """Do some work, unless or until somebody says to end; return whether it was done."""
     doing, waiting = asyncio.ensure_future(work), asyncio.ensure_future(told.wait())
@@ -255,42 +284,7 @@ async def _unless(told: asyncio.Event, work: Awaitable[object]) -> bool:
     return done
 
 
-def _listening(options: Options) -> socket.socket:
-    """Return the socket that requests come to.  Raises UserError where it cannot be had."""
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    try:
-        return socket.create_server((options.host, options.port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        raise UserError(
-            f"Cannot listen on port {options.port} of `{options.host}`",
-            ("reason", getattr(error, "strerror", None) or error),
-            hint="`--port` names another port, 0 any that is free; `--host` one of this machine's"
-            " addresses",
-        ) from error
-
-
-def _check_certificate(options: Options) -> None:
-    """Raise UserError for a certificate that cannot be used."""
-    if not options.certificate:
-        return
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(options.certificate, options.key or None)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"The certificate `{options.certificate}` cannot be used",
-            *([("key", options.key)] if options.key else []),
-            ("reason", error),
-            hint="`--certificate` and `--key` are files in PEM format; the key has no password",
-        ) from error
-
-
 def _many_files() -> None:
     """Allow as many connections as the system does."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()

@@ -23,6 +23,7 @@ from tasks.records import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import IO
 
     from tasks.runs import Run
     from tasks.serving.batches import Pending
@@ -80,6 +81,32 @@ class Channel(asyncio.Protocol):
             self._transport.close()
 
 
+class _Log:
+    """A worker's log.  What cannot be written, as on a full disk, is lost: the worker goes on."""
+
+    def __init__(self, path: str, mode: str) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+        with contextlib.suppress(OSError):
+            self._open(mode)
+
+    def _open(self, mode: str) -> None:
+        os.makedirs(os.path.dirname(self._path), exist_ok=True)
+        self._file = cast("IO[bytes]", open(self._path, mode, buffering=0))  # noqa: SIM115 - see `close`
+
+    def write(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):
+            if self._file is None:
+                self._open("ab")
+            if self._file is not None:
+                self._file.write(data)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+
+
 class Worker:
     """The process itself, watched by a thread of its own for as long as it lives.
 
@@ -92,10 +119,10 @@ class Worker:
         self._group = self._starts = 0
         self._thread: Thread | None = None
 
-    def start(self, socket: str, ended: Callable[[int], None]) -> None:
-        """Start the process, which connects to the socket; `ended` is told its exit status.
+    def start(self, socket: str, ended: Callable[[str], None]) -> None:
+        """Start the process, which connects to the socket; `ended` is told how it ended.
 
-        That is called in another thread.  Raises UserError where it cannot be started.
+        That is called in another thread.  Raises UserError or OSError where it cannot be started.
         """
         run, release = self._run, self._release
         path = os.path.abspath(f"{run.folder}/worker-{self.number}.json")
@@ -118,14 +145,20 @@ class Worker:
         self._starts += 1
 
         def watch() -> None:
-            with open(self.log, "ab" if self._starts > 1 else "wb", buffering=0) as log:
+            log = _Log(self.log, "ab" if self._starts > 1 else "wb")
+            try:
                 silent = Watcher(lambda: "", lambda _data: None)
                 end = processes.run_logged(
                     [*command.tie, *command.words], log, cwd=run.work, env=variables,
                     watcher=silent, started=self._started,
                 )  # fmt: skip
+                killed = f"was killed by signal {-end.status}"
+                how = killed if end.status < 0 else f"exited with {end.status}"
+            except Exception as error:  # noqa: BLE001 - whatever it is, another is to be started
+                how = f"could not be run: {error}"
+            log.close()
             self._group = 0
-            ended(end.status)
+            ended(how)
 
         self._thread = Thread(target=watch, name=f"{release.name} {self.number}", daemon=True)
         self._thread.start()

@@ -98,6 +98,8 @@ def plain(value: Any) -> Any:
     """Return a value as JSON can hold it, None for what it cannot."""
     if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         value = value.item()
+        if getattr(getattr(value, "dtype", None), "kind", "") == "f":  # wider than Python's own
+            value = float(value)
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

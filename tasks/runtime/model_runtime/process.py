@@ -3,6 +3,7 @@
 Only the standard library is used, in a form that Python 3.6 parses.
 """
 
+import contextlib
 import importlib
 import importlib.machinery
 import os
@@ -111,13 +112,13 @@ def loaded(trusted: Tuple[str, ...]) -> List[str]:
 def describe(error: BaseException, root: str) -> Dict[str, str]:
     """Print the model's traceback without our own frames, and return the error in short."""
     if isinstance(error, ModelFault):
-        sys.stderr.write(f"{error}\n")
+        tell(f"{error}\n")
         return {"type": "ModelFault", "message": str(error), "where": ""}
     if isinstance(error, StepError):  # whoever raised it has shown where it comes from
         return {"type": error.kind, "message": str(error), "where": error.where}
     report = traceback.TracebackException(type(error), error, error.__traceback__)
     hide_ours(report)
-    sys.stderr.write("".join(report.format()))
+    tell("".join(report.format()))
     own = [(frame.filename, frame.lineno) for frame in report.stack]
     if isinstance(error, SyntaxError):  # it stands where nothing has run yet
         own.append((error.filename or "", error.lineno))
@@ -126,7 +127,28 @@ def describe(error: BaseException, root: str) -> Dict[str, str]:
     if isinstance(error, SystemExit):
         message = f"called sys.exit({error.code!r})"
         return {"type": "SystemExit", "message": message, "where": where}
-    return {"type": type(error).__name__, "message": str(error), "where": where}
+    return {"type": type(error).__name__, "message": message_of(error), "where": where}
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an error says, if it can say that."""
+    try:
+        return str(error)
+    except Exception as another:  # noqa: BLE001 - it is the model's
+        return f"(its message cannot be made: {type(another).__name__})"
+
+
+def tell(text: str) -> None:
+    """Write to stderr, if the model has left it open."""
+    with contextlib.suppress(Exception):
+        sys.stderr.write(text)
+
+
+def flush() -> None:
+    """Let what the model has printed reach its log, if it has left that open."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
 
 
 def hide_ours(report: traceback.TracebackException) -> None:
