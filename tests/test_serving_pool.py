@@ -1,0 +1,215 @@
+"""The queue before the workers, what is said meanwhile, and what a worker's program is made of."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from tasks import generators
+from tasks.serving import output, released
+from tasks.serving.access import Tokens
+from tasks.serving.arrays import Array, RequestError
+from tasks.serving.batches import Pending, Queue
+from tasks.serving.pool import Pool, Watch
+from tasks.serving.settings import Settings
+from tasks.state import open_state
+from tests.conftest import RUNNER, Repository
+
+sys.path.append(str(RUNNER / "tasks/runtime"))
+import serve_model
+from model_runtime.contract import plain
+from model_runtime.scoring import Values
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tasks.serving.released import Release
+
+ROW = Array(b"[[1,2]]", ())
+
+
+def pending(loop: asyncio.AbstractEventLoop, seconds: float = 60) -> Pending:
+    """Return a request that somebody waits for, so long."""
+    return Pending(ROW, "predict", loop.create_future(), loop.time() + seconds, lambda: False)
+
+
+def pool() -> Pool:
+    """Return a pool without a worker."""
+    model = SimpleNamespace(document={"serving": {"timeout": 5}})
+    meta = dict.fromkeys(("version", "key", "lock", "code"), "")
+    release = SimpleNamespace(
+        step=SimpleNamespace(model=model), schema=SimpleNamespace(outputs=()), meta=meta,
+        name="model", version="",
+    )  # fmt: skip
+    return Pool(cast("Release", release), lambda _text: None, Watch())
+
+
+def test_what_is_put_together_is_done_in_time() -> None:
+    """Of requests that take a second each no more than fit into half of the timeout."""
+
+    async def taken(*, seconds: float) -> list[int]:
+        queue = Queue(Settings(timeout=5))
+        counts = []
+        for _ in range(3):
+            for _ in range(13 - len(queue)):
+                queue.put(pending(asyncio.get_running_loop()))
+            batch = queue.take(together=True)
+            counts.append(len(batch))
+            queue.took(len(batch), len(batch) * seconds)
+        return counts
+
+    assert [13, 2, 2] == asyncio.run(taken(seconds=1))
+    assert [13, 1, 1] == asyncio.run(taken(seconds=20))
+    assert [13, 13, 13] == asyncio.run(taken(seconds=0.001))
+
+
+def test_a_slow_spell_passes() -> None:
+    """After one slow request more and more are put together again."""
+
+    async def taken() -> list[int]:
+        queue = Queue(Settings(timeout=5))
+        queue.took(1, 5.0)
+        counts = []
+        for _ in range(9):
+            for _ in range(64 - len(queue)):
+                queue.put(pending(asyncio.get_running_loop()))
+            counts.append(len(queue.take(together=True)))
+            queue.took(counts[-1], 0.001)
+        return counts
+
+    counts = asyncio.run(taken())
+
+    assert (1, 64) == (counts[0], counts[-1])
+    assert sorted(counts) == counts
+
+
+def test_who_waits_at_the_end_is_told() -> None:
+    """What is in the queue when a pool closes fails, and nothing is taken after that."""
+
+    async def close() -> tuple[BaseException | None, int]:
+        closed = pool()
+        future = closed.submit(ROW, "predict", lambda: False)
+        await closed.close()
+        with pytest.raises(RequestError) as raised:
+            closed.submit(ROW, "predict", lambda: False)
+        return future.exception() if future.done() else None, raised.value.status
+
+    error, status = asyncio.run(close())
+
+    assert (503, 503) == (getattr(error, "status", None), status)
+
+
+def test_what_is_put_back_meanwhile_is_waited_for() -> None:
+    """A request whose worker has gone is answered too before a pool ends, in its own time."""
+
+    async def drain() -> Any:  # noqa: ANN401 - whatever the answer is
+        loop = asyncio.get_running_loop()
+        drained = pool()
+        first = drained.submit(ROW, "predict", lambda: False)
+        draining = asyncio.create_task(drained.drain())
+        await asyncio.sleep(0)
+        again = pending(loop)
+        drained.queue.put_back([again], again.deadline)
+        first.set_result(ROW)
+        await asyncio.sleep(0.1)
+        assert not draining.done()
+        again.future.set_result(ROW)
+        await draining
+        return again.future.result()
+
+    assert ROW == asyncio.run(drain())
+
+
+def test_what_is_said_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages that nobody reads hold nobody up, and neither does a reader that has gone."""
+    end, descriptor = os.pipe()
+    monkeypatch.setattr(output, "STDERR", descriptor)
+    with output.messages() as messages:
+        for _ in range(output.MOST_MESSAGES + 1000):
+            messages.say("x" * 100)
+        os.close(end)
+        messages.say("to nobody")
+    os.close(descriptor)
+
+
+def test_what_is_left_out_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads again after a while knows that something is missing."""
+    end, descriptor = os.pipe()
+    monkeypatch.setattr(output, "STDERR", descriptor)
+    monkeypatch.setattr(output, "MOST_MESSAGES", 1)
+    with output.messages() as messages, os.fdopen(end, "rb") as reader:
+        messages.say("x" * (1 << 17))  # more than fits
+        messages.say("this waits or is left out")
+        messages.say("this is left out")
+        assert b"x" == reader.read(1)
+        reader.read(1 << 17)
+        told = b""
+        while b"are left out" not in told:
+            messages.say("and now")
+            told = reader.readline()
+    os.close(descriptor)
+
+
+def test_a_token_that_is_no_text() -> None:
+    """Its bytes are compared."""
+    tokens = Tokens([os.fsdecode(b"a\xff")])
+    scope = {"path": "/predict", "headers": [(b"authorization", b"Bearer a\xff")]}
+
+    tokens.check(scope)
+    scope["headers"] = [(b"authorization", b"Bearer a")]
+    with pytest.raises(RequestError):
+        tokens.check(scope)
+
+
+class Wide:
+    """A number as NumPy's `longdouble` is: its `tolist` and `item` return it as it is."""
+
+    dtype = SimpleNamespace(kind="f", itemsize=16)
+
+    def __init__(self, value: float) -> None:
+        """Stand for this number."""
+        self.value = value
+
+    def __float__(self) -> float:
+        return self.value
+
+    def tolist(self) -> Wide:
+        """Return it."""
+        return self
+
+    item = tolist
+
+
+@pytest.mark.parametrize(
+    ("values", "text"), [([Wide(0.5)], b"[0.5]"), ([Wide(0.5), Wide(float("nan"))], b"[0.5,null]")]
+)
+def test_a_number_that_is_wider_than_pythons(values: list[Wide], text: bytes) -> None:
+    """It is answered as one of Python's, and so are the figures of a step."""
+    assert text == serve_model.encoded(Values((), values))[1]
+    assert 0.5 == plain(Wide(0.5))
+
+
+def test_what_is_published_later_is_another_version(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release knows where the evaluation was that it was held against."""
+    made = Repository(tmp_path / "repository", cache)
+    name = made.add("answers-requests")
+    done = made.doit()
+    assert 0 == done.returncode, done.stdout
+    monkeypatch.chdir(made.path)
+    monkeypatch.setenv("MODEL_CACHE", str(cache))
+    (model,) = generators.models()
+    release = released.find(model, open_state(), lambda _text: None)
+    assert release.published == released.published(release.step)
+
+    link = made.path / f"build/models/{name}/evaluate"
+    link.rename(f"{link}.before")
+    link.symlink_to(made.path / "build/elsewhere")
+
+    assert release.published != released.published(release.step)
