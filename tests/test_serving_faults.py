@@ -199,7 +199,7 @@ def test_a_full_disk(server: Server, repository: Repository) -> None:
         log.unlink()
 
     assert [500, 200, 200] == statuses(server, "exit", "print", "good")
-    assert "said to nobody" in log.read_text()
+    eventually(lambda: "said to nobody" in log.read_text())
 
 
 @pytest.mark.parametrize("name", ["work", "worker-1.json"])

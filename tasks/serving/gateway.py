@@ -37,6 +37,7 @@ LONGEST_MESSAGE = 1000
 
 _LOG = logging.getLogger(__name__)
 
+
 class Gateway:
     """The ASGI application: `pools` has the version of each model that is served, by its name.
 
