@@ -171,6 +171,7 @@ def test_an_unknown_commit(clone: Versioned) -> None:
         assert f"There is no commit `{wrong}`" in done.stderr
 
     clone.git("checkout", "--quiet", "--orphan", "apart")
+    clone.write("apart", "")  # in the second of the first commit, it would be that one again
     clone.commit()
     done = clone.doit("affected", "--base", "main", **NOBODY)
     assert 3 == done.returncode
