@@ -78,8 +78,8 @@ def carry_out(place: Away, attempt: Attempt, *, force: bool) -> None:
     """Have a step run at a place away from here, and publish its result.
 
     However that ends, nothing of it goes on there.  Raises UserError, with what the model printed
-    last, where it failed.  With `force` it runs although there is a result, as
-    it does where that is one that was forgotten here.
+    last, where it failed.  With `force` it runs although there is a result, as it does where that
+    is one that was forgotten here.
     """
     prepared, run, activity = attempt.prepared, attempt.run, attempt.activity
     activity.say("store")

@@ -60,8 +60,8 @@ class Contents:
 def put(prepared: Prepared, state: State, commit: str | None, scratch: str) -> Shared:
     """Put a step's request, and all that it leads to, into the store; return the store.
 
-    Raises UserError where there is no store, it cannot be written to, or data lie where another
-    machine cannot have them.
+    Data at an absolute path are not sent: they have to be at that path there too.  Raises UserError
+    where there is no store, or it cannot be written to.
     """
     to = _store()
     step = prepared.step

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import discover, news, preparation, requests, store, storekeeping
+from tasks import discover, frameworks, news, preparation, requests, store, storekeeping
 from tasks.plan import Step
 from tasks.progress import Activity
 from tasks.shared import shared
@@ -119,6 +119,18 @@ def test_trained_and_evaluated_elsewhere(sent: Repository, tmp_path: Path) -> No
     assert store.restore(ready.step, ready.inputs, State(STATE_FILE), pytest.fail)
     assert 3 == sent.json("build/models/ant/evaluate/metrics.json")["metrics"]["length"]
     assert "up to date" in sent.doit("evaluate:ant").stdout
+
+
+def test_a_framework_of_the_repository_s_own(sent: Repository, tmp_path: Path) -> None:
+    """Its file goes with the step: elsewhere nobody knows the framework otherwise."""
+    model, root = "model_definitions/ant/model.json", Path(frameworks.__file__).parents[1]
+    sent.write("envs/ours.toml", (root / "envs/python.toml").read_text())
+    described = {"id": "ant", "name": "Ant", "language": "python", "framework": "ours"}
+    sent.write(model, described)
+
+    done = work(sent, request("train", tmp_path))
+
+    assert (0, b"") == (done.returncode, done.stderr)
 
 
 def test_a_model_that_fails_elsewhere(sent: Repository, tmp_path: Path) -> None:

@@ -93,9 +93,7 @@ def part(release: Release, sealed: Sealed, bill: bytes, state: State) -> Part:
 def _files(step: Step, state: State) -> Iterator[str]:
     """Yield the files of the repository that the model is scored with."""
     model = step.model
-    own = f"{frameworks.FOLDER}/{model.framework}.toml"
     yield from requests.model_paths(step, state)
-    yield from (path for path in [own] if os.path.isfile(path))
     yield from (example.path for example in examples.examples(model.root))
 
 
