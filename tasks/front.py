@@ -77,24 +77,26 @@ def main() -> int:
     if "" in sys.argv:  # doit has no answer to that
         sys.stderr.write("ERROR: A word of the command is empty\n\nhint: is a variable not set?\n")
         return 3
-    import configparser  # noqa: PLC0415 - slow to import
-
     from doit.doit_cmd import DoitMain  # noqa: PLC0415 - as above
 
     try:
         doit = DoitMain()
-    except (configparser.Error, ValueError, OSError) as error:  # TOML's errors are ValueErrors
-        file = _CONFIGURATION[isinstance(error, configparser.Error)]
-        sys.stderr.write(_unreadable(file, error))
+    except Exception as error:  # noqa: BLE001 - of whichever reader: the files are the user's
+        sys.stderr.write(_unreadable(error))
         return 3
     return int(doit.run(_spelled_out(sys.argv[1:])) or 0)
 
 
-def _unreadable(file: str, error: Exception) -> str:
+def _unreadable(error: Exception) -> str:
     """Return what is said where doit cannot read its configuration."""
+    import configparser  # noqa: PLC0415 - slow to import
+
+    file = _CONFIGURATION[isinstance(error, configparser.Error)]
+    told = isinstance(error, (configparser.Error, ValueError, OSError))  # TOML's are ValueErrors
+    reason = error if told else "`[tool.doit]` is not the table that doit's documentation tells of"
     return (
         f"ERROR: `{file}` cannot be read\n  file    {os.path.abspath(file)}\n"
-        f"  reason  {error}\n\nhint: correct it there; nothing was run\n"
+        f"  reason  {reason}\n\nhint: correct it there; nothing was run\n"
     )
 
 

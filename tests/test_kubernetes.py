@@ -317,9 +317,13 @@ def test_out_of_memory(cluster: Cluster) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_evicted(cluster: Cluster) -> None:
-    """A pod that the cluster has ended is made anew; that it was is said."""
+@pytest.mark.parametrize("slow", [False, True])
+def test_evicted(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, *, slow: bool) -> None:
+    """A pod that the cluster has ended is made anew, and its log comes after the one before."""
     cluster.fates.append(Fate(after=30, by="evicted"))
+    if slow:  # the end of the first log comes when the second pod prints already
+        cluster.cuts.append(10)
+        monkeypatch.setattr(pod_log, "PAUSE_SECONDS", 0.3)
 
     ended, printed, alerts = follow(kubernetes.Place().submit(request(COUNTING)))
 

@@ -128,7 +128,8 @@ def test_the_same_rules_elsewhere() -> None:
     ("file", "text", "reason"),
     [
         ("pyproject.toml", "[tool.doit\n", "(at line 1, column 11)"),
-        ("pyproject.toml", "tool = 3\n", ""),
+        ("pyproject.toml", "tool = 3\n", "`[tool.doit]` is not the table"),
+        ("pyproject.toml", "[tool.doit.plugins.loaders]\n", "`[tool.doit]` is not the table"),
         ("doit.cfg", "x\n", "no section headers"),
     ],
 )

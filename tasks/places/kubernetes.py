@@ -225,7 +225,9 @@ class Job:
             self._tell("alert", text)
 
     def _hand_on(self, write: Callable[[bytes], None]) -> None:
+        """Hand on what the pods print; of one that has ended all, before what the next prints."""
         reading = [log for log in self._logs.values() if not log.empty]
+        reading = next(([log] for log in reading if log.ended), reading)
         for log in reading:
             log.hand_on(write, LOOK_SECONDS / len(reading))
         if not reading:

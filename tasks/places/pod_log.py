@@ -59,6 +59,11 @@ class PodLog:
         self._left = True
 
     @property
+    def ended(self) -> bool:
+        """Whether the pod has ended."""
+        return self._ended.is_set()
+
+    @property
     def empty(self) -> bool:
         """Whether all has been read and handed on."""
         return not self._thread.is_alive() and self._lines.empty()
