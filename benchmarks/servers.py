@@ -28,8 +28,9 @@ GATEWAY = ("uvicorn", "uvloop", "httptools", "starlette", "msgspec")
 READY_SECONDS = 300
 END_SECONDS = 20
 
-APP = """\
-from fastapi import FastAPI
+APP = f"""\
+import numpy as np
+from fastapi import FastAPI, Request, Response
 from model_modules.scoring import ModelScorer
 from pydantic import BaseModel
 
@@ -49,7 +50,13 @@ scorer = ModelScorer()
 
 @app.post("/predict")
 async def predict(body: Body):
-    return {"data": {"names": [], "ndarray": scorer.predict(body.data.ndarray).tolist()}}
+    return {{"data": {{"names": [], "ndarray": scorer.predict(body.data.ndarray).tolist()}}}}
+
+
+@app.post("/tensor")
+async def tensor(request: Request):
+    rows = np.frombuffer(await request.body()).reshape(-1, {len(COLUMNS)})
+    return Response(scorer.predict(rows).tobytes())
 """
 
 SAVE = f"""\

@@ -8,7 +8,9 @@ on all of them: in each round wrk asks each for one row a request, over one conn
 Ratios are within a round, and the median of the rounds counts.  wrk corrects its percentiles for
 the requests that a slow answer kept it from sending.  A batch of 10,000 rows, as a binary tensor of
 the Open Inference Protocol and as JSON, takes turns with `predict` called in a process of the
-model's environment.  Memory is PSS: a page that several processes share is split among them.
+model's environment, and with a handler of FastAPI's that calls it with the bytes of the body and
+does no more: so much of the time is that of the bytes' way.  Memory is PSS: a page that several
+processes share is split among them.
 """
 
 from __future__ import annotations
@@ -46,7 +48,8 @@ HEADS = {
     "cpu": ("CPU us", 0),
     "gateway": ("of it gateway", 0),
 }
-DIRECT, TENSOR, JSON = "predict itself", "a binary tensor", "JSON"
+DIRECT, HANDLER = "predict itself", "predict in a handler of FastAPI"
+TENSOR, JSON = "a binary tensor", "JSON"
 
 
 @dataclass
@@ -113,12 +116,13 @@ def measure(
     for server in served:
         progress(f"{server.name}: comparing its answers")
         loads.prepare(server, rows, answers, folder)
-    our = served[-1]
-    batch = Batch(our, rows)
-    batch.connect()
-    for ask in (batch.as_tensor, batch.as_json):
+    _, plain, our = served
+    batch, handler = Batch(our, rows), Batch(plain, rows)
+    for ask in (batch.as_tensor, batch.as_json, handler.as_bytes):
+        batch.connect()
+        handler.connect()
         if ask()[1] != answers:
-            sys.exit(f"{OURS} answers {ask.__name__} otherwise than the model itself")
+            sys.exit(f"10,000 rows are answered {ask.__name__} otherwise than by the model itself")
     found = Found()
     (worker,) = (pid for pid in usage.family(our.pid) if usage.runs(pid, loads.WORKER))
     alone = {"the bare model": bare.pid, "our worker": worker}
@@ -132,21 +136,22 @@ def measure(
                 if number:
                     found.loads.setdefault((server.name, connections), []).append(load)
         if number:
-            _alone(found, bare, batch)
+            _alone(found, bare, batch, handler)
     found.memory |= {f"{name}, at the end": usage.pss_mb([pid]) for name, pid in alone.items()}
     for server in served:
         found.memory[f"{server.name}, all of it"] = usage.pss_mb(usage.family(server.pid))
     return found
 
 
-def _alone(found: Found, bare: Bare, batch: Batch) -> None:
+def _alone(found: Found, bare: Bare, batch: Batch, handler: Batch) -> None:
     """Measure a row by the bare model, and the batches in turn."""
     found.rows.append(statistics.median(bare.ask("row", ROW_TIMES)))
     batch.connect()
-    batch.as_tensor()
+    handler.connect()
     for _ in range(PAIRS):
         for kind, took in (
             (DIRECT, bare.ask("batch", 1)[0]),
+            (HANDLER, handler.as_bytes()[0]),
             (TENSOR, batch.as_tensor()[0]),
             (JSON, batch.as_json()[0]),
         ):

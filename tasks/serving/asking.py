@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from tasks.serving.arrays import RequestError
@@ -73,7 +73,7 @@ async def understood(
         array, wanted = read(body, headers, schema.inputs)
         return schema.check(array), wanted
 
-    return carried() if len(body) < LARGE else await run_in_threadpool(carried)
+    return carried() if len(body) < LARGE else await asyncio.to_thread(carried)
 
 
 async def written(
@@ -82,4 +82,4 @@ async def written(
     """Return the body and the headers of an answer."""
     if len(answer.data) < LARGE:
         return write(answer, about, wanted)
-    return await run_in_threadpool(write, answer, about, wanted)
+    return await asyncio.to_thread(write, answer, about, wanted)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -202,7 +202,7 @@ class Gateway:
         if monitor is None:
             message = f'model `{pool.release.name}` is not watched: it has no `"monitoring": true`'
             raise RequestError(message, HTTPStatus.NOT_FOUND)
-        return JSONResponse(await run_in_threadpool(monitor.drift))
+        return JSONResponse(await asyncio.to_thread(monitor.drift))
 
     async def _document(self, request: Request) -> Response:
         """Say for programs what can be asked."""

@@ -12,6 +12,7 @@ import math
 import os
 import shutil
 import signal
+import socket
 import struct
 from dataclasses import dataclass, field
 from threading import Thread
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
     from tasks.serving.released import Release
 
 HEAD = struct.Struct("!IQ")
+
+BUFFER_BYTES = 1 << 20
+"""Of a connection: what has been sent to a worker and not been read yet."""
+
+JOINED_BYTES = 1 << 16
+"""A message with a smaller payload is sent in one call of the system, a larger one not copied."""
+
 PROGRAM = str(launch.RUNTIME / "serve_model.py")
 
 
@@ -47,8 +55,11 @@ class Channel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the connection."""
+        """Keep the connection; a large batch fits into its buffer where the system allows that."""
         self._transport = cast("asyncio.Transport", transport)
+        with contextlib.suppress(OSError):
+            connection = transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
 
     def data_received(self, data: bytes) -> None:
         """Take what has come, and hand on each message that is whole."""
@@ -72,8 +83,12 @@ class Channel(asyncio.Protocol):
         """Send a message; its payload is the parts, one behind the other."""
         if self._transport is not None:
             text = json.dumps(header, separators=(",", ":")).encode()
-            head = HEAD.pack(len(text), sum(map(len, parts)))
-            self._transport.writelines([head + text, *parts])  # large parts are not copied
+            size = sum(map(len, parts))
+            message = [HEAD.pack(len(text), size), text, *parts]
+            if size < JOINED_BYTES:
+                self._transport.write(b"".join(message))
+            else:
+                self._transport.writelines(message)
 
     def close(self) -> None:
         """Let the worker end: it has nothing to answer any more."""
