@@ -18,9 +18,40 @@ MOST_HEADERS = 1 << 16
 
 _INVALID = "Invalid HTTP request received."
 
+_HEAD = b"HTTP/1.1 "
 _REFUSAL = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _LATE = _REFUSAL % b"408 Request Timeout"
 _LARGE = _REFUSAL % b"431 Request Header Fields Too Large"
+
+
+class _Joining:
+    """A transport that sends the head of an answer and its body in one call of the system."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._held = b""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a transport has
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send it; a head is held until its body comes, or until this turn of the loop ends."""
+        if data.startswith(_HEAD) and not self._held:
+            self._held = data
+            self._loop.call_soon(self._flush)
+        else:
+            held, self._held = self._held, b""
+            self._transport.write(held + data if held else data)
+
+    def close(self) -> None:
+        """Send what is held, and close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held)
 
 
 class Connection(HttpToolsProtocol):
@@ -36,7 +67,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn's signature
         """Begin to wait for the first request."""
-        super().connection_made(transport)
+        super().connection_made(_Joining(transport, self.loop))  # type: ignore[arg-type]
         self._wait()
 
     def data_received(self, data: bytes) -> None:

@@ -139,8 +139,7 @@ class Gateway:
         answer = await pool.submit(array, "explain" if ask == "explain" else "predict", gone)
         if pool.monitor and ask != "explain":
             pool.monitor.note(array, answer)
-        about = replace(pool.about, outputs=pool.outputs)
-        text, more = await written(write, answer, about, wanted)
+        text, more = await written(write, answer, pool.about, wanted)
         told["version"] = pool.release.version
         own = [(key.encode(), value.encode()) for key, value in more.items()]
         fields = [*own, (b"content-length", b"%d" % len(text)), *pool.headers]
@@ -245,7 +244,7 @@ def _served(pool: Pool) -> openapi.Served:
         title=model.title,
         description=model.document.get("description", ""),
         version=release.version,
-        schema=replace(release.schema, outputs=pool.outputs),
+        schema=replace(release.schema, outputs=pool.about.outputs),
         examples=release.examples,
         explains=pool.explains,
         monitoring=pool.monitor is not None,

@@ -32,7 +32,7 @@ def model(pool: Pool) -> dict[str, Any]:
         "versions": [pool.release.version],
         "platform": PLATFORM,
         "inputs": _tensors(schema.inputs, INPUT, apart=False),
-        "outputs": _tensors(pool.outputs, OUTPUT, apart=True),
+        "outputs": _tensors(pool.about.outputs, OUTPUT, apart=True),
     }
 
 

@@ -26,7 +26,9 @@ class Metrics:
         """Begin to count; `pools` are those that are served, by the names of their models."""
         self._registry = registry = CollectorRegistry()
         registry.register(_Pools(pools))
+        # Finding them by their labels takes longer than counting.
         self._answers: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._work: dict[str, tuple[Histogram, Histogram]] = {}
         self._requests = Counter(
             "modelmake_requests", "Requests that were answered", ["model", "ask", "status"],
             registry=registry,
@@ -51,7 +53,7 @@ class Metrics:
     def answered(self, model: str, ask: str, status: int, seconds: float) -> None:
         """Count a request, and the seconds that it took."""
         which = (model, ask, status)
-        if which not in self._answers:  # finding them by their labels takes longer than counting
+        if which not in self._answers:
             self._answers[which] = (
                 self._requests.labels(model, ask, str(status)), self._seconds.labels(model, ask)
             )  # fmt: skip
@@ -61,8 +63,11 @@ class Metrics:
 
     def worked(self, model: str, requests: int, seconds: float) -> None:
         """Count a batch of so many requests, and the seconds that the worker took."""
-        self._batches.labels(model).observe(requests)
-        self._working.labels(model).observe(seconds)
+        if model not in self._work:
+            self._work[model] = self._batches.labels(model), self._working.labels(model)
+        counted, time_taken = self._work[model]
+        counted.observe(requests)
+        time_taken.observe(seconds)
 
     def restarted(self, model: str) -> None:
         """Count a worker that is started again."""

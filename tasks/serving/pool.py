@@ -14,7 +14,7 @@ import math
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -64,9 +64,9 @@ class Pool:
         self.release, self.watch, self._tell = release, watch, say
         self.settings = settings_of(release.step.model)
         self.queue = Queue(self.settings)
-        self.outputs = release.schema.outputs
         facts = release.meta
-        self.about = About(release.name, release.version, msgspec.json.encode(facts))
+        meta = msgspec.json.encode(facts)
+        self.about = About(release.name, release.version, meta, release.schema.outputs)
         counted = ("version", "key", "lock", "code")
         self.headers = [(f"x-model-{name}".encode(), facts[name].encode()) for name in counted]
         self.explains = self.batches = False
@@ -179,11 +179,12 @@ class Pool:
         if told.get("answer"):
             answer = Array(bytes(payload), tuple(told["answer"]["names"]))
             try:
-                self.outputs = answered(self.release.schema, answer).outputs
+                outputs = answered(self.release.schema, answer).outputs
             except ValueError as error:
                 place.worker.kill()
                 self._failed(place, f"its answer to the sample cannot be understood: {error}")
                 return
+            self.about = replace(self.about, outputs=outputs)
         place.ready, place.deadline = True, math.inf
         self._idle.append(place)
         if self.workers == self.settings.workers and not self._first.done():

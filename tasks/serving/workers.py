@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from threading import Thread
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+
 from tasks import launch, processes
 from tasks.processes import Watcher
 from tasks.records import write_json
@@ -72,6 +74,7 @@ class Channel(asyncio.Protocol):
                 return
             message = bytes(memoryview(self._buffer)[HEAD.size : end])
             del self._buffer[:end]
+            # A message of the model's may have halves of characters, which msgspec refuses.
             self._received(self, json.loads(message[:of_header]), memoryview(message)[of_header:])
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -82,7 +85,7 @@ class Channel(asyncio.Protocol):
     def send(self, header: Mapping[str, Any], parts: Sequence[bytes]) -> None:
         """Send a message; its payload is the parts, one behind the other."""
         if self._transport is not None:
-            text = json.dumps(header, separators=(",", ":")).encode()
+            text = msgspec.json.encode(header)
             size = sum(map(len, parts))
             message = [HEAD.pack(len(text), size), text, *parts]
             if size < JOINED_BYTES:
