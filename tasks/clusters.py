@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tasks import profiles
+from tasks.containers import IMAGES, RUNNER
 from tasks.errors import UserError, without_password
 from tasks.plan import file_name
 from tasks.shared import SECRET_VARIABLE
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 40
 """Behind it there is room for a step and a key: a name has 63 letters at most."""
-
-IMAGES = "build/images"
-"""The folder that says of each image how it is called."""
-
-RUNNER = "runner"
-"""The image that carries out steps, of whichever model."""
 
 _HASH_DIGITS = 10
 _DIGESTED = re.compile(f"-[0-9a-f]{{{_HASH_DIGITS}}}$")

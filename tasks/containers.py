@@ -17,6 +17,8 @@ from tasks.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tasks.model import Model
+
 VARIABLE = "MODEL_CONTAINER_ENGINE"
 """The variable that names the engine, by its name or the path of its program."""
 
@@ -36,6 +38,20 @@ SYSTEM = ("/usr/", "/bin/", "/sbin/", "/lib")
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where programs are looked for in an image that does not say."""
+
+IMAGES = "build/images"
+"""The folder that says of each image of ours how it is called."""
+
+RUNNER = "runner"
+"""The name of the image without a model: it carries out steps, of whichever model."""
+
+HOME = "/opt/modelmake"
+"""The folder in an image that all of ours is in."""
+
+CACHE = f"{HOME}/cache"
+PORT = 8080
+USER = 10001
+"""Whom an image runs as: nobody's number, who owns nothing there."""
 
 EPOCH = 315532800
 """The time of all that is built, 1980: the first that the entry of a zip archive can have."""
@@ -199,7 +215,20 @@ def look_up(engine: Engine, name: str) -> Image | None:
     )
 
 
-def named(document: Mapping[str, Any], *keys: str) -> str:
+def image_named(model: Model | None, phase: str) -> tuple[str, str]:
+    """Return the image that a model names for a phase of it, or the profile for all models.
+
+    With it comes where its name is written; both are empty where it is nowhere.
+    """
+    for keys in (("automation", phase, "dockerImage"), ("docker", "trainerImage")):
+        if model and (name := _named(model.document, *keys)):
+            return name, f"{'.'.join(keys)} of {model.folder}/model.json"
+    if name := profiles.chosen().get("image", ""):
+        return name, f"image of the profile in {profiles.FILE}"
+    return "", ""
+
+
+def _named(document: Mapping[str, Any], *keys: str) -> str:
     """Return the image that `model.json` names at a key, empty where it names none there."""
     place: Any = document
     for key in keys:

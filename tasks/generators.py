@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import actions, discover, places, plan, records, snapshot
 from tasks.backend import FileChecker
+from tasks.containers import RUNNER
 from tasks.environments import build
 from tasks.errors import UserError
 from tasks.execute import run_step
@@ -38,10 +39,6 @@ CONFIG = {
     "continue": True,
 }
 """doit's configuration: threads, since a step is a process of its own anyway."""
-
-
-RUNNER = "runner"
-"""The task of the image that carries out steps elsewhere stands where a model's name would."""
 
 
 class Options:

@@ -9,6 +9,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from tasks import clusters, git, pods, preparation, profiles, records, requests
+from tasks.containers import PORT, RUNNER
 from tasks.model import STEPS
 from tasks.places import Request
 from tasks.plan import BUILD, Step
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from tasks.resources import Resources
     from tasks.state import State
 
-PORT = 8080
 SERVE = "serve"
 SCHEDULE = "schedule"
 
@@ -74,8 +74,8 @@ def make(model: Model, state: State, activity: Activity) -> tuple[str, str]:
         if step.upstream and records.read(step.upstream.folder, state.files) is None:
             missing.append(name)
             continue
-        found |= _jobs(step, clusters.image_of(clusters.RUNNER, profile), state, activity)
-        images = [model.name, clusters.RUNNER]
+        found |= _jobs(step, clusters.image_of(RUNNER, profile), state, activity)
+        images = [model.name, RUNNER]
     said = f"no Job for {' and '.join(missing)}: it is not trained yet" if missing else ""
     return write(model, found), _remark(said, clusters.unbuilt(images))
 

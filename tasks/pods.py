@@ -6,14 +6,14 @@ Plain values as the API takes them; `manifests` writes them, `places.kubernetes`
 from __future__ import annotations
 
 import math
-import re
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tasks import profiles, retries
+from tasks import processes, profiles, retries
 from tasks.clusters import base_name
-from tasks.errors import UserError
-from tasks.resources import of
+from tasks.containers import CACHE, USER
+from tasks.resources import of, quantities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,15 +28,9 @@ Manifest: TypeAlias = dict[str, Any]
 KEY_DIGITS = 12
 """How much of a step's key stands in the name of its Job."""
 
-HOME = "/opt/modelmake"
-"""The folder that all of ours is in, in an image."""
-
-CACHE = f"{HOME}/cache"
-USER = 10001
-"""Whom an image runs as."""
-
 TMP = "/tmp"  # noqa: S108 - a folder of the pod's own
 CONTAINER = "step"
+GPU = "nvidia.com/gpu"
 BESIDE = 256 << 20
 """The memory that a pod needs besides its step's: for the runner, and to build an environment."""
 
@@ -49,12 +43,8 @@ KEPT_SECONDS = 24 * 60 * 60
 SPARE_SECONDS = 600
 """How long a pod may take besides the step's own `timeout`: for its image, data and results."""
 
-KILLED = 128 + signal.SIGKILL
+KILLED = processes.SIGNALLED + signal.SIGKILL
 """The exit status of a container that was killed, for its memory above all."""
-
-_UNITS = ((1 << 40, "Ti"), (1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki"))
-_SECRET = re.compile(r"([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)/([-._a-zA-Z0-9]+)")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def job_name(step: Step, key: str) -> str:
@@ -190,10 +180,7 @@ def pod(container: Manifest, settings: Settings, *, with_store: bool) -> Manifes
 
 
 def variables(model: Model, settings: Settings, *, with_store: bool) -> list[Manifest]:
-    """Return the variables of a pod.  What is secret is only referred to.
-
-    Raises UserError for a secret that is not written as `secret/key`.
-    """
+    """Return the variables of a pod.  What is secret is only referred to."""
     plain = dict(settings.variables)
     if with_store:
         plain |= {"UV_CACHE_DIR": f"{CACHE}/uv", profiles.STORE_VARIABLE: settings.store}
@@ -202,14 +189,7 @@ def variables(model: Model, settings: Settings, *, with_store: bool) -> list[Man
         {"name": name, "value": str(value)} for name, value in plain.items() if name not in secrets
     ]
     for name, reference in sorted(secrets.items()):
-        match = _SECRET.fullmatch(str(reference))
-        if not (_VARIABLE.fullmatch(name) and match):
-            raise UserError(
-                f"The secret of `{name}` is not written as `secret/key`",
-                ("found", reference),
-                hint='for instance `secrets = {TD_PASSWORD = "teradata/password"}`',
-            )
-        secret, key = match.groups()
+        secret, _, key = reference.partition("/")
         source = {"secretKeyRef": {"name": secret, "key": key}}
         found.append({"name": name, "valueFrom": source})
     return found
@@ -221,24 +201,10 @@ def amounts(found: Resources, beside: int = 0) -> Manifest:
         "requests": _amounts(found.requests, beside),
         "limits": _amounts(found.limits, beside),
     }
-    if gpu := found.limits.gpu or found.requests.gpu:  # Kubernetes wants both to be the same
-        both["limits"]["nvidia.com/gpu"] = str(gpu)
     return {name: some for name, some in both.items() if some}
 
 
 def _amounts(some: Amounts, beside: int) -> dict[str, str]:
-    found = {}
-    if some.cpu is not None:
-        milli = round(some.cpu * 1000)
-        found["cpu"] = f"{milli}m" if milli % 1000 else str(milli // 1000)
-    if some.memory is not None:
-        found["memory"] = memory(some.memory + beside)
-    return found
-
-
-def memory(size: int) -> str:
-    """Return an amount of memory as people write it."""
-    for unit, name in _UNITS:
-        if size and size % unit == 0:
-            return f"{size // unit}{name}"
-    return str(size)
+    memory = None if some.memory is None else some.memory + beside
+    told = quantities(replace(some, memory=memory))
+    return {{"gpu": GPU}.get(name, name): text for name, text in told.items()}

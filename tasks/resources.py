@@ -47,6 +47,7 @@ _SUFFIXES = {
     **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", 1)},
     **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", 1)},
 }
+_UNITS = ((1 << 40, "Ti"), (GIB, "Gi"), (MIB, "Mi"), (1 << 10, "Ki"))
 _MEANT = {"m": "Mi", "g": "Gi", "t": "Ti", "p": "Pi"}
 _DRIVER_MEMORY = re.compile(r"(?:--driver-memory[ =]|spark\.driver\.memory=)(\d+)([kmgtKMGT]?)")
 
@@ -71,11 +72,7 @@ class Resources:
     limits: Amounts
 
 
-DEFAULTS = {
-    "train": Amounts(cpu=1.0, memory=512 * MIB),
-    "evaluate": Amounts(cpu=1.0, memory=512 * MIB),
-    "score": Amounts(cpu=1.0, memory=512 * MIB),
-}
+DEFAULT = Amounts(cpu=1.0, memory=512 * MIB)
 """What is set aside for a step of which nothing is said; it has no limits then."""
 
 DRIVER_MEMORY = GIB
@@ -88,9 +85,8 @@ def of(model: Model, step: str) -> Resources:
     Of the places in `model.json`, the first that says anything of an amount counts for it.  An
     amount beside `limits` and `requests` is both, and a limit alone is the request too.
     """
-    default = DEFAULTS[step]
-    requests: dict[str, Any] = {"cpu": default.cpu, "memory": _memory_hint(model, step)}
-    requests["memory"] = requests["memory"] or default.memory
+    memory = _memory_hint(model, step) or DEFAULT.memory
+    requests: dict[str, Any] = {"cpu": DEFAULT.cpu, "memory": memory}
     limits: dict[str, Any] = {}
     for name in NAMES:
         for _, said in resources(model.document, step):
@@ -240,3 +236,18 @@ def cpu_text(amount: float) -> str:
     """Return processors as they are written in `model.json`: `2`, `500m`."""
     milli = round(amount * 1000)
     return f"{milli}m" if milli % 1000 else str(milli // 1000)
+
+
+def quantities(amounts: Amounts) -> dict[str, str]:
+    """Return the amounts that are said, exactly, as `model.json` has them."""
+    found = {
+        "cpu": amounts.cpu and cpu_text(amounts.cpu),
+        "memory": amounts.memory and _exact(amounts.memory),
+        "gpu": amounts.gpu and str(amounts.gpu),
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def _exact(size: int) -> str:
+    unit, suffix = next(((unit, name) for unit, name in _UNITS if size % unit == 0), (1, ""))
+    return f"{size // unit}{suffix}"

@@ -11,7 +11,7 @@ from tasks.model import PHASES, STEPS
 from tasks.places import LOCAL
 from tasks.plan import Step
 from tasks.queries import ModelCommand, models_named, print_json
-from tasks.resources import GIB, MIB, Amounts, Resources, cpu_text, memory_text
+from tasks.resources import GIB, MIB, Amounts, Resources, cpu_text, memory_text, quantities
 from tasks.state import open_state
 from tasks.wording import duration
 
@@ -84,16 +84,6 @@ def proposed(usage: Mapping[str, float], gpu: int | None) -> Resources:
 def _rounded(memory: float, least: int) -> int:
     piece = SMALL_PIECE if memory < GIB else LARGE_PIECE
     return max(least, math.ceil(memory / piece) * piece)
-
-
-def quantities(amounts: Amounts) -> dict[str, str]:
-    """Return amounts as they stand in `model.json`."""
-    exact = amounts.memory and f"{amounts.memory // MIB}Mi"
-    if amounts.memory and amounts.memory % GIB == 0:
-        exact = f"{amounts.memory // GIB}Gi"
-    cpu = None if amounts.cpu is None else cpu_text(amounts.cpu)
-    found = {"cpu": cpu, "memory": exact, "gpu": amounts.gpu and str(amounts.gpu)}
-    return {name: text for name, text in found.items() if text}
 
 
 def _document(model: Model) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from doit.cmd_base import DodoTaskLoader
 from doit.cmd_run import Run as DoitRun
 from doit.doit_cmd import DoitMain
 
-from tasks import changes, commands, places, profiles, queries, retries
+from tasks import changes, commands, profiles, queries, retries
 from tasks import repository as repo_cli
 from tasks.diagnosis import MISSING, OK, WARNING, Finding
 from tasks.discover import discover
@@ -268,7 +268,7 @@ def test_commands_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
         queries.JSON_OPTION,
     )
     options = {o[form] for o in known for form in ("long", "short") if form in o}
-    values = {"pima", '"…"', *places.PLACES, *(model.name for model in models)}
+    values = {"pima", '"…"', *profiles.PLACES, *(model.name for model in models)}
     for line in re.findall(r"(?m)(?:^    (?:\$ )?|`)(?:\./bootstrap )?doit\b([^`\n]*)", README):
         for word in line.split("   ")[0].split():
             kind, _, model = word.partition(":")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tasks import resources
 from tasks.model import PHASES, STEPS, Model
-from tasks.resources import GIB, MIB, Amounts, Resources, of
+from tasks.resources import GIB, MIB, Amounts, Resources, of, quantities
 from tasks.validate import check, schema
 
 if TYPE_CHECKING:
@@ -59,6 +59,13 @@ def said_of(**document: Any) -> list[str]:  # noqa: ANN401 - any JSON value
 def test_quantities(text: object, expected: str) -> None:
     """A quantity is what Kubernetes takes it for."""
     assert Decimal(expected) == resources.quantity(text)
+
+
+def test_amounts_are_written_exactly() -> None:
+    """They are read as the same again."""
+    assert {"cpu": "500m", "memory": "320Mi"} == quantities(Amounts(0.5, 320 * MIB))
+    assert {"cpu": "2", "memory": "3Gi", "gpu": "1"} == quantities(Amounts(2.0, 3 * GIB, 1))
+    assert {"memory": "1000"} == quantities(Amounts(memory=1000))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks.resources import GIB, MIB, Amounts, Resources
-from tasks.resources_command import proposed, quantities
+from tasks.resources_command import proposed
 from tasks.validate import check
 
 if TYPE_CHECKING:
@@ -36,12 +36,6 @@ def test_proposals(
     usage = {"peak_memory": peak, "cpu_seconds": cpu_seconds, "seconds": seconds}
     expected = [Amounts(cpu, mebi * MIB, 1) for cpu, mebi in (asked, limit)]
     assert Resources(*expected) == proposed(usage, 1)
-
-
-def test_quantities() -> None:
-    """Amounts are written so that they are read as the same again."""
-    assert {"cpu": "500m", "memory": "320Mi"} == quantities(Amounts(0.5, 320 * MIB))
-    assert {"cpu": "2", "memory": "3Gi", "gpu": "1"} == quantities(Amounts(2.0, 3 * GIB, 1))
 
 
 def test_doit_resources(repository: Repository) -> None:

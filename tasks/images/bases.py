@@ -11,6 +11,7 @@ from tasks.environments import build
 from tasks.errors import UserError
 from tasks.images import parts
 from tasks.images.parts import Python
+from tasks.model import PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,12 +37,9 @@ def base_of(model: Model | None) -> tuple[str, str]:
 
     Raises UserError where it is written nowhere.
     """
-    file = f"{model.folder}/model.json" if model else ""
-    for keys in (("automation", "deployment", "dockerImage"), ("docker", "trainerImage")):
-        if model and (named := containers.named(model.document, *keys)):
-            return named, f"{'.'.join(keys)} of {file}"
-    if image := profiles.chosen().get("image"):
-        return image, f"image of the profile in {profiles.FILE}"
+    name, place = containers.image_named(model, PHASES["score"])
+    if name:
+        return name, place
     if image := os.environ.get(VARIABLE):
         return image, VARIABLE
     raise UserError(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tasks import containers, plan
 from tasks.clusters import base_name
+from tasks.containers import CACHE, PORT, RUNNER, USER
 from tasks.errors import UserError
 from tasks.fingerprint import canonical
 from tasks.images import bases, bill, layers, parts, sealed
@@ -31,15 +32,7 @@ if TYPE_CHECKING:
     from tasks.serving.released import Release
     from tasks.state import State
 
-FOLDER = f"{plan.BUILD}/images"
 LAYERS = "modelmake/layer"
-RUNNER = "runner"
-"""The name of the image without a model."""
-
-PORT = 8080
-USER = 10001
-"""Nobody's number: what runs in an image owns nothing there."""
-
 RECIPE = "modelmake.recipe"
 """The label with the digest of all that an image is made from."""
 
@@ -75,7 +68,7 @@ class Recipe:
     @property
     def folder(self) -> str:
         """Where it is told what was built."""
-        return f"{FOLDER}/{plan.file_name(self.name)}"
+        return f"{containers.IMAGES}/{plan.file_name(self.name)}"
 
 
 @dataclass(frozen=True)
@@ -184,7 +177,7 @@ def _variables(pythons: Sequence[Python], base: Image) -> list[str]:
     variables = {
         "PATH": f"{parts.RUNNER}/bin:{base.path or containers.PATH}",
         "HOME": "/tmp",  # noqa: S108 - in the image
-        "MODEL_CACHE": parts.CACHE,
+        "MODEL_CACHE": CACHE,
         "UV_PYTHON_INSTALL_DIR": parts.PYTHONS,
         "PYTHONUNBUFFERED": "1",
         **({"LD_LIBRARY_PATH": ":".join(libraries)} if libraries else {}),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tasks.containers import EPOCH
+from tasks.containers import CACHE, EPOCH, HOME
 from tasks.environments import contents, uv
 from tasks.fingerprint import canonical
 from tasks.images import layers
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
     from tasks.environments.build import Environment
 
-HOME = "/opt/modelmake"
-"""The folder that all of ours is in."""
-
-CACHE = f"{HOME}/cache"
 PYTHONS = f"{HOME}/python"
 RUNNER = f"{HOME}/runner"
 REPOSITORY = f"{HOME}/repository"

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks import datasets, discover, frameworks, objects, plan, records, requests
+from tasks.containers import CACHE, HOME
 from tasks.environments.build import Environment, check_unaltered
 from tasks.environments.interpreters import Interpreter
 from tasks.environments.requirements import read
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from tasks.state import State
 
 FORMAT = 1
-FILE = f"{parts.HOME}/release.json"
-BILL = f"{parts.HOME}/sbom.json"
+FILE = f"{HOME}/release.json"
+BILL = f"{HOME}/sbom.json"
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _data(step: Step) -> Iterator[Entry]:
             if not os.path.isabs(path):
                 yield Entry(f"{REPOSITORY}/{path}", source=path)
             elif not below.startswith(".."):
-                yield Entry(f"{parts.CACHE}/data/{below}", source=path)
+                yield Entry(f"{CACHE}/data/{below}", source=path)
 
 
 def opened(state: State) -> Release:

@@ -9,21 +9,21 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from tasks.resources import JVM_OVERHEAD, MIB
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MIB = 1 << 20
 OVERHEAD = 0.4
 """What is beside the heap, as a part of it: what Spark takes for Python on Kubernetes."""
 
-LEAST_OVERHEAD = 384 * MIB
 LEAST_HEAP = 512 * MIB
-"""With less of either, Spark does not start."""
+"""With less than this, or less than Spark's own overhead beside it, Spark does not start."""
 
 
 def heap(memory: int) -> int:
     """Return how much of the memory that a process may use is for the heap, in MiB."""
-    room = min(memory / (1 + OVERHEAD), memory - LEAST_OVERHEAD)
+    room = min(memory / (1 + OVERHEAD), memory - JVM_OVERHEAD)
     return int(max(room, LEAST_HEAP)) // MIB
 
 
@@ -41,7 +41,7 @@ def properties(
         if memory is not None and f"spark.{kind}.memory" not in said:
             found[f"spark.{kind}.memory"] = f"{heap(memory)}m"
             if away:  # the driver here is held by who started it
-                rest = max(memory // MIB - heap(memory), LEAST_OVERHEAD // MIB)
+                rest = max(memory // MIB - heap(memory), JVM_OVERHEAD // MIB)
                 found[f"spark.{kind}.memoryOverhead"] = f"{rest}m"
         if cpu is not None and away and f"spark.{kind}.cores" not in said:
             found[f"spark.{kind}.cores"] = str(cores(cpu))

@@ -1,5 +1,7 @@
-"""Where a step runs: the table of places, and what each of them can do.
+"""Where a step runs: what each of the places in `profiles.PLACES` can do.
 
+Each but this machine's own is a module here, which has a class `Place` and says whether it is
+`AWAY`.
 *Here* a step's process works on this machine's files, and the place only says how it is started.
 *Away* it works on what a request in the store holds, and its result comes back through the store.
 """
@@ -22,17 +24,6 @@ if TYPE_CHECKING:
     from tasks.runs import Run
 
 LOCAL = "local"
-
-PLACES: Mapping[str, str] = {
-    LOCAL: "tasks.places",
-    "container": "tasks.places.container",
-    "kubernetes": "tasks.places.kubernetes",
-    "dask": "tasks.places.dask",
-}
-"""The modules of the places by name: each has a class `Place`, and says whether it is `AWAY`.
-
-The names are those of `profiles.PLACES`.
-"""
 
 
 class Here(Protocol):
@@ -144,15 +135,15 @@ def chosen(step: Step, name: str = "") -> On:
     check(name)
     if name == LOCAL:
         return HERE
-    module = importlib.import_module(PLACES[name])
+    module = importlib.import_module(f"{__name__}.{name}")
     return On(name, elsewhere=module.Place()) if module.AWAY else On(name, module.Place())
 
 
 def check(name: str) -> None:
     """Raise UserError for a name that no place has."""
-    if name not in PLACES:
+    if name not in profiles.PLACES:
         raise UserError(
             f"There is no place `{name}` for steps to run",
-            ("places", ", ".join(f"`{one}`" for one in PLACES)),
-            hint=did_you_mean(name, PLACES),
+            ("places", ", ".join(f"`{one}`" for one in profiles.PLACES)),
+            hint=did_you_mean(name, profiles.PLACES),
         )

@@ -97,18 +97,13 @@ def image_of(step: Step) -> tuple[str, str]:
 
     Raises UserError where none does.
     """
-    document, phase = step.model.document, PHASES[step.name]
-    file = f"{step.model.folder}/model.json"
-    of_phase = containers.named(document, "automation", phase, "dockerImage")
-    if of_phase:
-        return of_phase, f"automation.{phase}.dockerImage of {file}"
-    if trainer := containers.named(document, "docker", "trainerImage"):
-        return trainer, f"docker.trainerImage of {file}"
-    if image := profiles.chosen().get("image"):
-        return image, f"image of the profile in {profiles.FILE}"
+    phase = PHASES[step.name]
+    name, place = containers.image_named(step.model, phase)
+    if name:
+        return name, place
     raise UserError(
         f"No image is named for the {step.name} step of model `{step.model.name}` to run in",
-        ("key", f"automation.{phase}.dockerImage of {file}"),
+        ("key", f"automation.{phase}.dockerImage of {step.model.folder}/model.json"),
         hint=f"name one there, or for all models as `image` of a profile in {profiles.FILE}",
     )
 

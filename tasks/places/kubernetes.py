@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tasks import clusters, news, pods, profiles, shared
+from tasks.containers import RUNNER
 from tasks.errors import UserError
 from tasks.places import Ended, pod_state
 from tasks.places.cluster import CONFLICT, FIRST_PATIENCE_SECONDS, GONE, Cluster, Refused
@@ -58,7 +59,7 @@ class Place:
         where = {"place": NAME, "namespace": cluster.namespace, "job": name}
         words = [*request.words, "--where", json.dumps(where)]
         manifest = pods.job(
-            request.step, request.key, clusters.image_of(clusters.RUNNER, profile), words,
+            request.step, request.key, clusters.image_of(RUNNER, profile), words,
             clusters.settings(profile, request.store, cluster.namespace),
             alone=False,
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tasks import processes
 from tasks.places import Ended
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ STUCK = frozenset({
 DISRUPTED = frozenset(
     {"Evicted", "Preempting", "NodeLost", "NodeShutdown", "Terminated", "Shutdown"}
 )
-SIGNALLED = 128
-"""What an exit status is above when a signal has ended the container."""
-
 KILLED_FOR_MEMORY = "OOMKilled"
 
 
@@ -93,6 +91,6 @@ def ended_of(job: Manifest, made: list[Manifest]) -> Ended:
         return Ended(ok=False, reason="preempted", message=why)
     code = state.get("exitCode")
     how = f"exit status {code}" if code is not None else failed.get("message", "")
-    killed = code is not None and code > SIGNALLED
+    killed = code is not None and code > processes.SIGNALLED
     reason = "lost" if killed else str(failed.get("reason", ""))
     return Ended(ok=False, reason=reason, message=str(how))
