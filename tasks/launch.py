@@ -181,7 +181,7 @@ def command_for(  # noqa: PLR0913 - two by name alone
     tell: Callable[[str], None] = lambda _detail: None,
 ) -> Command:
     """Return the command that starts a program of the runtime in the model's environment."""
-    limits = resources.of(step.model, step.name).limits
+    most = resources.of(step.model, step.name).limits
     return frameworks.language(step.model).command(
         Start(
             document=step.model.document,
@@ -192,8 +192,8 @@ def command_for(  # noqa: PLR0913 - two by name alone
             variables=variables(environment, run),
             lasting=lasting,
             tell=tell,
-            cpu=limits.cpu,
-            memory=limits.memory,
+            cpu=most.cpu,
+            memory=most.memory,
         )
     )
 

@@ -1,9 +1,10 @@
 """Files under the digest of what is in them, and results under their key: a store on this disk.
 
-    objects/ab/cdef...   a file, read-only, under its SHA-256
-    results/ab/cdef...   which record belongs to a key, as JSON
-    requests/ab/cdef...  what a step reads that was sent elsewhere, under its key (`requests`)
-    tmp/, held           files that are not whole yet, and the lock of those who put something in
+    objects/ab/cdef...      a file, read-only, under its SHA-256
+    results/ab/cdef...      which record belongs to a key, as JSON
+    requests/ab/cdef...     what a step reads that was sent elsewhere, under its key (`requests`)
+    checkpoints/ab/cdef...  where a step that did not end goes on elsewhere (`checkpoints`)
+    tmp/, held              files that are not whole yet, and the lock of those who put something in
 
 The record (`run.json`) is an object itself and names all others of its result, so an entry is small
 and nothing that it leads to is believed but by its digest.

@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import json
 import os
-import posixpath
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -183,8 +182,16 @@ def get(key: str) -> Contents:
         ) from error
     if data is None:
         raise UserError("The store has no such request", ("store", to.address), ("key", key))
-    document = json.loads(data)
-    signature = document.pop("signature")
+    try:
+        document = json.loads(data)
+        signature = document.pop("signature")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            "The request in the store is damaged",
+            ("store", to.address),
+            ("key", key),
+            hint="run the step again where it was sent from: that puts it there anew",
+        ) from error
     if to.secret and not hmac.compare_digest(signature, _signature(document, to.secret)):
         raise UserError(
             f"The request is not signed with `{SECRET_VARIABLE}`: it is not carried out",
@@ -209,27 +216,31 @@ def lay_out(contents: Contents, folder: str) -> str:
     repository = os.path.join(folder, *[_UP] * ups, "repository")
     os.makedirs(repository)
     data = datasets.data_folder()
-    wanted = [(os.path.join(repository, p), digest) for p, digest in contents.files.items()]
-    held = [(os.path.join(data, p), digest) for p, digest in contents.downloads.items()]
-    for path, digest in [*wanted, *held]:
-        inside = (folder, data)[(path, digest) in held]
-        if not os.path.normpath(path).startswith(inside + os.sep):
-            raise UserError("The request has a file that would lie outside", ("file", path))
-        if os.path.exists(path) and objects.digest_of(path) == digest:
-            continue
-        os.makedirs(os.path.dirname(os.path.normpath(path)), exist_ok=True)
-        part = f"{os.path.normpath(path)}.{os.urandom(4).hex()}"
-        try:
-            to.fetch(digest, part)
-        except (Unreachable, objects.Unsound) as error:
-            raise UserError(
-                "A file of the request cannot be had from the store",
-                ("file", posixpath.relpath(path, repository)),
-                ("store", to.address),
-                ("reason", error),
-            ) from error
-        os.replace(part, os.path.normpath(path))
+    places = ((folder, repository, contents.files), (data, data, contents.downloads))
+    for inside, top, files in places:
+        for name, digest in files.items():
+            path = os.path.normpath(os.path.join(top, name))
+            if not path.startswith(inside + os.sep):
+                raise UserError("The request has a file that would lie outside", ("file", name))
+            if not (os.path.exists(path) and objects.digest_of(path) == digest):
+                _fetch(to, digest, path, name)
     return repository
+
+
+def _fetch(to: Shared, digest: str, path: str, name: str) -> None:
+    """Write a file of the store.  Raises UserError, with its name, where it cannot be had."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    part = f"{path}.{os.urandom(4).hex()}"
+    try:
+        to.fetch(digest, part)
+    except (Unreachable, objects.Unsound) as error:
+        raise UserError(
+            "A file of the request cannot be had from the store",
+            ("file", name),
+            ("store", to.address),
+            ("reason", error),
+        ) from error
+    os.replace(part, path)
 
 
 def step_of(contents: Contents, state: State) -> Step:

@@ -230,8 +230,9 @@ def collect(root: str, choose: Callable[[Stock], Sequence[Stored]]) -> tuple[int
         requests, _ = _requests(root)  # those that came meanwhile as well
         for digest in replace(found, requests=requests).unneeded(gone):
             os.remove(f"{root}/{objects.place(OBJECTS, digest)}")
+        now = clock(root)
         for _, path in _files(root, checkpoints.KIND):
-            if time.time() - os.path.getmtime(path) > CHECKPOINT_SECONDS:
+            if now - os.path.getmtime(path) > CHECKPOINT_SECONDS:
                 os.remove(path)
     objects.sweep(root)
     return len(gone), count, size

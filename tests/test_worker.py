@@ -189,6 +189,20 @@ def test_requests_that_cannot_be_had(
     assert expected in error["headline"]
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"files": 3}', "\udcff"])
+def test_a_damaged_request(sent: Repository, tmp_path: Path, text: str) -> None:
+    """It is told as such, with the way out."""
+    key = request("train", tmp_path)
+    path = Path(os.environ["MODEL_STORE"], "requests", key[:2], key[2:])
+    path.write_text(text, errors="surrogateescape")
+
+    heard, _ = told(work(sent, key))
+
+    error = next(one["error"] for one in heard if "error" in one)
+    assert isinstance(error, dict)
+    assert "The request in the store is damaged" == error["headline"]
+
+
 def test_paths_that_lead_out(sent: Repository, tmp_path: Path) -> None:
     """A request cannot write anywhere but into the worker's own folder."""
     key = request("train", tmp_path)
