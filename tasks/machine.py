@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import git, publish, readiness, shared
+from tasks import git, places, profiles, publish, readiness, shared
 from tasks.datasets import cache_folder
 from tasks.diagnosis import (
     CONNECT_SECONDS,
@@ -23,6 +23,7 @@ from tasks.diagnosis import (
 )
 from tasks.environments import uv
 from tasks.environments.interpreters import installed
+from tasks.errors import UserError
 from tasks.languages import r_home, spark
 from tasks.plan import BUILD
 from tasks.snapshot import STATE_FILE
@@ -55,6 +56,7 @@ def checks(models: Sequence[Model], state: State, trouble: Finding) -> Iterator[
     for host, required in needed.items():
         look = functools.partial(_database, host, required=required)
         yield Check(f"database {host}", look)
+    yield from _places(models)
     if os.environ.get(publish.VARIABLE):
         yield Check("progress broker", _broker)
     if os.environ.get(shared.VARIABLE):
@@ -164,6 +166,23 @@ def _database(host: str, *, required: bool) -> Iterator[Finding]:
         thing, MISSING if required else WARNING, f"port {TERADATA_PORT}: {reason}{optional}",
         "see that the host is right in the dataset, and that its network (a VPN) is there",
     )  # fmt: skip
+
+
+def _places(models: Sequence[Model]) -> Iterator[Check]:
+    """Yield the looks at the places where the models' steps run, other than this machine."""
+    try:
+        names = {places.named(model) for model in models} & {*profiles.PLACES}
+    except UserError as error:
+        wrong = finding_of("profile", error)
+        yield Check("profile", lambda: [wrong])
+        return
+    for name in sorted(names - {places.LOCAL}):
+        places.load(name)  # the time of a look is for what it asks
+        yield Check(f"place {name}", functools.partial(_place, name))
+
+
+def _place(name: str) -> Iterator[Finding]:
+    yield Finding(f"place {name}", OK, places.look(name))
 
 
 def _broker() -> Iterator[Finding]:

@@ -226,6 +226,16 @@ def test_the_same_here_and_there(repository: Repository, pool: Cluster) -> None:
     assert "training on 6\n" == repository.read("build/models/same/train/run.log")
 
 
+def test_the_doctor_sees_it(repository: Repository, pool: Cluster) -> None:
+    """It tells of the scheduler and how many workers it has."""
+    write_model(repository, "seen")
+    repository.write("pyproject.toml", '[tool.modelmake.profiles.default]\non = "dask"\n')
+
+    done = repository.doit("doctor", **variables(repository, pool))
+
+    assert f"{pool.address} answers, with 2 workers" in done.stdout
+
+
 def test_two_at_once(repository: Repository, pool: Cluster) -> None:
     """Two steps run on two workers at once."""
     write_model(repository, "one")

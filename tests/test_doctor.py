@@ -16,6 +16,7 @@ import pytest
 from tasks import diagnosis, doctor
 from tasks.diagnosis import MISSING, OK, WARNING, Check, Finding, carry_out
 from tasks.errors import UserError
+from tests import kubernetes_api
 from tests.broker import PASSWORD, Broker, free_port
 from tests.r_models import without_r
 from tests.test_pyspark import write_java, write_spark
@@ -388,6 +389,49 @@ def test_the_broker(repository: Repository, tmp_path: Path) -> None:
     assert MISSING == found_of(malformed, "progress broker")[STATE]
     said = json.dumps([well, refused, malformed])
     assert not [word for word in (PASSWORD, "wrong-word") if word in said]
+
+
+def test_where_models_run(repository: Repository, tmp_path: Path) -> None:
+    """An engine, a cluster and a scheduler are asked where models run there, and only then."""
+    for place in ("container", "dask", "kubernetes", "local"):
+        write_model(repository, f"in-{place}", runOn=place)
+    stand_in = kubernetes_api.Cluster(tmp_path)
+    nowhere = f"tcp://127.0.0.1:{free_port()}"
+    try:
+        found = findings(repository, MODEL_DASK_SCHEDULER=nowhere, **stand_in.variables)
+    finally:
+        stand_in.close()
+    without = findings(
+        repository, "in-container", "in-kubernetes",
+        MODEL_CONTAINER_ENGINE="nowhere/podman", **stand_in.variables,
+    )  # fmt: skip
+
+    assert [] == stand_in.faults
+    assert found_of(found, "place container")[FOUND].startswith("podman ")
+    answers = f"{stand_in.address} answers for the namespace {kubernetes_api.NAMESPACE}"
+    assert answers == found_of(found, "place kubernetes")[FOUND]
+    dask = found_of(found, "place dask")
+    assert "Dask's scheduler cannot be reached" in dask[FOUND]
+    assert MISSING == dask[STATE]
+    assert "place local" not in things(found)
+    assert "place dask" not in things(without)
+    for place in ("container", "kubernetes"):
+        assert MISSING == found_of(without, f"place {place}")[STATE]
+        assert found_of(without, f"place {place}")[HINT]
+
+
+def test_a_profile(repository: Repository) -> None:
+    """It says where models run that do not say it themselves; its faults are told."""
+    write_model(repository, "ant")
+    repository.write("pyproject.toml", '[tool.modelmake.profiles.away]\non = "container"\n')
+
+    plain = findings(repository)
+    away = findings(repository, MODEL_PROFILE="away")
+    wrong = findings(repository, MODEL_PROFILE="awya")
+
+    assert "place container" not in things(plain)
+    assert OK == found_of(away, "place container")[STATE]
+    assert "There is no profile `awya`" in found_of(wrong, "profile")[FOUND]
 
 
 def test_the_shared_store(repository: Repository, tmp_path: Path) -> None:

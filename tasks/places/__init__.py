@@ -1,13 +1,14 @@
 """Where a step runs: what each of the places in `profiles.PLACES` can do.
 
-Each but this machine's own is a module here, which has a class `Place` and says whether it is
-`AWAY`.
+Each but this machine's own is a module here, which has a class `Place`, says whether it is `AWAY`,
+and names the package that it asks through (`CLIENT`), if there is one.
 *Here* a step's process works on this machine's files, and the place only says how it is started.
 *Away* it works on what a request in the store holds, and its result comes back through the store.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -17,9 +18,11 @@ from tasks.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import ModuleType
 
     from tasks.environments.build import Environment
     from tasks.languages import Command
+    from tasks.model import Model
     from tasks.plan import Step
     from tasks.runs import Run
 
@@ -131,12 +134,37 @@ def chosen(step: Step, name: str = "") -> On:
 
     Raises UserError for a place that is not known, or cannot be used.
     """
-    name = name or str(step.model.document.get("runOn", "")) or profiles.chosen().get("on", LOCAL)
+    name = name or named(step.model)
     check(name)
     if name == LOCAL:
         return HERE
-    module = importlib.import_module(f"{__name__}.{name}")
+    module = _module(name)
     return On(name, elsewhere=module.Place()) if module.AWAY else On(name, module.Place())
+
+
+def named(model: Model) -> str:
+    """Return the name of the place where a model's steps run, unless the user says otherwise.
+
+    Raises UserError for a profile that cannot be used.
+    """
+    return str(model.document.get("runOn", "")) or str(profiles.chosen().get("on", LOCAL))
+
+
+def load(name: str) -> None:
+    """Import the client of a place, which may take seconds; one that is not there `look` tells."""
+    client = _module(name).CLIENT
+    with contextlib.suppress(ImportError):
+        if client:
+            importlib.import_module(client)
+
+
+def look(name: str) -> str:
+    """Return what answers at a place other than here.  Raises UserError where nothing does."""
+    return str(_module(name).Place().look())
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 def check(name: str) -> None:

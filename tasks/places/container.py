@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 NAME = "container"
 AWAY = False
+CLIENT = ""
 
 LABEL = "modelmake.run"
 """The label of a step's container; its value is the run."""
@@ -86,6 +87,10 @@ class Place:
             command, words=tuple(words), variables={**os.environ, **variables}, direct=False,
             tie=(), image=image.name,
         )  # fmt: skip
+
+    def look(self) -> str:
+        """Return which engine answers.  Raises UserError where none does."""
+        return str(containers.find())
 
     def describe(self) -> Mapping[str, Any]:
         """Return what a record says of it."""

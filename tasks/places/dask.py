@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from tasks.plan import Step
 
 AWAY = True
+CLIENT = dask_client.PACKAGE
 NAME = "dask"
 
 ANSWER_SECONDS = 30.0
 """How long the scheduler may take for an answer."""
+LOOK_SECONDS = 3.0
+"""How long it may where it is only looked at."""
 READ_SECONDS = 3.0
 """How long a worker may: it is asked again."""
 TICK_SECONDS = 0.2
@@ -42,6 +45,17 @@ class Place:
 
     name = NAME
 
+    def look(self) -> str:
+        """Return which scheduler answers, with its workers.  Raises UserError where none does."""
+        dask_client.check_installed()
+        address = dask_client.scheduler_address()
+        client = dask_client.connected(address, LOOK_SECONDS)
+        try:
+            workers = len(_workers(client, address))
+        finally:
+            dask_client.close(client)
+        return f"{address} answers, with {workers} worker{'' if workers == 1 else 's'}"
+
     def submit(self, request: Request) -> _Job:
         """Have a worker carry a request out; who asks for the same shares its run.
 
@@ -52,11 +66,8 @@ class Place:
         client = dask_client.connected(address)
         with contextlib.ExitStack() as trouble:
             trouble.callback(dask_client.close, client)
-            try:
-                workers = client.scheduler_info(n_workers=-1)["workers"]
-            except OSError as error:
-                raise dask_client.unreachable(address, error) from error
-            needed = needs(request.step, [one["resources"] for one in workers.values()])
+            workers = _workers(client, address)
+            needed = needs(request.step, [one["resources"] for one in workers])
             future = client.submit(
                 # By name: the scheduler unpickles all that it is sent, and need not have modelmake.
                 eval,
@@ -66,6 +77,14 @@ class Place:
             )  # fmt: skip
             trouble.pop_all()
         return _Job(client, future, address, idle=not workers)
+
+
+def _workers(client: Any, address: str) -> list[dict[str, Any]]:  # noqa: ANN401 - Dask's own class
+    """Return what the scheduler says of its workers."""
+    try:
+        return list(client.scheduler_info(n_workers=-1)["workers"].values())
+    except OSError as error:
+        raise dask_client.unreachable(address, error) from error
 
 
 def _key(request: Request) -> str:

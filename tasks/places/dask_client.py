@@ -42,7 +42,7 @@ def check_installed() -> None:
         )
 
 
-def connected(address: str) -> Any:  # noqa: ANN401 - Dask's own class
+def connected(address: str, seconds: float = CONNECT_SECONDS) -> Any:  # noqa: ANN401 - Dask's own
     """Return a client of the scheduler.  Raises UserError where it gives no answer."""
     from distributed import Client, TimeoutError  # noqa: A004, PLC0415 - an extra
     from distributed.comm import get_address_host_port  # noqa: PLC0415
@@ -56,7 +56,7 @@ def connected(address: str) -> Any:  # noqa: ANN401 - Dask's own class
     except ValueError as error:
         raise unreachable(address, "it is not of the form `tcp://HOST:PORT`") from error
     try:
-        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        return Client(address, timeout=seconds, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise unreachable(address, error) from error
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 NAME = "kubernetes"
 AWAY = True
+CLIENT = "kubernetes.config"
 
 LOOK_SECONDS = 0.2
 POLL_SECONDS = 1.0
@@ -47,6 +48,16 @@ class Place:
     """The cluster that the user's kubeconfig names; `name` is this place's in the table."""
 
     name = NAME
+
+    def look(self) -> str:
+        """Return which cluster answers.  Raises UserError where it does not."""
+        cluster = Cluster(profiles.chosen().get("namespace", ""))
+        selector = {"label_selector": "app.kubernetes.io/managed-by=modelmake", "limit": 1}
+        try:
+            cluster.ask(cluster.core.list_namespaced_pod, patience=0, **selector)
+        except Refused as refused:
+            raise cluster.fault(refused, "list its pods") from refused
+        return f"{cluster.address} answers for the namespace {cluster.namespace}"
 
     def submit(self, request: Request) -> Job:
         """Create the Job of a request, or find the one that is there.
