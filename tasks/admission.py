@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -77,12 +78,13 @@ class Gate:
             activity.alerts.append(f"it asks for {excess}: it runs alone")
             cpu, memory = self._whole.cpu or 0, self._whole.memory or 0
         cpu = min(cpu, self._whole.cpu or 0)
-        ticket = object()
+        ticket, came = object(), time.monotonic()
         with self._changed:
             self._waiting.append(ticket)
             while (lacking := self._lacking(ticket, cpu, memory)) and not processes.stopping():
                 activity.say(f"waiting for {lacking}")
                 self._changed.wait(LOOK_SECONDS)
+            activity.waited += time.monotonic() - came
             self._waiting.remove(ticket)
             self._running[ticket] = cpu, memory
             self._changed.notify_all()

@@ -47,8 +47,9 @@ REPLAYED_LINES = 3
 class Outcome:
     """What came of a step: `state` is `ran`, `restored` (from the store) or `current`.
 
-    `seconds` is how long that took; `saved` is how long a restored result took to make, and `log`
-    the end of what its model printed then.  `usage` is what its processes used when it was made.
+    `seconds` is how long that took, once there was room for it; `saved` is how long a restored
+    result took to make, and `log` the end of what its model printed then.  `usage` is what its
+    processes used when it was made.
     """
 
     state: str
@@ -99,7 +100,7 @@ def run_step(  # noqa: PLR0913 - two by name
             message = _run_again(prepared, state, activity, on) if twice else ""
     except OSError as error:
         raise _unwritable(step, error) from error
-    seconds = time.monotonic() - started
+    seconds = time.monotonic() - started - activity.waited
     measured, made = _metrics(step, state.files), records.read(step.folder, state.files)
     used, message = made.usage if made else {}, message or _of_attempts(made)
     return Outcome("ran", step.folder, seconds, metrics=measured, message=message, usage=used)

@@ -89,13 +89,15 @@ def advanced(before: Progress, values: Mapping[str, Any], now: float) -> Progres
 class Activity:
     """What a step is doing now, for whoever shows it.
 
-    `echo` is given what its model prints, `heard` what it tells of its progress.
+    `echo` is given what its model prints, `heard` what it tells of its progress.  `waited` is how
+    many seconds it stood before the machine had room for it.
     """
 
     phase: str = ""
     detail: str = ""
     progress: Progress | None = None
     alerts: deque[str] = field(default_factory=deque)
+    waited: float = 0.0
     echo: Callable[[bytes], None] = lambda _data: None
     heard: Callable[[Mapping[str, Any]], None] = lambda _values: None
 

@@ -185,7 +185,8 @@ class Reporter:
             step = self.steps.get(task.name)
             if step is None:
                 return
-            seconds = time.monotonic() - step.began if step.began else None
+            waited = getattr(activity_of(step.task), "waited", 0.0)
+            seconds = time.monotonic() - step.began - waited if step.began else None
             if step.began and state != "failed":
                 seconds = values_of(task).get("seconds", seconds)
             self.steps[task.name] = replace(step, state=state, note=note, seconds=seconds)
