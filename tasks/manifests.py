@@ -15,6 +15,7 @@ from tasks.places import Request
 from tasks.plan import BUILD, Step
 from tasks.resources import of
 from tasks.serving.settings import settings_of
+from tasks.storekeeping import MANIFEST_LASTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -88,7 +89,7 @@ def _jobs(step: Step, image: str, state: State, activity: Activity) -> dict[str,
     """Return the manifests of a step by their files' names; its request is in the store then."""
     prepared = preparation.prepare(step, state, activity)
     with tempfile.TemporaryDirectory() as scratch:
-        store = requests.put(prepared, state, git.head(), scratch)
+        store = requests.put(prepared, state, git.head(), scratch, MANIFEST_LASTS)
     settings = clusters.settings(profiles.chosen(), store.address)
     request = Request(step, prepared.key, store.address)
     found = {step.name: pods.job(step, prepared.key, image, request.words, settings)}

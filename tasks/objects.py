@@ -58,7 +58,8 @@ class Entry:
 
     def is_signed(self, secret: str) -> bool:
         """Return whether who wrote it knew the secret."""
-        return hmac.compare_digest(self.signature, self.signed(secret).signature)
+        said = self.signature.encode(errors="surrogatepass")
+        return hmac.compare_digest(said, self.signed(secret).signature.encode())
 
     def written(self) -> bytes:
         """Return it as a file."""
@@ -92,9 +93,14 @@ def place(kind: str, digest: str) -> str:
 def writing(root: str, *, alone: bool = False) -> Iterator[None]:
     """Hold a store while something is put in; with `alone`, while nobody else puts anything in."""
     os.makedirs(root, exist_ok=True)
-    with open(f"{root}/{HELD}", "a", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+    # Others may have made the file, so that it can only be read; NFS wants more of who is alone.
+    mode = os.O_RDWR if alone else os.O_RDONLY
+    held = os.open(f"{root}/{HELD}", mode | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
+    finally:
+        os.close(held)
 
 
 def put(root: str, digest: str, path: str) -> None:

@@ -93,7 +93,7 @@ def run_logged(  # noqa: PLR0913 - all but two by name
     _running.add(process)
     if started:
         started(process.pid)
-    bounded, meter = _BoundedLog(log), Meter(process.pid)
+    bounded, meter = BoundedLog(log), Meter(process.pid)
 
     def write(data: bytes) -> None:
         bounded.write(data)
@@ -137,7 +137,7 @@ def _note(log: SupportsWrite[bytes], watcher: Watcher) -> None:
         watcher.echo(data)
 
 
-class _BoundedLog:
+class BoundedLog:
     """Keeps the first bytes of what is written as it comes, and the last at the end."""
 
     def __init__(self, file: SupportsWrite[bytes]) -> None:
@@ -147,6 +147,7 @@ class _BoundedLog:
         self._tail_size = self._left_out = 0
 
     def write(self, data: bytes) -> None:
+        """Write what there is room for, and keep the end of the rest."""
         if self._room:
             head, data = data[: self._room], data[self._room :]
             self._file.write(head)
@@ -160,6 +161,7 @@ class _BoundedLog:
                 self._left_out += dropped
 
     def finish(self) -> None:
+        """Write the end."""
         if self._left_out:
             self._file.write(b"\n... %d bytes left out ...\n" % self._left_out)
         for data in self._tail:

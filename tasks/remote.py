@@ -33,9 +33,10 @@ class _Follower:
         step = attempt.prepared.step
         self._policy = retries.of(step.model.document, step.name)
         self._due: float | None = None
-        self._log = open(attempt.run.log, "wb", buffering=0)  # noqa: SIM115 - closed by whoever follows
+        self._file = open(attempt.run.log, "wb", buffering=0)  # noqa: SIM115 - closed by whoever follows
+        self._log = processes.BoundedLog(self._file)
         self._reader = news.Reader(self._write, self._hear)
-        self.feed, self.close = self._reader.feed, self._log.close
+        self.feed = self._reader.feed
 
     def tick(self) -> None:
         """Look on; raises UserError where the run is to end."""
@@ -46,6 +47,11 @@ class _Follower:
         if self._due is not None and time.monotonic() > self._due:
             step = self._attempt.prepared.step
             raise took_too_long(step, self._policy, self._attempt.run)
+
+    def close(self) -> None:
+        """Write what is left of the log."""
+        with self._file:
+            self._log.finish()
 
     def _watch_time(self, phase: str) -> None:
         """Bound the time of the model itself; it is ended there, if that can still be done."""
@@ -104,7 +110,14 @@ def carry_out(place: Away, attempt: Attempt, *, force: bool) -> None:
     if not ended.ok:
         raise _failure(place.name, attempt, ended, follower.error)
     activity.say("store")
-    if not store.restore(prepared.step, prepared.inputs, attempt.state, activity.alerts.append):
+    restored = None
+    for _ in to.insisting():
+        restored = store.restore(
+            prepared.step, prepared.inputs, attempt.state, activity.alerts.append
+        )
+        if restored or not to.trouble:
+            break
+    if restored is None:
         raise UserError(
             f"The step {prepared.step.task} ended well, but its result is not in the store",
             ("place", place.name),

@@ -8,6 +8,7 @@ signed, and only then believed: what it holds is code that is going to be run.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -25,14 +26,16 @@ from tasks.model import SAMPLES
 from tasks.plan import Step
 from tasks.shared import READ_ONLY_VARIABLE, SECRET_VARIABLE, VARIABLE, Shared, Unreachable, shared
 from tasks.sources import PACKAGE
+from tasks.storekeeping import LASTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tasks.preparation import Prepared
     from tasks.state import State
 
-FORMAT = 1
+FORMAT = 2
+PROGRAM = 0o755
 _UP = "up"
 """The name of the folders that a repository is laid out in, so that `..` stays within them."""
 
@@ -42,8 +45,9 @@ class Contents:
     """What a request says of a step.
 
     `files` are digests by path, relative to the repository; `downloads` those below the cache's
-    folder of data.  `inputs` are what the step's key is made of, `trained` those of the training
-    that it works on.  `commit` is what was checked out.
+    folder of data; `programs` are the files that can be executed.  `inputs` are what the step's key
+    is made of, `trained` those of the training that it works on.  `commit` is what was checked out.
+    `lasts` is how many seconds the request is kept after it was put or read.
     """
 
     folder: str
@@ -51,12 +55,16 @@ class Contents:
     dataset: str
     files: Mapping[str, str]
     downloads: Mapping[str, str]
+    programs: Sequence[str]
     inputs: Mapping[str, str]
     trained: Mapping[str, str] | None
     commit: str | None
+    lasts: float
 
 
-def put(prepared: Prepared, state: State, commit: str | None, scratch: str) -> Shared:
+def put(
+    prepared: Prepared, state: State, commit: str | None, scratch: str, lasts: float = LASTS
+) -> Shared:
     """Put a step's request, and all that it leads to, into the store; return the store.
 
     Data at an absolute path are not sent: they have to be at that path there too.  Raises UserError
@@ -66,19 +74,21 @@ def put(prepared: Prepared, state: State, commit: str | None, scratch: str) -> S
     step = prepared.step
     upstream = records.read(step.upstream.folder, state.files) if step.upstream else None
     files, downloads = _digests(step, state)
+    programs = [path for path in files if os.access(path, os.X_OK)]
     contents = Contents(
-        step.model.folder, step.name, step.dataset_name, files, downloads, prepared.inputs,
-        upstream.inputs if upstream else None, commit,
+        step.model.folder, step.name, step.dataset_name, files, downloads, programs,
+        prepared.inputs, upstream.inputs if upstream else None, commit,
+        max(lasts, _lasts(to, prepared.key)),
     )  # fmt: skip
     try:
-        # The request first: what it leads to is not collected then.
-        to.put_document(
-            objects.REQUESTS, prepared.key, _written(prepared.key, contents, to), scratch
-        )
-        for path, digest in files.items():
-            to.put(digest, path)
-        for name, digest in downloads.items():
-            to.put(digest, os.path.join(datasets.data_folder(), name))
+        with to.writing():
+            # The request first: what it leads to is not collected then.
+            written = _written(prepared.key, contents, to)
+            to.put_document(objects.REQUESTS, prepared.key, written, scratch)
+            for path, digest in files.items():
+                to.put(digest, path)
+            for name, digest in downloads.items():
+                to.put(digest, os.path.join(datasets.data_folder(), name))
     except (Unreachable, OSError) as error:
         raise UserError(
             f"The step {step.task} cannot be put into the store",
@@ -88,6 +98,14 @@ def put(prepared: Prepared, state: State, commit: str | None, scratch: str) -> S
     if upstream:
         _share(upstream, scratch)
     return to
+
+
+def _lasts(to: Shared, key: str) -> float:
+    """Return how long the request lasts that is there, which others may rely on; 0 without one."""
+    with contextlib.suppress(Unreachable, UserError):
+        if data := to.document(objects.REQUESTS, key):
+            return _understood(data, key, to).lasts
+    return 0.0
 
 
 def _share(upstream: records.Record, scratch: str) -> None:
@@ -110,6 +128,7 @@ def _store() -> Shared:
             hint=f"`{VARIABLE}` names one: a folder on a shared disk, or for instance"
             " `s3://bucket/models`",
         )
+    to.ask_again()  # such a step cannot do without it
     if to.read_only:
         raise UserError(
             "A step that runs elsewhere needs a store that can be written to",
@@ -182,28 +201,41 @@ def get(key: str) -> Contents:
         ) from error
     if data is None:
         raise UserError("The store has no such request", ("store", to.address), ("key", key))
+    contents = _understood(data, key, to)
+    to.used(objects.REQUESTS, key)
+    return contents
+
+
+def _understood(data: bytes, key: str, to: Shared) -> Contents:
+    """Return what a request says.
+
+    Raises UserError where it is damaged, in another form, or signed by nobody who may.
+    """
     try:
-        document = json.loads(data)
-        signature = document.pop("signature")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        document = dict(json.loads(data))
+        signature = str(document.pop("signature")).encode()
+        known = (document.pop("format"), document.pop("key")) == (FORMAT, key)
+        expected = _signature({"format": FORMAT, "key": key, **document}, to.secret)
+        contents = Contents(**document) if known else None
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             "The request in the store is damaged",
             ("store", to.address),
             ("key", key),
             hint="run the step again where it was sent from: that puts it there anew",
         ) from error
-    if to.secret and not hmac.compare_digest(signature, _signature(document, to.secret)):
+    if to.secret and not hmac.compare_digest(signature, expected.encode()):
         raise UserError(
             f"The request is not signed with `{SECRET_VARIABLE}`: it is not carried out",
             ("store", to.address),
             hint="set the same one where it is sent from",
         )
-    if document.pop("format") != FORMAT or document.pop("key") != key:
+    if contents is None:
         raise UserError(
             "The request is in a form that is not known here",
             hint="have the same version of modelmake on both sides",
         )
-    return Contents(**document)
+    return contents
 
 
 def lay_out(contents: Contents, folder: str) -> str:
@@ -224,6 +256,8 @@ def lay_out(contents: Contents, folder: str) -> str:
                 raise UserError("The request has a file that would lie outside", ("file", name))
             if not (os.path.exists(path) and objects.digest_of(path) == digest):
                 _fetch(to, digest, path, name)
+    for name in contents.programs:
+        os.chmod(os.path.join(repository, name), PROGRAM)
     return repository
 
 
@@ -233,6 +267,7 @@ def _fetch(to: Shared, digest: str, path: str, name: str) -> None:
     part = f"{path}.{os.urandom(4).hex()}"
     try:
         to.fetch(digest, part)
+        os.replace(part, path)
     except (Unreachable, objects.Unsound) as error:
         raise UserError(
             "A file of the request cannot be had from the store",
@@ -240,7 +275,9 @@ def _fetch(to: Shared, digest: str, path: str, name: str) -> None:
             ("store", to.address),
             ("reason", error),
         ) from error
-    os.replace(part, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(part)
 
 
 def step_of(contents: Contents, state: State) -> Step:

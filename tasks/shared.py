@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tasks import objects
+from tasks import objects, processes
 from tasks.errors import UserError, without_password
 from tasks.objects import ENTRIES, OBJECTS, Entry, Unsound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 VARIABLE = "MODEL_STORE"
 SECRET_VARIABLE = "MODEL_STORE_KEY"  # noqa: S105 - its name
@@ -30,6 +30,10 @@ READ_ONLY_VARIABLE = "MODEL_STORE_READ_ONLY"
 ANSWER_SECONDS = 10.0
 """How long a store may take for an answer, and besides a second for each of these bytes."""
 SLOWEST_BYTES = 1_000_000
+COLLECTION_SECONDS = 600.0
+"""How long a store may be held by one who removes what nobody needs."""
+PAUSES = (0.0, 1.0, 4.0, 15.0)
+"""Seconds before it is asked, and asked again, for what would be lost without an answer."""
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "http": "aiohttp", "https": "aiohttp", "file": ""}
 """The schemes that an address may have, each with the package that it needs besides fsspec."""
 
@@ -123,11 +127,31 @@ class Shared:
         """Remove what is kept under a key, whatever its size."""
         self._ask(lambda: self._remove(objects.place(kind, key)))
 
-    def used(self, key: str) -> None:
-        """Note in a folder that a result was used just now, so that it is not collected soon."""
-        if "file" in self.system.protocol:
+    def used(self, kind: str, key: str) -> None:
+        """Note in a folder that something was used just now, so that it is not collected soon."""
+        if self._is_folder:
             with contextlib.suppress(OSError):
-                os.utime(self._at(objects.place(ENTRIES, key)))
+                os.utime(self._at(objects.place(kind, key)))
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold a folder while something is put in: nothing of it is collected meanwhile."""
+        with contextlib.ExitStack() as held:
+            if self._is_folder:
+                hold = objects.writing(self.root)
+                self._ask(lambda: held.enter_context(hold), seconds=COLLECTION_SECONDS)
+            yield
+
+    def insisting(self) -> Iterator[None]:
+        """Yield a few times, and have it asked each time as if there had been no trouble."""
+        for pause in PAUSES:
+            processes.pause(pause)
+            self.ask_again()
+            yield
+
+    def ask_again(self) -> None:
+        """Have it asked from now on as if there had been no trouble."""
+        self.trouble = ""
 
     def trouble_now(self) -> str:
         """Return why it cannot be read, asked for what is surely not there; empty where it can."""
@@ -142,12 +166,16 @@ class Shared:
         self.told = True
         return f"the store {self.address} is left alone in this run: {self.trouble}"
 
-    def _ask(self, act: Callable[[], T], size: int = 0) -> T:
-        """Do something within a time, or raise Unreachable and never ask again in this run."""
+    @property
+    def _is_folder(self) -> bool:
+        return "file" in self.system.protocol
+
+    def _ask(self, act: Callable[[], T], size: int = 0, *, seconds: float = ANSWER_SECONDS) -> T:
+        """Do something within a time, or raise Unreachable and do not ask again."""
         if self.trouble:
             raise Unreachable(self.trouble)
         try:
-            return _within(ANSWER_SECONDS + size / SLOWEST_BYTES, act)
+            return _within(seconds + size / SLOWEST_BYTES, act)
         except Unreachable as error:
             self.trouble = str(error)
             raise
@@ -169,8 +197,7 @@ class Shared:
 
     def _write(self, name: str, path: str) -> None:
         """Write a file in one move: as an object store does anyway, and a folder by renaming."""
-        protocol = self.system.protocol
-        if "file" in protocol:
+        if self._is_folder:
             self.system.makedirs(os.path.dirname(self._at(name)), exist_ok=True)
             made = f"{self.root}/{objects.MAKING}/{os.urandom(6).hex()}"
             self.system.makedirs(os.path.dirname(made), exist_ok=True)
@@ -180,7 +207,7 @@ class Shared:
             finally:
                 with contextlib.suppress(FileNotFoundError):
                     self.system.rm_file(made)
-        elif "http" in protocol:
+        elif "http" in self.system.protocol:
             self.system.put_file(path, self._at(name), method="put")
         else:
             self.system.put_file(path, self._at(name))

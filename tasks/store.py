@@ -87,14 +87,15 @@ def share(key: str, scratch: str, say: Callable[[str], None]) -> None:
             return
         there = _sound_entry(to, key)
         if there and there.record == entry.record:
-            to.used(key)
+            to.used(objects.ENTRIES, key)
             return
         record = Record("", json.loads(objects.read(ROOT, entry.record)))
         if record.key != key and there:
             return  # what was accepted takes no place of what was made
-        for digest in sorted({*record.outputs.values(), entry.record}):
-            to.put(digest, f"{ROOT}/{objects.place(objects.OBJECTS, digest)}")
-        to.put_entry(entry, f"{scratch}/entry")
+        with to.writing():
+            for digest in sorted({*record.outputs.values(), entry.record}):
+                to.put(digest, f"{ROOT}/{objects.place(objects.OBJECTS, digest)}")
+            to.put_entry(entry, f"{scratch}/entry")
     except Unreachable:
         _tell(to, say)
     except (OSError, Unsound) as error:

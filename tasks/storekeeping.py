@@ -9,7 +9,7 @@ import re
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks import checkpoints, objects, plan
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 DAY = 86_400.0
 LASTS = DAY
 """How long a request is kept, and all that it leads to: a worker may be about to read it."""
+MANIFEST_LASTS = 400 * DAY
+"""How long one is that a manifest names: a cluster may carry it out once a year."""
 CHECKPOINT_SECONDS = 7 * DAY
 """How long the checkpoint of a step that never succeeded is kept in a store that others use too."""
 _SHORT = re.compile("[0-9a-f]{2}")
@@ -47,13 +49,14 @@ class Stored:
 
 @dataclass(frozen=True)
 class Requested:
-    """A step that was sent elsewhere at `put` (seconds since 1970): a file of the store at `path`.
+    """A step that was sent elsewhere: a file of the store at `path`.
 
-    `objects` are the digests of what it reads, and `trained` the key of the training.
+    It counts until `ends` (seconds since 1970).  `objects` are the digests of what it reads, and
+    `trained` the key of the training.
     """
 
     path: str
-    put: float
+    ends: float
     objects: frozenset[str]
     trained: str
 
@@ -62,7 +65,7 @@ class Requested:
 class Stock:
     """All that is in a store: its results, the size of each object, and what cannot be used.
 
-    Of the `requests` those count that are not older than `LASTS`; the others are `past`.
+    Of the `requests` those count that have not ended; the others are `past`.
     """
 
     results: Sequence[Stored]
@@ -128,21 +131,21 @@ def clock(root: str) -> float:
 def _requests(root: str) -> tuple[list[Requested], list[Requested]]:
     """Return the requests that count, and those that are past."""
     now, found = clock(root), [_requested(path) for _, path in _files(root, REQUESTS)]
-    counting = [one for one in found if now - one.put < LASTS]
-    return counting, [one for one in found if now - one.put >= LASTS]
+    counting = [one for one in found if now < one.ends]
+    return counting, [one for one in found if now >= one.ends]
 
 
 def _requested(path: str) -> Requested:
     """Return a request; one that cannot be read leads to nothing."""
-    put = os.path.getmtime(path)
+    used = os.path.getmtime(path)
     try:
         with open(path, "rb") as file:
             said = json.load(file)
         digests = frozenset({*said["files"].values(), *said["downloads"].values()})
         trained = plan.key_of("train", said["trained"]) if said["trained"] else ""
+        return Requested(path, used + float(said["lasts"]), digests, trained)
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Requested(path, put, frozenset(), "")
-    return Requested(path, put, digests, trained)
+        return Requested(path, used + LASTS, frozenset(), "")
 
 
 def _files(root: str, kind: str) -> Iterator[tuple[str, str]]:
@@ -213,8 +216,8 @@ def freed(found: Stock, going: Iterable[Stored]) -> tuple[int, int]:
 def collect(root: str, choose: Callable[[Stock], Sequence[Stored]]) -> tuple[int, int, int]:
     """Remove the results that are chosen of a store, and the objects that nobody needs then.
 
-    Return how many results and objects went, and how many bytes those were.  Nobody files a result
-    of this repository meanwhile; a request that is put in with what it leads to stays whole.
+    Return how many results and objects went, and how many bytes those were.  Nobody puts anything
+    in meanwhile.
     """
     if not os.path.isdir(root):
         return 0, 0, 0
@@ -227,8 +230,7 @@ def collect(root: str, choose: Callable[[Stock], Sequence[Stored]]) -> tuple[int
             objects.drop_entry(root, key)
         for one in found.past:
             os.remove(one.path)
-        requests, _ = _requests(root)  # those that came meanwhile as well
-        for digest in replace(found, requests=requests).unneeded(gone):
+        for digest in found.unneeded(gone):
             os.remove(f"{root}/{objects.place(OBJECTS, digest)}")
         now = clock(root)
         for _, path in _files(root, checkpoints.KIND):

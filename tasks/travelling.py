@@ -17,6 +17,7 @@ import tarfile
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks import checkpoints
@@ -48,16 +49,18 @@ def travelling(step: Step, key: str, tell: Callable[[str], None], *, anew: bool)
 
     One that is there when the step is to be made `anew` is removed.  What goes wrong is told.
     """
-    to = shared()
-    if to is None:
+    others = shared()
+    if others is None:
         yield
         return
+    to = replace(others)  # its trouble is not that of the result
     with tempfile.TemporaryDirectory(prefix="checkpoint-", dir=step.build) as scratch:
+        fetched = False
         with _told(to, tell):
             if anew:
                 to.drop_document(KIND, key)
             else:
-                _fetch(to, step, key, scratch)
+                fetched = _fetch(to, step, key, scratch)
         ended = threading.Event()
         sender = _Sender(to, step, key, scratch, tell)
         thread = threading.Thread(target=sender.follow, args=(ended,), daemon=True)
@@ -71,8 +74,9 @@ def travelling(step: Step, key: str, tell: Callable[[str], None], *, anew: bool)
             raise
         ended.set()
         thread.join(_ENDED_SECONDS)
-        with _told(to, tell):
-            to.drop_document(KIND, key)
+        if fetched or sender.sent:
+            with _told(to, tell):
+                to.drop_document(KIND, key)
 
 
 class _Sender:
@@ -82,7 +86,7 @@ class _Sender:
         self, to: Shared, step: Step, key: str, scratch: str, tell: Callable[[str], None]
     ) -> None:
         self._to, self._step, self._key, self._scratch, self._tell = to, step, key, scratch, tell
-        self._sent: object = {}
+        self.sent: object = None
 
     def follow(self, ended: threading.Event) -> None:
         """Put what the step has left so far, now and then, until it has ended."""
@@ -96,21 +100,23 @@ class _Sender:
     def send(self, folder: str) -> None:
         """Put the files of a folder, if there are any that were not put yet."""
         state = checkpoints.state_of(folder)
-        if not state or state == self._sent:
+        if not state or state == self.sent:
             return
         path = f"{self._scratch}/{os.urandom(4).hex()}"
-        with _told(self._to, self._tell):
+        with _told(self._to, self._tell), contextlib.ExitStack() as made:
+            made.callback(os.remove, path)
             if not any(_pack(folder, path) for _ in range(TIMES)):
                 return
             with open(path, "ab") as file:
                 file.write(_sum(self._to, self._key, path, os.path.getsize(path)))
             self._to.put_file(KIND, self._key, path)
-            self._sent = state
+            self.sent = state
 
 
 @contextlib.contextmanager
 def _told(to: Shared, tell: Callable[[str], None]) -> Iterator[None]:
-    """Tell what goes wrong: a step runs as well without."""
+    """Ask the store anew, and tell what goes wrong: a step runs as well without."""
+    to.ask_again()
     try:
         yield
     except (OSError, tarfile.TarError, Unreachable, Unsound) as error:
@@ -132,15 +138,15 @@ def _pack(folder: str, path: str) -> bool:
     return packed == before.keys() == checkpoints.state_of(folder).keys()
 
 
-def _fetch(to: Shared, step: Step, key: str, scratch: str) -> None:
-    """Have the checkpoint of a key here, if there is one.
+def _fetch(to: Shared, step: Step, key: str, scratch: str) -> bool:
+    """Have the checkpoint of a key here, and return whether there is one.
 
     Raises Unsound where it is not as it was put there by one who knows the store's secret: it may
     be code.
     """
     packed, files = f"{scratch}/packed", f"{scratch}/{checkpoints.FILES}"
     if not to.fetch_file(KIND, key, packed):
-        return
+        return False
     size = os.path.getsize(packed) - _SUM_BYTES
     with open(packed, "rb") as file:
         file.seek(max(0, size))
@@ -155,6 +161,7 @@ def _fetch(to: Shared, step: Step, key: str, scratch: str) -> None:
             _take_out(archive, member, files)
     os.remove(packed)
     checkpoints.bring(step, key, files)
+    return True
 
 
 def _take_out(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: str) -> None:

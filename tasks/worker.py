@@ -18,7 +18,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks import execute, news, preparation, processes, requests, retries, shared, store
-from tasks.errors import UserError
+from tasks.errors import AttemptFailed, UserError
+from tasks.objects import Unsound
 from tasks.places import Local, On
 from tasks.progress import Activity
 from tasks.state import open_state
@@ -122,13 +123,33 @@ def _carry_out(key: str, on: On, folder: str, activity: Activity, *, force: bool
     on, anew = replace(on, commit=contents.commit), force and on.attempt == 1
     with travelling(step, key, activity.alerts.append, anew=anew):
         execute.run_step(step, state, activity, on, force=force)
-    to = shared.shared()
-    if to is None or to.trouble or to.entry(key) is None:
-        raise UserError(
-            f"The result of {step.task} cannot be put into the store",
-            ("store", to.address if to else "none"),
-            ("reason", (to and to.trouble) or "it is not there"),
-        )
+    _see_shared(step, key, folder)
+
+
+def _see_shared(step: Step, key: str, scratch: str) -> None:
+    """See that a result is in the store, where it was put; else put it there again, a few times.
+
+    Raises AttemptFailed where that cannot be.
+    """
+    to, why = shared.shared(), "it is not there"
+    assert to is not None  # noqa: S101 - the request was in it
+    for _ in to.insisting():
+        try:
+            if to.entry(key):
+                return
+        except (shared.Unreachable, Unsound) as error:
+            why = str(error)
+        told: list[str] = []
+        store.share(key, scratch, told.append)
+        why = told[-1] if told else why
+    failed = AttemptFailed(
+        f"The result of {step.task} cannot be put into the store",
+        ("store", to.address),
+        ("reason", why),
+        reason="lost",
+    )
+    failed.again = True
+    raise failed
 
 
 def _restore(step: Step, inputs: Mapping[str, str], state: State, activity: Activity) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tasks import clusters, news, pods, profiles, shared
 from tasks.containers import RUNNER
 from tasks.errors import UserError
+from tasks.objects import Unsound
 from tasks.places import Ended, pod_state
 from tasks.places.cluster import CONFLICT, FIRST_PATIENCE_SECONDS, GONE, Cluster, Refused
 from tasks.places.pod_log import PodLog
@@ -259,8 +260,9 @@ class Job:
 
     def _taken_away(self) -> Ended:
         """Return the end of a Job that somebody has deleted; another runner may have, when done."""
-        store = shared.shared()
-        made = store is not None and store.entry(self._request.key) is not None
+        store, made = shared.shared(), False
+        with contextlib.suppress(shared.Unreachable, Unsound):
+            made = store is not None and store.entry(self._request.key) is not None
         return Ended(ok=made, reason="deleted", message="" if made else "its Job was deleted")
 
     def cancel(self) -> None:
