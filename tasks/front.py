@@ -21,9 +21,14 @@ STEPS = ("train", "evaluate", "score")
 RUNS = "build/runs"
 """Where runs under way have their folders, and runs that were killed what they left."""
 
+NOT_UNDERSTOOD = 3
+"""The exit status of a command that doit, or we, can make nothing of."""
+
+DODO = "dodo.py"
 PLACE = "place"
 _CONFIGURATION = ("pyproject.toml", "doit.cfg")
 _OPTIONS = ("-f", "-d")
+_PLACE_OPTIONS = {*_OPTIONS, "-k", "--file", "--dir", "--seek-file"}
 _VARIABLES = ("MODEL_", "PYTHON")
 _SECRETS = ("MODEL_PROGRESS_URL", "MODEL_STORE")
 
@@ -39,7 +44,7 @@ class Place:
     def __init__(self, dodo: str, repository: str) -> None:
         """Take two of doit's options; empty ones were not given."""
         self.start = os.getcwd()
-        self.dodo = os.path.abspath(dodo or "dodo.py")
+        self.dodo = os.path.abspath(dodo or DODO)
         self.repository = os.path.abspath(repository or os.path.dirname(self.dodo))
 
     def __str__(self) -> str:
@@ -76,15 +81,29 @@ def main() -> int:
             return status_after(interrupt)
     if "" in sys.argv:  # doit has no answer to that
         sys.stderr.write("ERROR: A word of the command is empty\n\nhint: is a variable not set?\n")
-        return 3
+        return NOT_UNDERSTOOD
     from doit.doit_cmd import DoitMain  # noqa: PLC0415 - as above
 
     try:
         doit = DoitMain()
     except Exception as error:  # noqa: BLE001 - of whichever reader: the files are the user's
         sys.stderr.write(_unreadable(error))
-        return 3
-    return int(doit.run(_spelled_out(sys.argv[1:])) or 0)
+        return NOT_UNDERSTOOD
+    start = os.getcwd()
+    status = int(doit.run(_spelled_out(sys.argv[1:])) or 0)
+    if status == NOT_UNDERSTOOD and not _PLACE_OPTIONS.intersection(sys.argv):
+        sys.stderr.write(_where_else(start))
+    return status
+
+
+def _where_else(start: str) -> str:
+    """Return where doit is to be run, nothing where there are tasks at the start."""
+    above = start
+    while not os.path.exists(os.path.join(above, DODO)):
+        if above == os.path.dirname(above):
+            return "hint: run it in the folder of a repository of models\n"
+        above = os.path.dirname(above)
+    return "" if above == start else f"hint: `doit -k` runs in {above}\n"
 
 
 def _unreadable(error: Exception) -> str:

@@ -321,6 +321,18 @@ def test_the_installed_command_is_ours() -> None:
     assert texts[0] == texts[1]
 
 
+def test_a_folder_without_tasks(front: Front, tmp_path: Path) -> None:
+    """Where they are is told, or that they are nowhere above."""
+    below = front.repository.path / "model_definitions"
+    (front.repository.path / "dodo.py").write_text("")
+
+    said, nowhere = front("list", cwd=below), front("list", cwd=tmp_path)
+
+    assert 3 == said.status == nowhere.status
+    assert said.err.endswith(f"\nhint: `doit -k` runs in {front.repository.path}\n")
+    assert nowhere.err.endswith("\nhint: run it in the folder of a repository of models\n")
+
+
 def test_an_empty_word(front: Front) -> None:
     """A variable that is not set makes an empty word, which is told."""
     for words in ([""], ["affected", "--base", ""]):
