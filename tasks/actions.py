@@ -51,7 +51,8 @@ def manifest(model: Model, activity: Activity) -> dict[str, Any]:
     """Write a model's Kubernetes manifests."""
     _refuse_broken(model)
     folder, remark = manifests.make(model, open_state(), activity)
-    return {"state": "ran", "folder": folder, "message": remark}
+    message = "; ".join(filter(None, (folder, remark)))
+    return {"state": "ran", "folder": folder, "message": message}
 
 
 def image(model: Model, activity: Activity) -> dict[str, Any]:

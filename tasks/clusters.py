@@ -91,7 +91,8 @@ def image_of(name: str, profile: Mapping[str, Any]) -> str:
 def unbuilt(names: Iterable[str]) -> str:
     """Return what is to be told of images that were not built here, nothing where all were."""
     commands = [f"`doit image:{name}`" for name in names if not _built(name)]
-    return f"not built here yet: {' and '.join(commands)}" if commands else ""
+    which = "an image is" if len(commands) == 1 else "images are"
+    return f"{which} not built here yet: {' and '.join(commands)}" if commands else ""
 
 
 def _built(name: str) -> str:

@@ -22,6 +22,7 @@ from tasks.wording import (
     log_line,
     memory_of,
     message_of,
+    metrics_of,
     notes_of,
     shorten,
     values_of,
@@ -157,7 +158,8 @@ class ConsoleReporter(Reporter):
         names = max(4, *(len(step.task.name) for step in listed))
         names = min(names, max(20, rest - min(notes, width // 3)))
         head = f"{'step':<{names}}  {'state':<{states}}  {'time':>{times}}{MEMORY[:memory]}"
-        self._print(("\n" + head + ("  metrics" if notes else ""), "dim"))
+        measured = any(metrics_of(step.task) for step in listed)
+        self._print(("\n" + head + ("  metrics" if measured else ""), "dim"))
         for step in listed:
             self._print(
                 f"{shorten(step.task.name, names):<{names}}  ",

@@ -293,15 +293,16 @@ def test_written_by_doit(repository: Repository) -> None:
     serving = ["autoscaler", "deployment", "service"]
     done = repository.doit(f"k8s:{name}")
     assert 0 == done.returncode, done.stderr
-    unbuilt = f"not built here yet: `doit image:{name}`"
-    assert f"no Jobs: `MODEL_STORE` names no store; {unbuilt}" in done.stdout
+    unbuilt = f"an image is not built here yet: `doit image:{name}`"
+    assert f"build/k8s/{name}; no Jobs: `MODEL_STORE` names no store; {unbuilt}" in done.stdout
     assert serving == written()
 
     store = {"MODEL_STORE": str(repository.path / "store")}
     done = repository.doit(f"k8s:{name}", **store)
     assert 0 == done.returncode, done.stderr
     assert "no Job for evaluate" in done.stdout
-    assert f"{unbuilt} and `doit image:runner`" in done.stdout
+    unbuilt = f"images are not built here yet: `doit image:{name}` and `doit image:runner`"
+    assert unbuilt in done.stdout
     assert sorted([*serving, "train"]) == written()
     job = yaml.safe_load((folder / "train.yaml").read_text())
     key = job["metadata"]["annotations"]["modelmake/key"]
@@ -316,7 +317,7 @@ def test_written_by_doit(repository: Repository) -> None:
     (folder / "stray.yaml").touch()
     done = repository.doit(f"k8s:{name}", **store)
     assert 0 == done.returncode
-    assert "not built here yet: `doit image:runner`" in done.stdout
+    assert "an image is not built here yet: `doit image:runner`" in done.stdout
     assert sorted([*serving, "train", "evaluate"]) == [one for one in written() if one != "score"]
     assert (
         "image: registry.invalid/modelmake/good-python:c0ffee\n"
