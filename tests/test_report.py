@@ -222,7 +222,7 @@ def test_stop_at_the_first_failure(tmp_path: Path) -> None:
     write_dodo(tmp_path, FAILING)
     done = run_doit(tmp_path, "train:bad", "evaluate")
     assert steady(done.stdout).partition("\n\n")[2].partition("\n\n")[2] == (
-        "step           state     time  metrics\n"
+        "step           state     time\n"
         "train:bad      failed   0.0 s\n"
         "train:good     not run\n"
         "evaluate:bad   not run         (train:bad failed)\n"
