@@ -17,6 +17,7 @@ from tasks.serving.arrays import Array, RequestError
 from tasks.serving.batches import Pending, Queue
 from tasks.serving.pool import Pool, Watch
 from tasks.serving.settings import Settings
+from tasks.serving.workers import Place
 from tasks.state import open_state
 from tests.conftest import RUNNER, Repository
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.serving.released import Release
+    from tasks.serving.workers import Channel, Worker
 
 ROW = Array(b"[[1,2]]", ())
 
@@ -123,6 +125,43 @@ def test_what_is_put_back_meanwhile_is_waited_for() -> None:
         return again.future.result()
 
     assert ROW == asyncio.run(drain())
+
+
+class Silent:
+    """Both a worker and the connection to it, of which only what they are told is of interest."""
+
+    log = ""
+
+    def __init__(self) -> None:
+        """Begin with nothing told."""
+        self.batches: list[int] = []
+
+    def send(self, header: dict[str, Any], _parts: object) -> None:
+        """Take a batch."""
+        self.batches.append(header["batch"])
+
+    def kill(self) -> None:
+        """Go on for a moment, as processes do."""
+
+
+def test_a_worker_that_is_killed_is_given_nothing_more() -> None:
+    """An answer that was on its way goes out, and the next request waits for another worker."""
+
+    async def answer() -> tuple[list[int], bool, list[bool]]:
+        kept, silent = pool(), Silent()
+        place = Place(cast("Worker", silent), cast("Channel", silent), ready=True)
+        kept._keeper.places.append(place)
+        kept._idle.append(place)
+        first, second = (kept.submit(ROW, "predict", lambda: False) for _ in range(2))
+        place.deadline = asyncio.get_running_loop().time()
+        kept._keeper.kill_late()
+        entry = {"size": 2, "names": (), "dtype": "", "shape": ()}
+        told = {"batch": 1, "seconds": 1, "answers": [entry]}
+        kept._received(cast("Channel", silent), told, memoryview(b"[]"))
+        kept._keeper.lost(cast("Channel", silent))
+        return silent.batches, place.killed, [first.done(), second.done()]
+
+    assert ([1], False, [True, False]) == asyncio.run(answer())
 
 
 def test_what_is_said_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,7 +156,7 @@ class Pool:
                 continue
             if "answers" in header:
                 self._answered(place, header, payload)
-            elif "ready" in header:
+            elif "ready" in header and not place.killed:
                 self._is_ready(place, header["ready"], payload)
             elif "failed" in header:
                 self._failed(place, header["failed"])
@@ -164,12 +164,13 @@ class Pool:
     def _answered(self, place: Place, header: dict[str, Any], payload: memoryview) -> None:
         batch, answers = place.batch, header["answers"]
         if header["batch"] != place.number or len(answers) != len(batch):
-            place.worker.kill()
+            place.kill()
             self._say("a worker answers what it was not asked, and is killed")
             return
         place.batch, place.ended, place.deadline = [], 0, math.inf
         self.queue.took(len(batch), header["seconds"])
-        self._idle.append(place)
+        if not place.killed:
+            self._idle.append(place)
         self._dispatch()  # so that it works while the answers go out
         self.watch.batch(len(batch), header["seconds"])
         batches.settle(batch, answers, payload)
@@ -181,7 +182,7 @@ class Pool:
             try:
                 outputs = answered(self.release.schema, answer).outputs
             except ValueError as error:
-                place.worker.kill()
+                place.kill()
                 self._failed(place, f"its answer to the sample cannot be understood: {error}")
                 return
             self.about = replace(self.about, outputs=outputs)
@@ -218,6 +219,7 @@ class Pool:
         """
         late = self._loop.time() >= place.deadline
         place.channel, place.ready, place.deadline = None, False, math.inf
+        place.killed = False
         if place in self._idle:
             self._idle.remove(place)
         batch, place.batch = place.batch, []

@@ -202,7 +202,8 @@ class Place:
     """A worker's place in the pool: who is in it, and what that one is doing.
 
     `number` is that of its batch; it is killed when it is not done, or has not started, by its
-    `deadline`; `ended` counts how often it has ended without an answer in between.
+    `deadline`; `killed` says that it was, so that it is given nothing more; `ended` counts how
+    often it has ended without an answer in between.
     """
 
     worker: Worker
@@ -211,7 +212,13 @@ class Place:
     batch: list[Pending] = field(default_factory=list)
     number: int = 0
     deadline: float = math.inf
+    killed: bool = False
     ended: int = 0
+
+    def kill(self) -> None:
+        """Kill the worker, who may still have an answer on its way."""
+        self.killed = True
+        self.worker.kill()
 
 
 def copy_code(package: str) -> None:
