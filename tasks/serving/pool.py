@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 LOGS = "build/serving"
 LOG_LINES = 20
 LONGEST_FOLDER = 90
-"""Letters of a folder that a socket can be in: its whole path has 107 at most."""
+"""Bytes of the name of a folder that a socket can be in: its whole path has 107 at most."""
 
 LOOK_SECONDS = 0.25
 OVER = "this version of the model is ended"
@@ -120,7 +120,7 @@ class Pool:
 
     def _place_of_socket(self, folder: str) -> str:
         folder = os.path.abspath(folder)
-        if len(folder) > LONGEST_FOLDER:
+        if len(os.fsencode(folder)) > LONGEST_FOLDER:
             folder = tempfile.mkdtemp(prefix="modelmake-")
             self._closing.callback(shutil.rmtree, folder, ignore_errors=True)
         return f"{folder}/socket"

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from tasks import launch, processes
+from tasks import folders, launch, processes
+from tasks.fingerprint import Files
 from tasks.processes import Watcher
 from tasks.records import write_json
 
@@ -222,7 +223,13 @@ class Place:
 
 
 def copy_code(package: str) -> None:
-    """Put a copy in the place of the link to the model's code, which may be edited meanwhile."""
+    """Put a copy in the place of the link to the model's code, which may be edited meanwhile.
+
+    It has those files that are the model's: not what an editor keeps beside them.
+    """
     code = os.path.realpath(package)
     os.remove(package)
-    shutil.copytree(code, package, symlinks=False, ignore=shutil.ignore_patterns("__pycache__"))
+    os.mkdir(package)
+    for name in folders.walk(code, Files()):
+        os.makedirs(os.path.dirname(f"{package}/{name}"), exist_ok=True)
+        shutil.copy2(f"{code}/{name}", f"{package}/{name}")
