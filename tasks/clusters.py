@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LONGEST_NAME = 40
 """Behind it there is room for a step and a key: a name has 63 letters at most."""
 
+WAIT_SECONDS = 1800
+"""How long a pod may wait for a machine, where the profile does not say."""
+
 _HASH_DIGITS = 10
 _DIGESTED = re.compile(f"-[0-9a-f]{{{_HASH_DIGITS}}}$")
 
@@ -31,7 +34,7 @@ class Settings:
 
     `secrets` are the variables of pods that secrets hold, each as `secret/key`; `claim` names the
     volume that is mounted where the store is, if that is a folder; `account` is whom pods run as;
-    `variables` are further ones of theirs.
+    `variables` are further ones of theirs; `wait` is for how many seconds one may not run yet.
     """
 
     namespace: str = ""
@@ -40,6 +43,7 @@ class Settings:
     claim: str = ""
     account: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
+    wait: int = WAIT_SECONDS
 
 
 def settings(profile: Mapping[str, Any], store: str = "", namespace: str = "") -> Settings:
@@ -54,6 +58,7 @@ def settings(profile: Mapping[str, Any], store: str = "", namespace: str = "") -
         profile.get("claim", ""),
         profile.get("serviceAccount", ""),
         profile.get("variables", {}),
+        profile.get("wait", WAIT_SECONDS),
     )
     if os.path.isabs(found.store) and not found.claim:
         raise UserError(
@@ -100,7 +105,7 @@ def _built(name: str) -> str:
     try:
         with open(f"{IMAGES}/{file_name(name)}/image.json", encoding="utf-8") as file:
             return str(json.load(file)["tags"][0])
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # the last: one of which only a part was written
         return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -49,6 +50,8 @@ _FILES = {
     "HorizontalPodAutoscaler": "autoscaler",
     "PodDisruptionBudget": "disruption-budget",
 }
+_NAMES = frozenset({*STEPS, SCHEDULE, *_FILES.values()})
+"""What a manifest can be called: files of other names are the user's."""
 
 
 def folder_of(model: Model) -> str:
@@ -245,7 +248,8 @@ def write(model: Model, manifests: Mapping[str, Manifest]) -> str:
         with open(part, "w", encoding="utf-8") as file:
             file.write(text_of(manifest))
         os.replace(part, f"{folder}/{name}.yaml")
-    for left in os.listdir(folder):
-        if left.removesuffix(".yaml") not in manifests:
-            os.remove(f"{folder}/{left}")
+    for left in _NAMES - manifests.keys():
+        for path in (f"{folder}/{left}.yaml", f"{folder}/{left}.part"):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(path)
     return folder

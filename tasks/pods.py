@@ -102,7 +102,8 @@ def job_spec(
 
     A pod that the cluster itself has ended (evicted, preempted, its machine lost) is made anew and
     does not count; of a Job that is `alone`, one that failed is tried again as often as `retries`
-    says, if it failed for one of the reasons in `retryOn`.
+    says, if it failed for one of the reasons in `retryOn`, and the time of all tries is bounded,
+    which includes what a pod waits for a machine.  Each holds the step itself to its `timeout`.
     """
     model = step.model
     policy = retries.of(model.document, step.name)
@@ -116,11 +117,11 @@ def job_spec(
         "env": variables(model, settings, with_store=True),
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    deadline = {"activeDeadlineSeconds": (timeout + SPARE_SECONDS) * tries}
+    deadline = {"activeDeadlineSeconds": (settings.wait + timeout + SPARE_SECONDS) * tries}
     final = [retries.NOT_AGAIN, *([] if policy.reasons & {"oom", "lost"} else [KILLED])]
     return {
         "backoffLimit": tries - 1,
-        **(deadline if timeout else {}),
+        **(deadline if timeout and alone else {}),
         "ttlSecondsAfterFinished": KEPT_SECONDS,
         "podFailurePolicy": {
             "rules": [

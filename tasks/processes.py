@@ -178,6 +178,8 @@ def _copy_output(
     """Copy until the process has ended and nothing more comes; return whether that was in time."""
     assert process.stdout is not None  # noqa: S101 - for the type checker
     source = process.stdout.fileno()
+    poll = select.poll()  # which takes descriptors of any number, as a server may have them
+    poll.register(source, select.POLLIN)
     began = ticked = measured = time.monotonic()
     while seconds is None or time.monotonic() < began + seconds:
         ended, now = _has_ended(process), time.monotonic()
@@ -188,7 +190,7 @@ def _copy_output(
         if now > ticked + LOOK_SECONDS:
             ticked = now
             tick()
-        ready, _, _ = select.select([source], [], [], 0 if ended else pause)
+        ready = poll.poll(0 if ended else pause * 1000)
         data = os.read(source, 1 << 16) if ready else b""
         if data:
             log.write(data)

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 START = """
 import sys
-from tasks.serving import connections
+from tasks.serving import connections, server
 
 connections.PATIENCE_SECONDS = {patience}
+server.END_SECONDS = {spare}
 from tasks.front import main
 
 sys.argv[0] = "doit"
@@ -90,11 +91,11 @@ class Server:
 
 @contextmanager
 def serving(
-    repository: Repository, *words: str, patience: float = 60, **variables: str
+    repository: Repository, *words: str, patience: float = 60, spare: int = 10, **variables: str
 ) -> Iterator[Server]:
     """Serve the models of a repository on a free port, until the block is left."""
     said, log = repository.path.parent / "said.txt", repository.path.parent / "access.jsonl"
-    command = [sys.executable, "-c", START.format(patience=patience), "serve"]
+    command = [sys.executable, "-c", START.format(patience=patience, spare=spare), "serve"]
     command += ["-f", str(RUNNER / "dodo.py"), "-d", str(repository.path), "--port", "0", *words]
     with open(said, "wb") as err, open(log, "wb") as out:
         process = subprocess.Popen(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,8 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.images import layers
+from tasks.containers import find, image
+from tasks.errors import UserError
+from tasks.fingerprint import canonical
+from tasks.images import bases, build, layers, parts
 from tasks.images.layers import Entry
+from tasks.images.parts import Part
+from tasks.state import State
 from tests import containers
 from tests.broker import free_port
 from tests.conftest import Repository
@@ -19,6 +25,8 @@ from tests.serving import Server
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tasks.containers import Engine
 
 NAME = "answers-requests"
 MODULES = f"model_definitions/{NAME}/model_modules"
@@ -175,6 +183,70 @@ def test_no_base_is_named(repository: Repository) -> None:
     assert 1 == done.returncode
     assert "No image is named that this one could be built on" in done.stdout
     assert "hint: `MODEL_BASE_IMAGE` names one" in done.stdout
+
+
+@pytest.fixture
+def engine(cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
+    """Return the engine, as this process is told of it; the working directory is empty."""
+    containers.base_image(cache.parent)
+    monkeypatch.chdir(tmp_path)
+    for name, value in ENGINE.items():
+        monkeypatch.setenv(name, value)
+    return find()
+
+
+def test_an_engine_that_fails_says_nothing_of_a_base(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it could not ask is asked again; that there is no Python is known from then on."""
+    state, base = State(str(tmp_path / "state.db")), image(engine, containers.BASE, "")
+    monkeypatch.setenv("MODEL_CONTAINER_OPTIONS", "--runtime none-such")
+    with pytest.raises(UserError, match="cannot start a container"):
+        bases._there(engine, base, "3.11", state)
+    monkeypatch.setenv("MODEL_CONTAINER_OPTIONS", containers.OPTIONS)
+
+    assert [] == bases._there(engine, base, "3.11", state)
+
+    monkeypatch.setenv("MODEL_CONTAINER_OPTIONS", "--runtime none-such")
+    assert [] == bases._there(engine, base, "3.11", state)
+
+
+def test_a_base_whose_name_is_given_to_another(engine: Engine, tmp_path: Path) -> None:
+    """What was looked at is what is built on."""
+    name = "localhost/modelmake-test:moving"
+    containers.podman("tag", containers.BASE, name)
+    base = image(engine, name, "")
+    (tmp_path / "Containerfile").write_text(f"FROM {containers.BASE}\nCOPY Containerfile /\n")
+    containers.podman("build", "--quiet", "--tag", name, str(tmp_path))
+    newer = image(engine, name, "")
+    program = Part("program", os.urandom(8).hex(), lambda: [Entry(build._PROGRAM, link="/bin/sh")])
+    recipe = build.Recipe("moving", base, [program], {}, (), ("-c", "true"), "1")
+    try:
+        built = build._build(engine, recipe, lambda _said: None)
+    finally:
+        key = canonical("image layer", {"on": base.id, "part": program.key})
+        containers.podman("rmi", "--force", newer.id, *recipe.tags, f"{build.LAYERS}:{key[:32]}")
+
+    assert newer.layers != base.layers
+    assert base.layers == built.image.layers[: len(base.layers)]
+    assert newer.layers[-1] not in built.image.layers
+
+
+def test_another_framework_is_another_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runner in an image knows the frameworks that the one here knows."""
+    monkeypatch.setattr(parts, "__file__", str(tmp_path / "tasks/images/parts.py"))
+    (tmp_path / "envs/locks").mkdir(parents=True)
+    framework = tmp_path / "envs/new.json"
+    python = parts.Python("/usr/bin/python3.11", "3.11.7")
+    framework.write_text("{}")
+    before = parts.runner(python).key
+    assert before == parts.runner(python).key
+
+    framework.write_text("[]")
+
+    assert before != parts.runner(python).key
 
 
 def test_a_layer_follows_from_what_is_in_it(tmp_path: Path) -> None:

@@ -383,6 +383,15 @@ def test_one_pod_is_one_try(cluster: Cluster, program: str, ended: Ended) -> Non
     assert {} == cluster.jobs
 
 
+@pytest.mark.usefixtures("here")
+def test_a_wait_for_a_machine_is_no_part_of_the_timeout(cluster: Cluster) -> None:
+    """The cluster would count it: the runner in the pod holds the step to its time."""
+    job = kubernetes.Place().submit(request(timeout=1))
+
+    assert "activeDeadlineSeconds" not in cluster.jobs[job.name]["spec"]
+    follow(job)
+
+
 @pytest.mark.parametrize(
     ("code", "document", "pods_made"),
     [

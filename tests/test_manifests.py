@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import kubernetes_validate
@@ -186,11 +187,42 @@ def test_retries_and_timeout() -> None:
     train, evaluation, *_ = all_of(odd("retried"))
 
     assert (3, 3) == (train["spec"]["backoffLimit"], evaluation["spec"]["backoffLimit"])
-    assert (91 + 600) * 4 == train["spec"]["activeDeadlineSeconds"]
+    assert (1800 + 91 + 600) * 4 == train["spec"]["activeDeadlineSeconds"]
     assert "activeDeadlineSeconds" not in evaluation["spec"]
+    spec = pods.job_spec(Step(odd("retried"), "train"), "", [], clusters.settings({"wait": 60}))
+    assert (60 + 91 + 600) * 4 == spec["activeDeadlineSeconds"]
     evicted, final = train["spec"]["podFailurePolicy"]["rules"]
     assert "DisruptionTarget" == evicted["onPodConditions"][0]["type"]
     assert ("Ignore", "FailJob") == (evicted["action"], final["action"])
+
+
+def test_files_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stay beside the manifests; manifests of before go."""
+    monkeypatch.chdir(tmp_path)
+    model = odd("one")
+    folder = Path(
+        manifests.write(model, {"train": {"kind": "Job"}, "service": {"kind": "Service"}})
+    )
+    (folder / "kustomization.yaml").write_text("resources: [train.yaml]")
+    (folder / "overlays").mkdir()
+
+    manifests.write(model, {"train": {"kind": "Job"}})
+
+    left = {path.name for path in folder.iterdir()}
+    assert {"train.yaml", "kustomization.yaml", "overlays"} == left
+
+
+def test_an_image_of_which_too_little_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts as one that was not built here."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "build/images/churn/image.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"format": 1, "tags": ["model')
+
+    assert "not built here yet: `doit image:churn`" == clusters.unbuilt(["churn"])
+    assert "modelmake/churn:latest" == clusters.image_of("churn", {})
 
 
 def test_secrets() -> None:
@@ -314,7 +346,7 @@ def test_written_by_doit(repository: Repository) -> None:
     repository.doit(f"train:{name}", **store)
     tags = {"tags": ["modelmake/good-python:c0ffee", "modelmake/good-python:latest"]}
     repository.write(f"build/images/{name}/image.json", tags)
-    (folder / "stray.yaml").touch()
+    (folder / "disruption-budget.yaml").touch()  # of before
     done = repository.doit(f"k8s:{name}", **store)
     assert 0 == done.returncode
     assert "an image is not built here yet: `doit image:runner`" in done.stdout

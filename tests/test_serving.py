@@ -617,6 +617,41 @@ def test_the_end(copy: Repository) -> None:
         assert [] == os.listdir(copy.path / "build/runs")
 
 
+@pytest.mark.parametrize(("seconds", "status"), [(4, 200), (600, 504)])
+def test_an_answer_that_takes_long_at_the_end(copy: Repository, seconds: int, status: int) -> None:
+    """The server ends when it has gone out, or when the model's own time is over."""
+    document = copy.json(f"model_definitions/{MODEL}/model.json")
+    document["serving"] |= {"timeout": 8}
+    copy.write(f"model_definitions/{MODEL}/model.json", document)
+    with serving(copy, spare=2) as server:
+
+        async def ask() -> list[tuple[int, bytes]]:
+            asking = asyncio.create_task(one_by_one(server.port, [asked([["wait", seconds]])]))
+            await asyncio.sleep(0.4)
+            server.process.send_signal(signal.SIGTERM)
+            return await asking
+
+        assert [status] == [found for found, _ in asyncio.run(ask())]
+        assert 0 == server.process.wait(30)
+
+
+def test_a_client_that_does_not_read_at_the_end(copy: Repository) -> None:
+    """It keeps the server for no longer than the model may take, and some seconds."""
+    document = copy.json(f"model_definitions/{MODEL}/model.json")
+    document["serving"] |= {"timeout": 1}
+    copy.write(f"model_definitions/{MODEL}/model.json", document)
+    body = asked([[1, 2]] * 300_000)
+    head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+    with serving(copy, spare=1) as server, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(head.encode() + body)
+        assert b"HTTP" == client.recv(4)
+        server.process.send_signal(signal.SIGTERM)
+
+        assert 0 == server.process.wait(30)
+
+
 def test_a_second_signal(copy: Repository) -> None:
     """It ends the server at once, whatever is still being answered."""
     with serving(copy) as server:
@@ -733,6 +768,18 @@ def test_a_model_that_cannot_be_served(copy: Repository) -> None:
         assert "scoring.py" in text
     assert "There is no model to serve" in done.stderr
     assert 3 == done.returncode
+
+
+def test_what_editors_and_links_leave_beside_the_code(copy: Repository) -> None:
+    """A lock that leads nowhere and a link to the folder itself are no part of what is served."""
+    modules = copy.path / f"model_definitions/{MODEL}/model_modules"
+    (modules / ".#scoring.py").symlink_to("user@host.1234:1700000000")
+    (modules / "self").symlink_to(".")
+    (modules / "scoring.py").rename(modules.parent / "linked.py")
+    (modules / "scoring.py").symlink_to("../linked.py")
+
+    with serving(copy) as server:
+        assert [7.0] == server.predict([[3, 1]]).body["data"]["ndarray"]
 
 
 def test_a_port_that_is_taken(copy: Repository) -> None:

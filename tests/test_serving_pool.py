@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tasks import generators
+from tasks import discover, generators
 from tasks.serving import output, released
 from tasks.serving.access import Tokens
 from tasks.serving.arrays import Array, RequestError
 from tasks.serving.batches import Pending, Queue
-from tasks.serving.pool import Pool, Watch
+from tasks.serving.options import Options
+from tasks.serving.pool import LONGEST_FOLDER, Pool, Watch
+from tasks.serving.server import Server
 from tasks.serving.settings import Settings
+from tasks.serving.workers import Place
 from tasks.state import open_state
 from tests.conftest import RUNNER, Repository
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.serving.released import Release
+    from tasks.serving.workers import Channel, Worker
 
 ROW = Array(b"[[1,2]]", ())
 
@@ -125,6 +129,59 @@ def test_what_is_put_back_meanwhile_is_waited_for() -> None:
     assert ROW == asyncio.run(drain())
 
 
+class Silent:
+    """Both a worker and the connection to it, of which only what they are told is of interest."""
+
+    log = ""
+
+    def __init__(self) -> None:
+        """Begin with nothing told."""
+        self.batches: list[int] = []
+
+    def send(self, header: dict[str, Any], _parts: object) -> None:
+        """Take a batch."""
+        self.batches.append(header["batch"])
+
+    def kill(self) -> None:
+        """Go on for a moment, as processes do."""
+
+
+def test_a_worker_that_is_killed_is_given_nothing_more() -> None:
+    """An answer that was on its way goes out, and the next request waits for another worker."""
+
+    async def answer() -> tuple[list[int], bool, list[bool]]:
+        kept, silent = pool(), Silent()
+        place = Place(cast("Worker", silent), cast("Channel", silent), ready=True)
+        kept._keeper.places.append(place)
+        kept._idle.append(place)
+        first, second = (kept.submit(ROW, "predict", lambda: False) for _ in range(2))
+        place.deadline = asyncio.get_running_loop().time()
+        kept._keeper.kill_late()
+        entry = {"size": 2, "names": (), "dtype": "", "shape": ()}
+        told = {"batch": 1, "seconds": 1, "answers": [entry]}
+        kept._received(cast("Channel", silent), told, memoryview(b"[]"))
+        kept._keeper.lost(cast("Channel", silent))
+        return silent.batches, place.killed, [first.done(), second.done()]
+
+    assert ([1], False, [True, False]) == asyncio.run(answer())
+
+
+def test_a_folder_whose_name_is_longer_in_bytes(tmp_path: Path) -> None:
+    """A socket fits where it is put: what counts is the bytes of its path."""
+    folder = tmp_path / ("ü" * (LONGEST_FOLDER - len(str(tmp_path)) - 1))
+    assert LONGEST_FOLDER == len(str(folder))
+
+    async def listen() -> str:
+        listening = pool()
+        place = listening._place_of_socket(str(folder))
+        server = await asyncio.get_running_loop().create_unix_server(asyncio.Protocol, place)
+        server.close()
+        await listening.close()
+        return os.path.dirname(place)
+
+    assert not os.path.exists(asyncio.run(listen()))
+
+
 def test_what_is_said_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages that nobody reads hold nobody up, and neither does a reader that has gone."""
     end, descriptor = os.pipe()
@@ -213,3 +270,31 @@ def test_what_is_published_later_is_another_version(
     link.symlink_to(made.path / "build/elsewhere")
 
     assert release.published != released.published(release.step)
+
+
+def test_a_file_that_goes_while_serving_begins(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told of the model that lacks it, and the others are served."""
+    made = Repository(tmp_path / "repository", cache)
+    first, second = made.add("answers-requests"), made.add("answers-requests", "second")
+    document = made.json(f"model_definitions/{second}/model.json")
+    document |= {"id": "00000000-0000-4000-8000-000000000063", "name": "Second"}
+    made.write(f"model_definitions/{second}/model.json", document)
+    done = made.doit()
+    assert 0 == done.returncode, done.stdout
+    monkeypatch.chdir(made.path)
+    monkeypatch.setenv("MODEL_CACHE", str(cache))
+    state = open_state()
+    releases = [released.find(one, state, str) for one in discover.discover(state.files)]
+    (made.path / f"build/models/{second}/train/models/model.txt").unlink()
+    said: list[str] = []
+
+    async def start() -> list[str]:
+        server = Server(Options("localhost", 0, 1), said.append)
+        await server._start(releases)
+        await asyncio.gather(*(pool.close() for pool in server._open))
+        return list(server._pools)
+
+    assert [first] == asyncio.run(start())
+    assert "Model `second` cannot be served: [Errno 2] No such file" in "".join(said)

@@ -170,6 +170,21 @@ def test_recorded_and_told(repository: Repository) -> None:
     ]
 
 
+def test_a_runner_with_many_files(tmp_path: Path) -> None:
+    """A command is run also where its output has a descriptor that `select` does not take."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        ended = run("", tmp_path)
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert 0 == ended.status
+
+
 def test_a_result_of_before(repository: Repository) -> None:
     """A record without it is as good as it was."""
     name = trained(repository)

@@ -96,11 +96,18 @@ def _copied(base: Image, path: str, version: str) -> Python:
 
 
 def _there(engine: Engine, base: Image, minor: str, state: State) -> list[str]:
-    """Return version, implementation, machine and path of a base's own Python, none without."""
+    """Return version, implementation, machine and path of a base's own Python, none without.
+
+    Only what the image itself has said is remembered.  Raises UserError where it cannot be asked.
+    """
     key = f"{_PROBE_KIND} {base.id} {minor}"
     said = state.recall(key)
     if said is None:
         done = containers.run_once(engine, base.id, [f"python{minor}", "-I", "-S", "-c", _PROBE])
-        said = done.stdout.strip() if done.returncode == 0 else ""
-        state.remember(key, said)
+        status = done.returncode
+        if status in containers.FAILED and status != containers.NOT_FOUND:
+            raise containers.failed(base.name, status, done.stderr)
+        said = "" if status else done.stdout.strip()
+        if status in (0, containers.NOT_FOUND):
+            state.remember(key, said)
     return said.split()

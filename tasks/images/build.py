@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tasks.state import State
 
 LAYERS = "modelmake/layer"
+BASES = "modelmake/base"
 RECIPE = "modelmake.recipe"
 """The label with the digest of all that an image is made from."""
 
@@ -205,7 +206,7 @@ def _build(engine: Engine, recipe: Recipe, say: Callable[[str], None]) -> Built:
     os.makedirs(recipe.folder, exist_ok=True)
     found, anew = containers.look_up(engine, recipe.tags[0]), False
     if found is None or found.labels.get(RECIPE) != digest:
-        on, anew = recipe.base.name, True
+        on, anew = _lasting_name(engine, recipe.base), True
         for part, name in zip(recipe.parts, names, strict=True):
             _build_layer(engine, part, on, name, say)
             on = name
@@ -225,6 +226,16 @@ def _build(engine: Engine, recipe: Recipe, say: Callable[[str], None]) -> Built:
     }  # fmt: skip
     write_json(f"{recipe.folder}/image.json", facts)
     return Built(found, anew)
+
+
+def _lasting_name(engine: Engine, base: Image) -> str:
+    """Give a base a name that stays with this very image: its own may be given to a newer one.
+
+    Not every engine builds on an image by its id.
+    """
+    name = f"{BASES}:{base.id.removeprefix('sha256:')[:32]}"
+    containers.tag(engine, base.id, name)
+    return name
 
 
 def _build_layer(

@@ -117,12 +117,15 @@ def runner(python: Python, more: Iterable[str] = ()) -> Part:
         packages = [entry for one in found.values() for entry in _installed(one, site)]
         own = layers.tree(str(code), f"{site}/tasks")
         yield from with_compiled(sys.executable, [*packages, *own])
-        frameworks = str(code.parent / "envs")
-        yield from layers.tree(frameworks, f"{site}/envs", lambda path: path == "locks")
+        yield from frameworks(f"{site}/envs")
         for name in ("", "/data", "/environments"):
             yield Entry(f"{CACHE}{name}", open=True)
 
+    def frameworks(target: str) -> Iterator[Entry]:
+        return layers.tree(str(code.parent / "envs"), target, lambda path: path == "locks")
+
     own = {e.path: e.digest for e in layers.tree(str(code), "tasks") if e.source}
+    own |= {e.path: e.digest for e in frameworks("envs")}
     versions = {name: one.version for name, one in found.items()}
     return Part("runner", canonical("image runner", {"own": own, **versions}), entries)
 

@@ -38,9 +38,6 @@ REMOVAL_SECONDS = 60
 END_SECONDS = 60
 """How long the end of a log is waited for when its pod has ended."""
 
-WAIT_SECONDS = 1800
-"""How long a pod may wait for a machine, where the profile does not say."""
-
 MOST_DISRUPTIONS = 10
 """How often a pod may be ended by the cluster."""
 
@@ -70,12 +67,12 @@ class Place:
         name = pods.job_name(request.step, request.key)
         where = {"place": NAME, "namespace": cluster.namespace, "job": name}
         words = [*request.words, "--where", json.dumps(where)]
+        settings = clusters.settings(profile, request.store, cluster.namespace)
         manifest = pods.job(
-            request.step, request.key, clusters.image_of(RUNNER, profile), words,
-            clusters.settings(profile, request.store, cluster.namespace),
+            request.step, request.key, clusters.image_of(RUNNER, profile), words, settings,
             alone=False,
         )  # fmt: skip
-        job = Job(cluster, request, name, profile.get("wait", WAIT_SECONDS))
+        job = Job(cluster, request, name, settings.wait)
         try:
             job.create(manifest)
         except Refused as refused:

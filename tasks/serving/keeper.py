@@ -99,9 +99,8 @@ class Keeper:
         """Kill the workers whose time has passed."""
         now = self._loop.time()
         for place in self.places:
-            if -math.inf < place.deadline <= now:
-                place.deadline = -math.inf  # it is late, and told so once
-                place.worker.kill()
+            if place.deadline <= now and not place.killed:
+                place.kill()
                 self._say("a worker took too long and is killed")
 
     async def close(self) -> None:

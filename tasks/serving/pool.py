@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 LOGS = "build/serving"
 LOG_LINES = 20
 LONGEST_FOLDER = 90
-"""Letters of a folder that a socket can be in: its whole path has 107 at most."""
+"""Bytes of the name of a folder that a socket can be in: its whole path has 107 at most."""
 
 LOOK_SECONDS = 0.25
 OVER = "this version of the model is ended"
@@ -120,7 +120,7 @@ class Pool:
 
     def _place_of_socket(self, folder: str) -> str:
         folder = os.path.abspath(folder)
-        if len(folder) > LONGEST_FOLDER:
+        if len(os.fsencode(folder)) > LONGEST_FOLDER:
             folder = tempfile.mkdtemp(prefix="modelmake-")
             self._closing.callback(shutil.rmtree, folder, ignore_errors=True)
         return f"{folder}/socket"
@@ -156,7 +156,7 @@ class Pool:
                 continue
             if "answers" in header:
                 self._answered(place, header, payload)
-            elif "ready" in header:
+            elif "ready" in header and not place.killed:
                 self._is_ready(place, header["ready"], payload)
             elif "failed" in header:
                 self._failed(place, header["failed"])
@@ -164,12 +164,13 @@ class Pool:
     def _answered(self, place: Place, header: dict[str, Any], payload: memoryview) -> None:
         batch, answers = place.batch, header["answers"]
         if header["batch"] != place.number or len(answers) != len(batch):
-            place.worker.kill()
+            place.kill()
             self._say("a worker answers what it was not asked, and is killed")
             return
         place.batch, place.ended, place.deadline = [], 0, math.inf
         self.queue.took(len(batch), header["seconds"])
-        self._idle.append(place)
+        if not place.killed:
+            self._idle.append(place)
         self._dispatch()  # so that it works while the answers go out
         self.watch.batch(len(batch), header["seconds"])
         batches.settle(batch, answers, payload)
@@ -181,7 +182,7 @@ class Pool:
             try:
                 outputs = answered(self.release.schema, answer).outputs
             except ValueError as error:
-                place.worker.kill()
+                place.kill()
                 self._failed(place, f"its answer to the sample cannot be understood: {error}")
                 return
             self.about = replace(self.about, outputs=outputs)
@@ -218,6 +219,7 @@ class Pool:
         """
         late = self._loop.time() >= place.deadline
         place.channel, place.ready, place.deadline = None, False, math.inf
+        place.killed = False
         if place in self._idle:
             self._idle.remove(place)
         batch, place.batch = place.batch, []

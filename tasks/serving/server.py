@@ -36,8 +36,8 @@ LOOK_SECONDS = 1.0
 LONGEST_PAUSE = 300.0
 """How long at most is waited before a version that could not take over is tried again."""
 
-END_SECONDS = 70
-"""How long clients may take with their answers when the server ends."""
+END_SECONDS = 10
+"""How long clients may take with their answers when the server ends, beside a model's `timeout`."""
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FLUSH_SECONDS = 0.5
@@ -142,7 +142,7 @@ class Server:
     ) -> None:
         """Answer until a signal says to end, and then what has come."""
         loop = asyncio.get_running_loop()
-        _on_signals(server.end, told)
+        _on_signals(self._end, server, told)
         slow = asyncio.to_thread(importlib.import_module, "nanoarrow.ipc")  # to be there by then
         works = [slow, *(self._follow(name) for name in self._pools)]
         beside = [loop.create_task(work) for work in works]
@@ -154,6 +154,12 @@ class Server:
             drained = asyncio.gather(*(pool.drain() for pool in self._pools.values()))
             await _unless(told, drained)
 
+    def _end(self, server: _Uvicorn, told: asyncio.Event) -> None:
+        """Let each model answer what it has been asked, but no client wait for ever."""
+        longest = max(pool.settings.timeout for pool in self._open)
+        server.config.timeout_graceful_shutdown = math.ceil(longest) + END_SECONDS
+        server.end(told)
+
     async def _start(self, releases: Sequence[Release]) -> None:
         """Start all workers at once; what cannot be served is told."""
         await asyncio.gather(*(self._start_one(release) for release in releases))
@@ -164,8 +170,9 @@ class Server:
         pool = self._pool(release)
         try:
             await pool.start()
-        except UserError as error:
-            self._say(f"{error}\n")
+        except (UserError, OSError) as error:
+            said = isinstance(error, UserError)
+            self._say(f"{'' if said else f'Model `{release.name}` cannot be served: '}{error}\n")
             self._names.discard(release.name)
         else:
             self._pools[release.name] = pool

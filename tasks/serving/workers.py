@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from tasks import launch, processes
+from tasks import folders, launch, processes
+from tasks.fingerprint import Files
 from tasks.processes import Watcher
 from tasks.records import write_json
 
@@ -202,7 +203,8 @@ class Place:
     """A worker's place in the pool: who is in it, and what that one is doing.
 
     `number` is that of its batch; it is killed when it is not done, or has not started, by its
-    `deadline`; `ended` counts how often it has ended without an answer in between.
+    `deadline`; `killed` says that it was, so that it is given nothing more; `ended` counts how
+    often it has ended without an answer in between.
     """
 
     worker: Worker
@@ -211,11 +213,23 @@ class Place:
     batch: list[Pending] = field(default_factory=list)
     number: int = 0
     deadline: float = math.inf
+    killed: bool = False
     ended: int = 0
+
+    def kill(self) -> None:
+        """Kill the worker, who may still have an answer on its way."""
+        self.killed = True
+        self.worker.kill()
 
 
 def copy_code(package: str) -> None:
-    """Put a copy in the place of the link to the model's code, which may be edited meanwhile."""
+    """Put a copy in the place of the link to the model's code, which may be edited meanwhile.
+
+    It has those files that are the model's: not what an editor keeps beside them.
+    """
     code = os.path.realpath(package)
     os.remove(package)
-    shutil.copytree(code, package, symlinks=False, ignore=shutil.ignore_patterns("__pycache__"))
+    os.mkdir(package)
+    for name in folders.walk(code, Files()):
+        os.makedirs(os.path.dirname(f"{package}/{name}"), exist_ok=True)
+        shutil.copy2(f"{code}/{name}", f"{package}/{name}")
