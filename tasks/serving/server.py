@@ -156,7 +156,7 @@ class Server:
 
     def _end(self, server: _Uvicorn, told: asyncio.Event) -> None:
         """Let each model answer what it has been asked, but no client wait for ever."""
-        longest = max(pool.settings.timeout for pool in self._open)
+        longest = max((pool.settings.timeout for pool in self._open), default=0)
         server.config.timeout_graceful_shutdown = math.ceil(longest) + END_SECONDS
         server.end(told)
 
