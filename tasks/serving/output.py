@@ -27,7 +27,8 @@ class Writer:
 
     def __init__(self, descriptor: int, most: int) -> None:
         """Begin; `most` is how many parts may wait."""
-        self._descriptor = descriptor
+        # One of its own: a number that others close may be that of another file a moment later.
+        self._descriptor = os.dup(descriptor)
         self._waiting: queue.Queue[bytes] = queue.Queue(maxsize=most)
         self._thread = threading.Thread(target=self._write, name="writer", daemon=True)
         self._thread.start()
@@ -42,7 +43,8 @@ class Writer:
 
     def close(self) -> None:
         """Write the rest, if it is taken within a second."""
-        if self.put(b""):
+        with contextlib.suppress(queue.Full):
+            self._waiting.put(b"", timeout=1)
             self._thread.join(1)
 
     def _write(self) -> None:
@@ -50,6 +52,7 @@ class Writer:
             with contextlib.suppress(OSError):
                 while part:
                     part = part[os.write(self._descriptor, part) :]
+        os.close(self._descriptor)
 
 
 class Messages(logging.Handler):
