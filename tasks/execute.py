@@ -8,7 +8,6 @@ is kept apart, one that is killed is swept away by the next.
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -26,6 +25,7 @@ from tasks import (
 )
 from tasks.environments import build
 from tasks.errors import UserError
+from tasks.folders import remove_tree
 from tasks.places import HERE, On
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def run_step(  # noqa: PLR0913 - two by name
         with runs.hold(runs.lock_of(step)):
             anew = force or twice
             if anew and on.attempt in (None, 1):
-                shutil.rmtree(step.checkpoint_folder, ignore_errors=True)
+                remove_tree(step.checkpoint_folder)
             found, tried = (None, {}) if anew else _found(step, state, activity)
             if found is None:
                 prepared = preparation.prepare(step, state, activity)
