@@ -1,4 +1,7 @@
-"""Carry out one step: environment, inputs, run, check, record.
+"""Carry out one step: take its result where it is known, else make it.
+
+What that is in order: `preparation` has the environment and the inputs, `attempts` tries again,
+and `local` runs, checks and records, or `remote` has that done elsewhere.
 
 A result is published by pointing `build/models/<model>/<step>` at its folder in one move, after
 all that is in it has reached the disk.  Until then the result before it stands; a run that fails

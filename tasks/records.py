@@ -267,7 +267,7 @@ def _artefacts(folder: str, ignored: frozenset[str]) -> dict[str, dict[str, Any]
 def write_json(path: str, value: object) -> None:
     """Write a JSON file for people and programs; whoever gives it its place makes it last.
 
-    What of a file's name is not UTF-8 stands there as JSON has it, `\\udce9` for instance.
+    What of a file's name is not UTF-8 is escaped there, as JSON can hold it.
     """
     with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
         json.dump(value, file, indent=2, ensure_ascii=False)

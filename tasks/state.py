@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 60
 
 _UNSIGNED = 1 << 64
-_NUMBERS = Seen._fields.index("digest")
 
 _TABLES = """
 create table if not exists task (name text primary key, data text, sum int) without rowid;
@@ -182,7 +181,8 @@ def _as_row(path: str, seen: Seen) -> snapshot.Row:
     Some file systems number their files beyond that.  A time beyond it, after 2262, comes back as
     another one: such a file is always hashed anew, since it may be written before its time.
     """
-    return summed(path, *map(_signed, seen[:_NUMBERS]), *seen[_NUMBERS:])
+    signed = (_signed(part) if isinstance(part, int) else part for part in seen)
+    return summed(path, *signed)
 
 
 def _as_seen(row: snapshot.Row) -> Seen:
