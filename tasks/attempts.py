@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tasks import admission, checkpoints, preparation, processes, retries, runs
 from tasks.errors import AttemptFailed, UserError
+from tasks.folders import remove_tree
 from tasks.preparation import Attempt
 from tasks.progress import followed
 from tasks.records import LOG, LOGS
@@ -151,7 +152,7 @@ def _keep_evidence(error: UserError, run: Run, step: Step) -> None:
         return
     kept = step.failed_folder
     with contextlib.suppress(OSError):
-        shutil.rmtree(kept, ignore_errors=True)
+        remove_tree(kept)
         os.makedirs(os.path.dirname(kept), exist_ok=True)
         os.replace(run.folder, kept)
         error.facts += (("kept", kept),)

@@ -97,7 +97,7 @@ def _number(found: str) -> float:
 
 
 def text(path: str) -> str:
-    """Return what a file says, nothing where it cannot be read."""
+    """Return what a file says, nothing where it cannot be read; names in it may be any bytes."""
     with contextlib.suppress(OSError):
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
     return ""

@@ -15,6 +15,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from tasks.folders import is_there, raised, remove_tree
 from tasks.looks import look
 from tasks.records import write_json
 from tasks.shared import Unreachable, shared
@@ -58,7 +59,7 @@ def offer(step: Step, key: str, looks: Mapping[str, tuple[Look, str]], run: Run)
     write_json(f"{run.folder}/{_NOTE}", note)
     if found:
         os.rename(kept, laid)
-    shutil.rmtree(there, ignore_errors=True)
+    remove_tree(there)
 
 
 def offered(run: Run) -> bool:
@@ -100,9 +101,15 @@ def exists(folder: str) -> bool:
 
 
 def remove(work: str) -> None:
-    """Remove the checkpoint from what a step has left: it is no artefact."""
-    if os.path.isdir(f"{work}/{FOLDER}") and not os.path.islink(f"{work}/{FOLDER}"):
-        shutil.rmtree(f"{work}/{FOLDER}")
+    """Remove the checkpoint from what a step has left: it is no artefact.
+
+    Raises OSError where that cannot be.
+    """
+    left = f"{work}/{FOLDER}"
+    if os.path.isdir(left) and not os.path.islink(left):
+        remove_tree(left)
+    if os.path.isdir(left) and not os.path.islink(left):
+        shutil.rmtree(left)
 
 
 def sent(step: Step, key: str, state: State) -> None:
@@ -112,7 +119,7 @@ def sent(step: Step, key: str, state: State) -> None:
 
 def drop(step: Step, say: Callable[[str], None]) -> None:
     """Remove a step's checkpoint, here and in the store that it may have been sent to."""
-    shutil.rmtree(step.checkpoint_folder, ignore_errors=True)
+    remove_tree(step.checkpoint_folder)
     state = open_state()
     key, to = state.recall(f"{_SENT} {step.task}"), shared()
     if not key or to is None or to.read_only:
@@ -131,7 +138,7 @@ def _keep(folder: str, note: Mapping[str, Any], *, verified: bool) -> str:
         return ""
     there = f"{note['folder']}/{note['key']}"
     with contextlib.suppress(OSError):  # a full disk: the step begins anew
-        shutil.rmtree(note["folder"], ignore_errors=True)
+        remove_tree(note["folder"])
         os.makedirs(there)
         write_json(f"{there}/{_LOOKS}", {"looks": None if verified else note["looks"]})
         os.rename(left, f"{there}/{FILES}")
@@ -144,11 +151,18 @@ def _left(folder: str) -> str:
 
 
 def state_of(folder: str) -> dict[str, Any]:
-    """Return how each file of a folder looks, by its path there; empty without any."""
+    """Return how each file of a folder looks, by its path there; empty without any.
+
+    Empty too where a part of it cannot be read: with the rest alone nobody could go on.
+    """
     if os.path.islink(folder):
         return {}
-    paths = [f"{top}/{name}" for top, _, names in os.walk(folder) for name in names]
-    looks = {os.path.relpath(path, folder): look(path) for path in paths}
+    try:
+        tree = os.walk(folder, onerror=raised)
+        paths = [f"{top}/{name}" for top, _, names in tree for name in names]
+        looks = {os.path.relpath(path, folder): look(path) for path in paths if is_there(path)}
+    except OSError:
+        return {}
     return {name: list(at) for name, at in looks.items() if at}
 
 
@@ -163,4 +177,4 @@ def _remove_others(folder: str, key: str) -> None:
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             if name != key:
-                shutil.rmtree(f"{folder}/{name}", ignore_errors=True)
+                remove_tree(f"{folder}/{name}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tasks.errors import UserError, without_password
-from tasks.folders import within
+from tasks.folders import is_there, raised, within
 from tasks.model import DataFile
 
 if TYPE_CHECKING:
@@ -89,17 +89,20 @@ def _data_file(keys: tuple[str | int, ...], source: str, sha256: str, near: str)
 
 
 def members(path: str) -> list[str]:
-    """Return the file itself, or the files of a folder and of those that it links to, sorted."""
+    """Return the file itself, or the files of a folder and of those that it links to, sorted.
+
+    Raises OSError where a part of the folder cannot be read: what is in it would count for nothing.
+    """
     if not os.path.isdir(path):
         return [path]
     found, seen = [], set()
-    for top, folders, names in os.walk(path, followlinks=True):
+    for top, folders, names in os.walk(path, onerror=raised, followlinks=True):
         if os.path.realpath(top) in seen:  # a link that leads back
             folders.clear()
             continue
         seen.add(os.path.realpath(top))
         paths = [os.path.join(top, name) for name in names]
-        found += [file for file in paths if os.path.exists(file)]  # editors lock by dangling links
+        found += [file for file in paths if is_there(file)]  # editors lock by dangling links
     return sorted(found)
 
 

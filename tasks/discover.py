@@ -69,6 +69,16 @@ def read_model(folder: str, files: Files) -> Model:
     if _NO_TASK_NAME.search(name):
         return _unnameable(name)
     model = Model(name=name, folder=folder, root=folder)
+    try:
+        return _read_all(model, files)
+    except OSError as error:  # of a folder: what is in it would count for nothing
+        fault = Fault(error.filename or folder, 0, "", f"cannot be read: {error.strerror}")
+        return replace(model, faults=(fault,))
+
+
+def _read_all(model: Model, files: Files) -> Model:
+    """Return a model with all that its files say.  Raises OSError where a folder is unreadable."""
+    folder = model.folder
     document, faults = _read("model", f"{folder}/model.json", files)
     if document is None:
         return replace(model, faults=tuple(faults))

@@ -1,4 +1,7 @@
-"""Carry out one step: environment, inputs, run, check, record.
+"""Carry out one step: take its result where it is known, else make it.
+
+What that is in order: `preparation` has the environment and the inputs, `attempts` tries again,
+and `local` runs, checks and records, or `remote` has that done elsewhere.
 
 A result is published by pointing `build/models/<model>/<step>` at its folder in one move, after
 all that is in it has reached the disk.  Until then the result before it stands; a run that fails
@@ -8,7 +11,6 @@ is kept apart, one that is killed is swept away by the next.
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -26,6 +28,7 @@ from tasks import (
 )
 from tasks.environments import build
 from tasks.errors import UserError
+from tasks.folders import remove_tree
 from tasks.places import HERE, On
 
 if TYPE_CHECKING:
@@ -88,7 +91,7 @@ def run_step(  # noqa: PLR0913 - two by name
         with runs.hold(runs.lock_of(step)):
             anew = force or twice
             if anew and on.attempt in (None, 1):
-                shutil.rmtree(step.checkpoint_folder, ignore_errors=True)
+                remove_tree(step.checkpoint_folder)
             found, tried = (None, {}) if anew else _found(step, state, activity)
             if found is None:
                 prepared = preparation.prepare(step, state, activity)

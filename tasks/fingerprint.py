@@ -103,11 +103,14 @@ class Files:
         return self.exists(path) and os.path.isdir(path)
 
     def scan(self, folder: str) -> list[os.DirEntry[str]]:
-        """Return a folder's entries by name; none where it is no folder."""
+        """Return a folder's entries by name; none where it is no folder.
+
+        Raises OSError where it cannot be read.
+        """
         self.look(folder)
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         if any(entry.is_symlink() for entry in entries):
             self.untraced()  # where a link leads can change behind the folder's back

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 _PLACES = ["."]
 """The folders whose files are the repository's."""
+
+_NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""The errors of a path at which nothing is, also of a link that leads round in a circle."""
 
 _OF_EDITORS = re.compile(r"\.#.*|#.*#|.*~|\..*\.sw[a-z]")
 
@@ -74,6 +79,43 @@ def within(path: str) -> str:
         if path.startswith(place + os.sep):
             return os.path.relpath(path, place)
     return path
+
+
+def raised(error: OSError) -> None:
+    """Raise an error of `os.walk`, which else passes over what it cannot read.
+
+    A folder that is gone meanwhile is none to read.
+    """
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def is_there(path: str) -> bool:
+    """Return whether there is anything at a path.  Raises OSError where that cannot be known."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return False
+        raise
+    return True
+
+
+def remove_tree(top: str) -> None:
+    """Remove a folder with all in it, whatever modes a model gave the folders; what stays stays."""
+    shutil.rmtree(top, ignore_errors=True)
+    if os.path.isdir(top) and not os.path.islink(top):
+        _open_up(top)
+        for folder, inner, _ in os.walk(top):  # they are opened before they are entered
+            for name in inner:
+                _open_up(f"{folder}/{name}")
+        shutil.rmtree(top, ignore_errors=True)
+
+
+def _open_up(folder: str) -> None:
+    if not os.path.islink(folder):
+        with contextlib.suppress(OSError):  # somebody else's
+            os.chmod(folder, 0o700)
 
 
 @contextlib.contextmanager

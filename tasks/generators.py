@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import functools
 import inspect
@@ -217,7 +218,8 @@ def _step_task(step: Step, state: State) -> dict[str, Any]:
     activity = Activity()
     reads: list[str] = []
     if not step.model.broken:
-        reads = plan.read_paths(step, state.files)
+        with contextlib.suppress(OSError):  # told when the step is to run, or asked about
+            reads = plan.read_paths(step, state.files)
     if step.upstream:
         reads.append(f"{step.upstream.folder}/{plan.ARTEFACTS}")
     name = {"basename": step.task} if step.dataset_name else {"name": step.variant}

@@ -270,12 +270,20 @@ def _printed(path: str) -> bytes:
 
 
 def _read_result(path: str) -> dict[str, Any] | None:
+    """Return what a model's process says of its end, None where it says nothing.
+
+    Secrets are hidden in what is shown of it, and in the file: the folder of a failed run is kept.
+    What is worked with is as it was: a secret can be any word, `true` as well.
+    """
     with contextlib.suppress(OSError, ValueError):
-        text = Path(path).read_text(encoding="utf-8")
-        safe = redaction.redact(text, os.environ)
-        if safe != text:  # the folder of a failed run is kept
-            Path(path).write_text(safe, encoding="utf-8")
-        return dict(json.loads(safe))
+        result = dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        safe = {name: redaction.redact_value(value, os.environ) for name, value in result.items()}
+        if safe != result:
+            write_json(path, safe)
+        if result.get("error"):
+            shown = {name: safe["error"][name] for name in ("message", "where")}
+            result["error"] = {**result["error"], **shown}
+        return result
     return None
 
 
@@ -300,9 +308,23 @@ def _used(ended: processes.Ended, told: Mapping[str, Any] | None) -> tuple[Usage
     return usage, limit, told["status"] if same else ended.status
 
 
+def _check_in_place(run: Run, name: str) -> None:
+    path = f"{run.work}/{name}"
+    if os.path.isdir(path) and not os.path.islink(path):
+        raise UserError(
+            f"The model put a folder in the place of `{name}`, which it was given",
+            hint="let it write into models/, or into artifacts/output as that is: a link to there",
+        )
+
+
 def left_behind(run: Run, given: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Return the artefacts of a run, after clearing away what it was given and left as it was."""
+    """Return the artefacts of a run, after clearing away what it was given and left as it was.
+
+    Raises UserError where the model has put a folder in the place of what it was given, and as
+    `records.artefacts` does.
+    """
     for name in FURNITURE:
+        _check_in_place(run, name)
         with contextlib.suppress(FileNotFoundError):
             os.remove(f"{run.work}/{name}")
     checkpoints.remove(run.work)

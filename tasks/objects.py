@@ -131,7 +131,9 @@ def take(root: str, digest: str, path: str) -> None:
     is gone then.
     """
     source = f"{root}/{place(OBJECTS, digest)}"
-    _appear(source, path, f"{path}.part")
+    # Beside it, by a short name: its own may be as long as a name can be.
+    made = os.path.join(os.path.dirname(path), f"{os.urandom(6).hex()}.part")
+    _appear(source, path, made)
     if digest_of(path) != digest:
         os.remove(path)
         with contextlib.suppress(FileNotFoundError):

@@ -123,7 +123,10 @@ def source_paths(step: Step, files: Files) -> list[str]:
 
 
 def read_paths(step: Step, files: Files) -> list[str]:
-    """Return all the files of the repository that the step reads and that are there now."""
+    """Return all the files of the repository that the step reads and that are there now.
+
+    Raises OSError where a folder of data cannot be read.
+    """
     paths = [*source_paths(step, files), *data_paths(step)]
     paths += [step.dataset.path] if step.dataset.path else []
     sample = f"{step.model.root}/{SAMPLES[0]}"
@@ -131,7 +134,7 @@ def read_paths(step: Step, files: Files) -> list[str]:
 
 
 def data_paths(step: Step) -> list[str]:
-    """Return the data files that are there now."""
+    """Return the data files that are there now.  Raises OSError as `datasets.members` does."""
     paths = (path for item in step.dataset.files for path in datasets.members(item.path))
     return [path for path in paths if os.path.exists(path)]
 
@@ -144,7 +147,7 @@ def is_recorded(step: Step) -> bool:
 def inputs(step: Step, files: Files, environment: Mapping[str, str] | None) -> dict[str, str]:
     """Return all that the step's result depends on, each by a name that a person understands.
 
-    Raises OSError where a source cannot be read.
+    Raises OSError where a source or a folder of data cannot be read.
     """
     model = step.model
     found = {

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError
 from tasks.fingerprint import Files, canonical
+from tasks.folders import raised
 from tasks.plan import ARTEFACTS, MISSING
 
 if TYPE_CHECKING:
@@ -218,12 +219,23 @@ def reasons(record: Record | None, inputs: Mapping[str, str], files: Files) -> l
 def artefacts(folder: str, ignored: frozenset[str]) -> dict[str, dict[str, Any]]:
     """Return size and digest of every file that a step left in its folder, by path.
 
-    Raises UserError for a link that leads out of the folder.
+    Raises UserError for a link that leads out of the folder, and for what cannot be read.
     """
+    try:
+        return _artefacts(folder, ignored)
+    except PermissionError as error:
+        raise UserError(
+            f"Artefact `{os.path.relpath(error.filename, folder)}` cannot be read",
+            ("reason", error.strerror),
+            hint="let the model leave files and folders that you can read",
+        ) from error
+
+
+def _artefacts(folder: str, ignored: frozenset[str]) -> dict[str, dict[str, Any]]:
     files = Files()
     inside = os.path.realpath(folder)
     found = {}
-    for top, folders, names in os.walk(folder):
+    for top, folders, names in os.walk(folder, onerror=raised):
         folders[:] = [
             name for name in folders if os.path.relpath(f"{top}/{name}", folder) not in ignored
         ]
@@ -253,8 +265,11 @@ def artefacts(folder: str, ignored: frozenset[str]) -> dict[str, dict[str, Any]]
 
 
 def write_json(path: str, value: object) -> None:
-    """Write a JSON file for people and programs; whoever gives it its place makes it last."""
-    with open(path, "w", encoding="utf-8") as file:
+    """Write a JSON file for people and programs; whoever gives it its place makes it last.
+
+    What of a file's name is not UTF-8 is escaped there, as JSON can hold it.
+    """
+    with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
         json.dump(value, file, indent=2, ensure_ascii=False)
         file.write("\n")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -70,6 +70,17 @@ def redact(text: str, variables: Mapping[str, str]) -> str:
     for form in _forms(variables):
         text = text.replace(os.fsdecode(form), HIDDEN.decode())
     return text
+
+
+def redact_value(value: Any, variables: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON is any value
+    """Return a value of JSON without the values of secret variables in its texts; keys stay."""
+    if isinstance(value, str):
+        return redact(value, variables)
+    if isinstance(value, list):
+        return [redact_value(item, variables) for item in value]
+    if isinstance(value, dict):
+        return {key: redact_value(item, variables) for key, item in value.items()}
+    return value
 
 
 def redact_files(folder: str, variables: Mapping[str, str]) -> None:

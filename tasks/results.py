@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 from tasks import checkpoints, limits, plan, records, runs
+from tasks.folders import remove_tree
 from tasks.looks import is_held
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def publish(run: Run, step: Step, files: Files) -> None:
     this ends.
     """
     for left in (step.failed_folder, step.checkpoint_folder):
-        shutil.rmtree(left, ignore_errors=True)  # first: nobody would come back for it
+        remove_tree(left)  # first: nobody would come back for it
     results = f"{step.build}/{RESULTS}"
     os.makedirs(results, exist_ok=True)
     result, before = f"{results}/{run.id}", ""
@@ -60,7 +60,7 @@ def _discard(result: str, run: Run) -> None:
     try:
         os.rename(result, f"{run.folder}/discarded")
     except OSError:
-        shutil.rmtree(result, ignore_errors=True)
+        remove_tree(result)
 
 
 def _own_result(step: Step) -> str:
@@ -121,7 +121,7 @@ def remove(step: Step, say: Callable[[str], None]) -> None:
         result = _own_result(step)
         if os.path.islink(step.folder):
             os.unlink(step.folder)
-        shutil.rmtree(result or step.folder, ignore_errors=True)
+        remove_tree(result or step.folder)
 
 
 def sweep(build: str = plan.BUILD) -> None:
@@ -140,11 +140,11 @@ def sweep(build: str = plan.BUILD) -> None:
         links = _links(f"{build}/{plan.RESULTS}")
         orphans -= {os.path.basename(os.path.realpath(path)) for path in links}
         for name in orphans:
-            shutil.rmtree(f"{results}/{name}", ignore_errors=True)
+            remove_tree(f"{results}/{name}")
         for name in dead:
             limits.sweep(f"{under_way}/{name}")
             checkpoints.rescue(f"{under_way}/{name}")
-            shutil.rmtree(f"{under_way}/{name}", ignore_errors=True)
+            remove_tree(f"{under_way}/{name}")
 
 
 def _names(folder: str) -> list[str]:

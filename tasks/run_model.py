@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import shlex
-import shutil
 import signal
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from tasks import discover, plan, processes, prompts, publish, records, scratch
 from tasks.errors import NotGoodEnough, UserError, did_you_mean
-from tasks.folders import repository_of
+from tasks.folders import remove_tree, repository_of
 from tasks.looks import MODELS
 from tasks.model import DEFAULT_DATASET, STEPS
 from tasks.screen import Screen
@@ -176,7 +175,7 @@ def _run(step: Step, state: State, *, temporary: bool) -> int:
     finally:
         state.save({})
         if temporary and status and not os.path.exists(f"{step.build}/failed"):
-            shutil.rmtree(step.build, ignore_errors=True)
+            remove_tree(step.build)
     _show(step, outcome)
     return status
 

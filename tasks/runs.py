@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from tasks.folders import remove_tree
 from tasks.plan import file_name
 from tasks.records import LOG
 
@@ -88,7 +88,7 @@ def fresh_folder(build: str, name: str) -> Iterator[Run]:
                 stack.enter_context(hold(run.held))
             yield run
     finally:
-        shutil.rmtree(run.folder, ignore_errors=True)
+        remove_tree(run.folder)
 
 
 def lock_of(step: Step) -> str:

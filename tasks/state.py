@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 60
 
+_UNSIGNED = 1 << 64
+
 _TABLES = """
 create table if not exists task (name text primary key, data text, sum int) without rowid;
 create table if not exists file (path text primary key, size int, mtime_ns int, ctime_ns int,
@@ -113,7 +115,7 @@ class State:
         if not path.isprintable():
             return None
         rows = sound(self._do("select * from file where path = ?", path))
-        return Seen._make(rows[0][1:]) if rows else None
+        return _as_seen(rows[0]) if rows else None
 
     def conclude(self, kind: str, subject: str, trace: Trace, conclusion: object = None) -> None:
         """Remember a conclusion, unless something was written while it was reached."""
@@ -132,7 +134,7 @@ class State:
         A full disk costs a warning: the results themselves are recorded elsewhere.
         """
         changed = _take(self.files.changed)
-        seen = [summed(path, *row) for path, row in changed if path.isprintable()]
+        seen = [_as_row(path, one) for path, one in changed if path.isprintable()]
         verdicts, self._verdicts = self._verdicts, []
         if not (rows or seen or verdicts):
             return
@@ -171,6 +173,25 @@ class State:
         """Keep a small value; losing it costs only time."""
         with contextlib.suppress(sqlite3.Error):
             self._do("replace into memo values (?, ?, ?)", *summed(key, value))
+
+
+def _as_row(path: str, seen: Seen) -> snapshot.Row:
+    """Return what was seen of a file as SQLite can hold it, whose numbers are signed.
+
+    Some file systems number their files beyond that.  A time beyond it, after 2262, comes back as
+    another one: such a file is always hashed anew, since it may be written before its time.
+    """
+    signed = (_signed(part) if isinstance(part, int) else part for part in seen)
+    return summed(path, *signed)
+
+
+def _as_seen(row: snapshot.Row) -> Seen:
+    seen = Seen._make(row[1:])
+    return seen._replace(inode=seen.inode % _UNSIGNED)
+
+
+def _signed(number: int) -> int:
+    return (number + _UNSIGNED // 2) % _UNSIGNED - _UNSIGNED // 2
 
 
 def _warn(message: str) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from dataclasses import replace
@@ -17,6 +16,7 @@ from tasks import discover, plan, readme, results, runs
 from tasks.environments import lock_file
 from tasks.errors import UserError
 from tasks.fingerprint import Files
+from tasks.folders import remove_tree
 from tasks.looks import MODELS
 from tasks.positions import parse
 from tasks.scaffold import line, slug
@@ -130,7 +130,7 @@ def remove(model: Model, say: Callable[[str], None]) -> None:
     for step in plan.steps_of(model):
         results.remove(step, say)
         for folder in (step.failed_folder, step.checkpoint_folder):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             _drop_empty(os.path.dirname(folder))
         _drop_empty(os.path.dirname(step.folder))
     with contextlib.suppress(FileNotFoundError):

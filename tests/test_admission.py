@@ -326,6 +326,18 @@ def test_limits_inside_a_container(tmp_path: Path) -> None:
     assert GIB == cgroups.memory_limit(tree.proc)
 
 
+def test_a_place_whose_name_is_not_utf_8(tmp_path: Path) -> None:
+    """Whatever else is mounted on the machine, its limits are found."""
+    tree = Tree(tmp_path, "0::/user.slice/x.scope", "")
+    tree.mount("", "cgroup2", "rw")
+    tree.write("user.slice/x.scope/cgroup.controllers", "cpu memory pids")
+    tree.write("user.slice/x.scope/memory.max", str(GIB))
+    with open(f"{tree.proc}/mountinfo", "ab") as file:
+        file.write(b"999 1 8:17 / /media/B\xfccher rw - vfat /dev/sdb1 rw\n")
+
+    assert GIB == cgroups.memory_limit(tree.proc)
+
+
 def test_no_groups(tmp_path: Path) -> None:
     """A machine without them limits nothing."""
     assert cgroups.memory_limit(str(tmp_path)) == cgroups.cpu_limit(str(tmp_path)) == float("inf")

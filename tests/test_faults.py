@@ -102,6 +102,21 @@ def test_strings_that_are_numbers_are_metrics(repository: Repository) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["artifacts/output", "artifacts/input", "model_modules"])
+def test_a_folder_in_the_place_of_a_link(repository: Repository, name: str) -> None:
+    """A training that clears the way for a folder of its own is told what it has replaced."""
+    model = repository.add("no-metrics")
+    text = f"import os\ndef train(data_conf, model_conf):\n    os.remove('{name}')\n"
+    text += f"    os.mkdir('{name}')\n    open('{name}/model.txt', 'w').write('1')\n"
+    repository.write(f"model_definitions/{model}/model_modules/training.py", text)
+
+    done = repository.doit(f"train:{model}")
+
+    assert done.returncode == FAILED
+    assert f"  The model put a folder in the place of `{name}`, which it was given\n" in done.stdout
+    assert "hint: let it write into models/" in done.stdout
+
+
 def test_metrics_of_training_are_not_those_of_evaluation(repository: Repository) -> None:
     """An evaluation that writes nothing does not pass with what training wrote."""
     name = repository.add("no-metrics")

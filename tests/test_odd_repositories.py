@@ -224,6 +224,32 @@ def test_data_may_be_outside(repository: Repository, tmp_path: Path, way: str) -
     assert f"data {sources[way]} changed" in told.stdout
 
 
+@pytest.mark.parametrize("model", ["good-python", "monitored-python"])
+def test_data_whose_name_is_not_utf_8(repository: Repository, model: str) -> None:
+    """In a folder of data a file may have any name: it counts, and is given to the model."""
+    name = repository.add(model)
+    repository.write(f"model_definitions/{name}/datasets/train.json", {"data_path": "data"})
+    code = "import os\ndef train(data_conf, model_conf, **kwargs):\n"
+    code += "    (name,) = os.listdir(data_conf['data_path'])\n"
+    code += "    text = open(os.path.join(data_conf['data_path'], name)).read()\n"
+    code += "    open('models/model.txt', 'w').write(text)\n"
+    repository.write(f"model_definitions/{name}/model_modules/training.py", code)
+    (repository.path / f"model_definitions/{name}/data").mkdir()
+    data = f"{repository.path}/model_definitions/{name}/data/".encode() + b"caf\xe9.csv"
+    for text in ("1,2", "3,4"):
+        with open(data, "w", encoding="utf-8") as file:
+            file.write(text)
+
+        done, again = (repository.doit(f"train:{name}") for _ in range(2))
+
+        assert 0 == done.returncode, done.stdout + done.stderr
+        assert "nothing to do" in again.stdout
+        assert text == repository.read(f"build/models/{name}/train/models/model.txt")
+    with open(data, "w", encoding="utf-8") as file:
+        file.write("1,2")
+    assert "restored" in repository.doit(f"train:{name}").stdout
+
+
 OURS = [
     "json", "random", "os", "sys", "csv", "inspect", "importlib", "traceback", "model_runtime",
     "tasks", "run_step", "start", "doit", "engines", "contract", "numpy", "site", "types",

@@ -120,3 +120,41 @@ def test_a_secret_need_not_be_text(repository: Repository) -> None:
     assert 0 == done.returncode, done.stdout
     log = (repository.path / f"build/models/{name}/train/run.log").read_bytes()
     assert b"connecting as alice with ***" == log
+
+
+RETURNING = """
+def evaluate(data_conf, model_conf, **kwargs):
+    if {fails}:
+        raise ValueError("read nothing")
+    return {{"accuracy": 0.5, "read": 1, "how": "read"}}
+"""
+
+
+@pytest.mark.parametrize("secret", ["true", "read", "evaluation", "0.5,", "accuracy"])
+def test_a_secret_that_is_a_word_of_ours(repository: Repository, secret: str) -> None:
+    """A step runs as it would with another one, and its metrics are what they are."""
+    name = repository.add("good-python")
+    path = f"model_definitions/{name}/model_modules/evaluation.py"
+    repository.write(path, RETURNING.format(fails=False))
+
+    done = repository.doit(DB_PASSWORD=secret)
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+    metrics = repository.json(f"build/models/{name}/evaluate/metrics.json")
+    assert {"accuracy": 0.5, "read": 1} == metrics["metrics"]
+    assert {"how": "read"} == metrics["other"]
+
+
+def test_a_short_secret_in_an_error(repository: Repository) -> None:
+    """It is hidden in what is shown and kept, and what is kept is still JSON."""
+    name = repository.add("good-python")
+    path = f"model_definitions/{name}/model_modules/evaluation.py"
+    repository.write(path, RETURNING.format(fails=True))
+
+    done = repository.doit(DB_PASSWORD="read", API_TOKEN="false")  # noqa: S106 - of nobody
+
+    assert 1 == done.returncode
+    assert f"Model `{name}` failed to evaluate: ValueError: *** nothing\n" in done.stdout
+    kept = repository.json(f"build/failed/{name}/evaluate/result.json")
+    assert kept["ok"] is False
+    assert "*** nothing" == kept["error"]["message"]

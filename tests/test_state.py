@@ -231,3 +231,36 @@ def test_a_journal_that_a_loss_of_power_has_left(tmp_path: Path, left: bytes) ->
 
     assert "b" == State(str(path)).recall("a")
     assert not journal.exists()
+
+
+@pytest.mark.parametrize("seconds", [-(10**9), 10**10, 10**11])
+def test_a_file_of_any_time(
+    tmp_path: Path, seconds: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A time before 1970, or beyond what SQLite or 64 bits can hold, keeps nothing from saving."""
+    path, file = str(tmp_path / "state.db"), tmp_path / "data.csv"
+    file.write_text("1")
+    os.utime(file, (seconds, seconds))
+    state = State(path)
+    digest = state.files.digest(str(file))
+
+    state.save({"task:a": "{}"})
+
+    assert "" == capsys.readouterr().err
+    again = State(path)
+    assert "{}" == again.task("task:a")
+    assert digest == again.files.digest(str(file))
+    again.save({"task:b": "{}"})
+    assert "{}" == State(path).task("task:b")
+
+
+@pytest.mark.parametrize("inode", [1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_a_file_of_any_number(tmp_path: Path, inode: int) -> None:
+    """What was seen of it comes back as it was."""
+    path, seen = str(tmp_path / "state.db"), Seen(1, -2, 3, inode, 5, "0" * 64, "kind", "note")
+    state = State(path)
+    state.files.changed["data.csv"] = seen
+
+    state.save({})
+
+    assert seen == State(path).files.earlier("data.csv")

@@ -175,6 +175,17 @@ class TestRestored:
         assert not os.path.samefile(result / "model.txt", small)
         assert (result / "model.txt").read_bytes() == small.read_bytes()
 
+    def test_the_longest_name_of_a_file(self, made: Repository) -> None:
+        """What could be filed can be restored."""
+        name = "models/" + "x" * 255
+        training = f"model_definitions/{NAME}/model_modules/training.py"
+        made.write(training, made.read(training) + f"    open('{name}', 'w').write('long')\n")
+        made.doit()
+        unmake(made)
+
+        assert (0, dict.fromkeys(STEPS, "restored")) == states(made)
+        assert "long" == made.read(f"build/models/{NAME}/train/{name}")
+
     def test_forget_clean_and_always(self, made: Repository) -> None:
         """What was cleaned is restored; what was forgotten runs, and with `-a` everything."""
         made.doit("clean", *STEPS)

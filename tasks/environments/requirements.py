@@ -204,12 +204,15 @@ def _package(line: str, source: str) -> Package | None:
 
 
 def package_files(path: str) -> list[str]:
-    """Return the files of a package, relative to it: what a build by hand leaves is not one."""
+    """Return the files of a package, relative to it: what a build by hand leaves is not one.
+
+    Raises UserError where a folder of it cannot be read.
+    """
     if os.path.isfile(path):
         return [""]
     found: list[str] = []
     entered = set()
-    for top, folders, names in os.walk(path, followlinks=True):
+    for top, folders, names in os.walk(path, onerror=_unreadable, followlinks=True):
         here = os.stat(top)
         if (here.st_dev, here.st_ino) in entered:  # a link that leads back
             folders.clear()
@@ -219,6 +222,14 @@ def package_files(path: str) -> list[str]:
         folders[:] = [f for f in folders if f not in left_out and not f.endswith(".egg-info")]
         found += [f"{top}/{name}"[len(path) + 1 :] for name in names if not name.endswith(".pyc")]
     return sorted(found)
+
+
+def _unreadable(error: OSError) -> None:
+    raise UserError(
+        f"`{error.filename}` cannot be read",
+        ("reason", error.strerror),
+        hint="it is a part of a package of this repository: see that you can read it",
+    )
 
 
 def package_digest(path: str, files: Files) -> str:
