@@ -126,6 +126,11 @@ class Run(FriendlyCommand, DoitRun):
         dataset, twice = self._ours["dataset"], self._ours["twice"]
         if dataset and self.sel_default_tasks:
             raise InvalidCommand("`--dataset` needs a step: `doit train:MODEL --dataset NAME`")
+        if num_process < 0:
+            raise InvalidCommand(
+                f"`-n` takes 1 or more, not {num_process}\n\n"
+                "hint: without it there are as many steps at once as processors"
+            )
         self.sel_tasks: list[str] = named(self.sel_tasks, dataset, self.task_list)
         try:
             if generators.Options.on:

@@ -211,13 +211,17 @@ REFUSED = {
         "  datasets  `other`\n\n"
         f"hint: a file `{FOLDER}/datasets/nothing.json` makes one\n"
     ),
+    f"-n -1 {TRAIN}": (
+        "ERROR: `-n` takes 1 or more, not -1\n\n"
+        "hint: without it there are as many steps at once as processors\n"
+    ),
     "--dataset other": "ERROR: `--dataset` needs a step: `doit train:MODEL --dataset NAME`\n",
 }
 
 
 @pytest.mark.parametrize("words", REFUSED)
 def test_wrong_name_is_refused(repository: Repository, words: str) -> None:
-    """A name that is none is refused before anything runs, with the nearest that there is."""
+    """What is none is refused before anything runs, a name with the nearest that there is."""
     repository.add(MODEL)
     repository.write(f"{FOLDER}/datasets/other.json", {"data_path": "data.csv"})
 
