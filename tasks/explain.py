@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from tasks import plan, records
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from tasks.plan import Step
     from tasks.records import Acceptance
     from tasks.state import State
+
+_KIND = "failed key"
 
 
 def why(step: Step, state: State) -> list[str]:
@@ -52,11 +53,26 @@ def acceptance(step: Step, state: State) -> Acceptance | None:
 def explain(step: Step, state: State) -> list[str]:
     """Return what `why` does, each sentence with what lies behind it."""
     sentences = [more for one in why(step, state) for more in _explained(one, step, state)]
-    if sentences and os.path.exists(step.failed_folder):
-        sentences.append(f"its last run failed, and what it left is in {step.failed_folder}")
+    if sentences and has_failed(step, state):
+        sentences.append(
+            f"a run with these inputs failed, and what it left is in {step.failed_folder}"
+        )
     if step.upstream and why(step.upstream, state):
         sentences.append(f"{step.upstream.task} must run first")
     return sentences
+
+
+def has_failed(step: Step, state: State) -> bool:
+    """Return whether the last run that failed did so with the inputs that the step has now."""
+    if step.model.broken:
+        return False
+    try:
+        key = state.files.note(step.failed_key, _KIND, lambda data: data.decode(errors="replace"))
+        environment = build.find(step.model, state)
+        inputs = plan.inputs(step, state.files, environment.identity if environment else None)
+    except (UserError, OSError):
+        return False
+    return key == plan.key(step, inputs)
 
 
 def _explained(sentence: str, step: Step, state: State) -> list[str]:

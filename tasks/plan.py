@@ -75,6 +75,11 @@ class Step:
         return f"{self.build}/failed/{self.variant}/{self.name}"
 
     @property
+    def failed_key(self) -> str:
+        """The file in there with the key that the run failed with."""
+        return f"{self.failed_folder}/key"
+
+    @property
     def checkpoint_folder(self) -> str:
         """Where what it may go on from is kept, until the step succeeds."""
         return f"{self.build}/checkpoints/{self.variant}/{self.name}"
