@@ -220,7 +220,7 @@ class Check(ModelCommand):
         from tasks import readme  # noqa: PLC0415 - no other command needs it
 
         models = models_named(pos_args)
-        faults = [fault for model in models for fault in (*model.faults, *_steps_without(model))]
+        faults = [fault for model in models for fault in (*model.faults, *_warnings(model))]
         if not pos_args:
             listed = readme.fault()
             faults += [*profiles.faults(), *([listed] if listed else [])]
@@ -239,9 +239,27 @@ class Check(ModelCommand):
         return 1 if any(not fault.warning for fault in faults) else 0
 
 
+def _warnings(model: Model) -> list[Fault]:
+    """Return what the sources of a model show."""
+    return [] if model.broken else [*_unparsed(model), *_steps_without(model)]
+
+
+def _unparsed(model: Model) -> Iterator[Fault]:
+    """Yield a warning for each source that cannot be parsed: a newer Python might."""
+    files = open_state().files
+    found = {
+        name: fault
+        for step in STEPS
+        for name, fault in sources.unparsed(step, model, files).items()
+    }
+    for name, (line, wrong) in sorted(found.items()):
+        path = f"{model.root}/{sources.PACKAGE}/{name}"
+        yield Fault(path, line, "", f"cannot be parsed: {wrong}", warning=True)
+
+
 def _steps_without(model: Model) -> Iterator[Fault]:
     """Yield a warning for each step that plain `doit` takes and for which a model has no file."""
-    for step in STEPS[:2] if not model.broken else ():
+    for step in STEPS[:2]:
         names = sources.missing(step, model, open_state().files)
         if names:
             message = f"there is no {' or '.join(f'`{name}`' for name in names)}"

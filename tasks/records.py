@@ -99,6 +99,11 @@ class Record:
         )
 
     @property
+    def compared(self) -> dict[str, str]:
+        """What inputs are held against: those that were accepted last, else those of its own."""
+        return dict(self.accepted[-1].inputs) if self.accepted else self.inputs
+
+    @property
     def outputs(self) -> dict[str, str]:
         """The digest of every file of the result, by path within its folder."""
         return dict(self.run["outputs"])
@@ -189,7 +194,7 @@ def changes(record: Record, inputs: Mapping[str, str]) -> list[str]:
     known = [record.inputs, *(dict(one.inputs) for one in record.accepted)]
     if inputs in known:
         return []
-    before = known[-1]
+    before = record.compared
     sentences = []
     for name in sorted(before.keys() | inputs.keys()):
         old, new = before.get(name), inputs.get(name)

@@ -202,6 +202,41 @@ def test_why_of_what_is_not_there(repository: Repository, words: list[str], expe
     assert done.stderr == expected
 
 
+def test_a_source_that_cannot_be_parsed(repository: Repository) -> None:
+    """It is named with its line; of files that are as they were nothing is said."""
+    name = repository.add("good-python")
+    assert 0 == repository.doit().returncode
+    training = f"model_definitions/{name}/model_modules/training.py"
+    before = repository.read(training)
+    repository.write(training, f"{before}def f(:\n")
+    line = len(before.splitlines()) + 1
+
+    assert (
+        f"train:{name} must run:\n"
+        f"  file model_modules/training.py cannot be parsed: invalid syntax in line {line}\n"
+        f"evaluate:{name} must run:\n"
+        f"  train:{name} must run first\n"
+    ) == repository.doit("why", name).stdout
+    checked = repository.doit("check")
+    assert checked.stdout.splitlines() == [
+        f"{training}:{line}: warning: cannot be parsed: invalid syntax",
+        "1 model, of which 1 can run: 0 faults, 1 warning",
+    ]
+    assert 0 == checked.returncode
+
+
+def test_files_that_count_in_another_way(repository: Repository) -> None:
+    """Of those nothing is said: they have not changed."""
+    name = repository.add("good-python")
+    assert 0 == repository.doit().returncode
+    training = f"model_definitions/{name}/model_modules/training.py"
+    repository.write(training, "import inspect\n" + repository.read(training))
+
+    assert (
+        f"train:{name} must run:\n  file model_modules/training.py changed\n"
+    ) == repository.doit("why", f"train:{name}").stdout
+
+
 def test_check(varied: Repository) -> None:
     """The check shows each fault with its file and line, and fails where a model cannot run."""
     done = varied.doit("check")
