@@ -49,7 +49,7 @@ class FriendlyCommand:
 
     def parse_execute(self: Any, in_args: list[str]) -> int:
         """Parse and execute, as doit calls it; Ctrl-C needs no traceback."""
-        if "--help" in in_args:
+        if not {"-h", "--help"}.isdisjoint(in_args):
             print(self.help())
             return 0
         params, args = parsed(self, in_args)

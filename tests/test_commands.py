@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -51,6 +52,13 @@ def varied(once: Repository, repository: Repository) -> Repository:
 def asked(repository: Repository, *words: str) -> Any:  # noqa: ANN401 - JSON is any value
     """Return what a command answers in JSON."""
     return json.loads(repository.doit(*words, "--json").stdout)
+
+
+@pytest.mark.parametrize("command", entry_points(group="doit.COMMAND"), ids=str)
+def test_help_is_wrapped_once(command: EntryPoint) -> None:
+    """No line of a description ends within a sentence: doit wraps each by itself."""
+    lines = (command.load().doc_description or "").splitlines()
+    assert [] == [line for line in lines if not line.endswith(".")]
 
 
 def test_list(varied: Repository) -> None:

@@ -126,22 +126,22 @@ def _not_current(base: Step, reasons: Sequence[str], state: State) -> UserError:
     short: list[str] = []
     if has_failed(base, state):
         hint = f"it failed: see {base.failed_folder}/{records.LOG}"
-        short = [f"it is not good enough: {one}" for one in _shortfall(base)]
+        short = _shortfall(base) if base.name == "evaluate" else []
     if short:
         hint = "`evaluation.thresholds` in model.json says what is asked of it"
     facts = ((base.task, reason) for reason in [*reasons, *short])
     return UserError(f"Model `{base.model.name}` is not served", *facts, hint=hint)
 
 
-def _shortfall(base: Step) -> list[str]:
+def _shortfall(evaluation: Step) -> list[str]:
     """Return what the metrics of a failed evaluation lack; nothing where it failed otherwise."""
-    thresholds = base.model.document.get("evaluation", {}).get("thresholds", {})
+    model, folder = evaluation.model, evaluation.failed_folder
     try:
-        with open(f"{base.failed_folder}/result.json", encoding="utf-8") as file:
+        with open(f"{folder}/result.json", encoding="utf-8") as file:
             returned = json.load(file)["returned"]
-        found = metrics.collect(f"{base.failed_folder}/work", returned, base.model.name)
+        found = metrics.collect(f"{folder}/work", returned, model.name)
     except (OSError, ValueError, KeyError, UserError):
         return []
-    return [
-        f"{name} {wrong}" for name, wrong in metrics.broken(found["metrics"], thresholds).items()
-    ]
+    thresholds = model.document.get("evaluation", {}).get("thresholds", {})
+    broken = metrics.broken(found["metrics"], thresholds)
+    return [f"it is not good enough: {name} {wrong}" for name, wrong in broken.items()]
