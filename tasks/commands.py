@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -207,6 +208,15 @@ class Clean(FriendlyCommand, DoitClean):
         """Clean as doit does, with models named as people name them."""
         names = named(pos_args or (), tasks=self.task_list)
         super()._execute(dryrun, cleandep, cleanall, cleanforget, names)
+
+    def clean_tasks(self, tasks: Sequence[Any], dryrun: bool, cleanforget: bool) -> None:
+        """Remove the results of our steps; the tasks of a user's own doit cleans."""
+        for step in [task.meta["step"] for task in tasks if "step" in (task.meta or {})]:
+            if not dryrun:
+                results.remove(step, print)
+            elif os.path.lexists(step.folder):
+                print(f"would remove {step.folder}")
+        super().clean_tasks(tasks, dryrun, cleanforget)
 
 
 class Info(FriendlyCommand, DoitInfo):

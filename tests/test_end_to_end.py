@@ -310,10 +310,15 @@ def test_json_reporter(repository: Repository) -> None:
 
 def test_clean_removes_results(built: Repository) -> None:
     """`doit clean` removes the results of the named step, and they are restored."""
+    would = built.doit("clean", "-n", TRAIN)
+
+    assert would.stdout == f"would remove build/models/{MODEL}/train\n"
+    assert f"{MODEL}/train" in results(built)
+
     done = built.doit("clean", TRAIN)
 
     assert done.returncode == 0
-    assert f"removing build/models/{MODEL}/train\n" in done.stdout
+    assert done.stdout == f"removing build/models/{MODEL}/train\n"
     assert f"{MODEL}/train" not in results(built)
     assert f"{UNRELATED}/train" in results(built)
     assert f"{TRAIN} restored" in built.doit().stdout
