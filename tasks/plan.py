@@ -243,8 +243,8 @@ def find_model(word: str, models: Sequence[Model]) -> Model:
         raise _ambiguous(word, found)
     names, titles = ([getattr(model, of) for model in models] for of in ("name", "title"))
     hint = did_you_mean(word, names) or did_you_mean(word, titles)
-    hint = hint or "`doit list` shows the models"
-    raise UserError(f"There is no model `{word}`", hint=hint)
+    headline = f"There is no model `{word}`" if word else "No model is named"
+    raise UserError(headline, hint=hint or "`doit list` shows the models")
 
 
 def _ambiguous(word: str, found: Iterable[Model]) -> UserError:

@@ -17,7 +17,7 @@ from tasks.environments import reasons
 from tasks.errors import Fault, UserError
 from tasks.explain import acceptance, explain
 from tasks.model import STEPS
-from tasks.naming import KINDS, FriendlyCommand, folders_named, named, option
+from tasks.naming import KINDS, FriendlyCommand, folders_named, misspelled, named, option
 from tasks.state import open_state
 from tasks.wording import counted, main_metrics, one_line
 
@@ -180,6 +180,9 @@ def _models_of_environments(words: Sequence[str]) -> list[Model]:
 def _steps(words: Sequence[str]) -> list[Step]:
     """Return the steps that a person named; a model alone means its training and evaluation."""
     models = generators.models()
+    for word in {*words} - {model.title for model in models}:
+        if error := misspelled(word):
+            raise InvalidCommand(str(error))
     words = [
         f"{step}:{word}" if step else word
         for word in words

@@ -211,6 +211,25 @@ REFUSED = {
         "  datasets  `other`\n\n"
         f"hint: a file `{FOLDER}/datasets/nothing.json` makes one\n"
     ),
+    f"evalute:{MODEL}": (
+        f"ERROR: There is no task `evalute:{MODEL}`\n\nhint: did you mean `evaluate:{MODEL}`?\n"
+    ),
+    f"train {MODEL}": (
+        f"ERROR: There is no task `{MODEL}`\n\nhint: name its step as well: `doit train:{MODEL}`\n"
+    ),
+    f"forget {MODEL}": (
+        f"ERROR: There is no task `{MODEL}`\n\n"
+        f"hint: name its step as well: `doit forget evaluate:{MODEL}`\n"
+    ),
+    f"clean {MODEL}": (
+        f"ERROR: There is no task `{MODEL}`\n\n"
+        f"hint: name its step as well: `doit clean evaluate:{MODEL}`\n"
+    ),
+    f"why trian:{MODEL}": (
+        f"ERROR: There is no task `trian:{MODEL}`\n\nhint: did you mean `train:{MODEL}`?\n"
+    ),
+    "train:": "ERROR: No model is named\n\nhint: `doit list` shows the models\n",
+    "accept --why x": 'ERROR: name a step: `doit accept train:MODEL --why "..."`\n',
     f"-n -1 {TRAIN}": (
         "ERROR: `-n` takes 1 or more, not -1\n\n"
         "hint: without it there are as many steps at once as processors\n"
