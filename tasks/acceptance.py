@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tasks.records import Record
     from tasks.state import State
 
-_MADE_BY_TRAINING = "artefacts of train"
-
 
 def accept(step: Step, why: str, state: State, say: Callable[[str], None]) -> Acceptance:
     """Make a step's result current for its inputs as they are now, and return what is recorded.
@@ -113,7 +111,7 @@ def _acceptance(step: Step, record: Record, why: str, state: State) -> Acceptanc
 
 def _check(step: Step, record: Record, inputs: Mapping[str, str], state: State) -> None:
     """Raise UserError for a change that nobody can call none."""
-    if inputs.get(_MADE_BY_TRAINING) != record.inputs.get(_MADE_BY_TRAINING):
+    if inputs.get(plan.TRAINED) != record.inputs.get(plan.TRAINED):
         raise UserError(
             f"`{step.task}` worked on another model: training has left other artefacts since",
             hint=f"`doit {step.task}` runs it on these",

@@ -25,6 +25,9 @@ RESULTS = "models"
 
 ARTEFACTS = "artefacts.json"
 
+TRAINED = "artefacts of train"
+"""The input that is what training has left: the one that says nothing of the repository."""
+
 RUNTIME_FORMAT = 4
 """Raised when the way in which a model is called changes, so that every result is made anew."""
 
@@ -179,9 +182,7 @@ def inputs(step: Step, files: Files, environment: Mapping[str, str] | None) -> d
     for name, value in (environment or {"": "not locked yet"}).items():
         found[f"environment {name}".rstrip()] = value
     if step.upstream:
-        found["artefacts of train"] = _digest_or(
-            f"{step.upstream.folder}/{ARTEFACTS}", MISSING, files
-        )
+        found[TRAINED] = _digest_or(f"{step.upstream.folder}/{ARTEFACTS}", MISSING, files)
     return found
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError
 from tasks.fingerprint import Files, canonical
-from tasks.plan import ARTEFACTS, MISSING
+from tasks.plan import ARTEFACTS, MISSING, TRAINED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -201,16 +201,21 @@ def changes(record: Record, inputs: Mapping[str, str]) -> list[str]:
         if old == new:
             continue
         if old is None:
-            sentences.append(f"{name} is new")
+            sentences.append(f"{name} {_be(name)} new")
         elif new == MISSING:
-            sentences.append(f"{name} is missing")
+            sentences.append(f"{name} {_be(name)} missing")
         elif new is None:
-            sentences.append(f"{name} is gone")
+            sentences.append(f"{name} {_be(name)} gone")
         elif max(len(old), len(new)) < len("x" * 64):
             sentences.append(f"{name} changed from {old} to {new}")
         else:
             sentences.append(f"{name} changed")
     return sentences
+
+
+def _be(name: str) -> str:
+    """Return the verb for an input: most of them are one thing."""
+    return "are" if name == TRAINED else "is"
 
 
 def reasons(record: Record | None, inputs: Mapping[str, str], files: Files) -> list[str]:

@@ -177,6 +177,15 @@ def test_why_says_which_import_brings_a_file_in(varied: Repository) -> None:
     }
 
 
+def test_why_of_a_lost_training(varied: Repository) -> None:
+    """Artefacts are several."""
+    assert 0 == varied.doit("clean", "train:current").returncode
+
+    assert asked(varied, "why", "evaluate:current") == {
+        "evaluate:current": ["artefacts of train are missing", "train:current must run first"]
+    }
+
+
 def test_why_of_what_is_lost(varied: Repository) -> None:
     """Outputs that are gone or changed are named."""
     folder = "build/models/current/train"
