@@ -323,6 +323,7 @@ def test_json_reporter(repository: Repository) -> None:
         ("start", EVALUATE, None),
         ("finish", EVALUATE, "ran"),
     ]
+    assert "saved" not in events[1]
     assert events[3]["metrics"] == {"accuracy": 0.9, "value": 20.0}
     assert events[-1]["states"] == {"ran": 2}
 

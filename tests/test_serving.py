@@ -660,6 +660,8 @@ def test_while_models_load(copy: Repository) -> None:
     ready = server.ask("/health/ready")
     assert (503, {MODEL: False}) == (ready.status, ready.body["models"])
     assert "is being started" in server.predict([[3, 1]]).body["error"]["message"]
+    nope = server.predict([[3, 1]], "nope").body["error"]["message"]
+    assert f"there is no such model or version; served are `{MODEL}` (being started)" == nope
     until = time.monotonic() + 10
     while "/predict" not in log.read_text():
         assert time.monotonic() < until
