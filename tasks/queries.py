@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
 from dataclasses import asdict
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tasks.model import Model
     from tasks.plan import Step
 
-ROOM = 60  # characters for the metrics of a model in the list
+ROOM, LITTLE_ROOM = 60, 12  # characters for metrics in the list: off a terminal, at least on one
 JSON_OPTION = option("json", bool, "print JSON, for programs")
 
 
@@ -74,7 +75,8 @@ class ListModels(FriendlyCommand, DoitList):
             json.dump(rows, self.outstream, indent=2)
             self.outstream.write("\n")
         elif rows:
-            self.outstream.write(_table(rows))
+            wide = shutil.get_terminal_size().columns if self.outstream.isatty() else 0
+            self.outstream.write(_table(rows, wide))
         else:
             self.outstream.write("no models: a folder with a model.json below model_definitions/\n")
         self.dep_manager.close()
@@ -91,24 +93,24 @@ def models_named(words: Sequence[str]) -> Sequence[Model]:
         raise InvalidCommand(str(error)) from error
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the rows as aligned text; the last column is as long as it is.
+def _table(rows: Sequence[dict[str, Any]], wide: int) -> str:
+    """Return the rows as aligned text, for a terminal as `wide` as that, 0: for none.
 
     Where a folder is named by its model's id, people know the model by its display name.
     """
     titled = any(row["name"] == row["id"] != row["title"] for row in rows)
-    heads = ("MODEL", *(["NAME"] if titled else []), "FRAMEWORK", "STATE", "METRICS")
-    cells = [heads]
+    cells = [("MODEL", *(["NAME"] if titled else []), "FRAMEWORK", "STATE")]
     for row in rows:
         title = [one_line(row["title"])] if titled else []
-        metrics = main_metrics(row["metrics"], "accepted" if row["accepted"] else "", ROOM)
-        cells.append((row["name"], *title, row["framework"], row["state"], metrics))
-    widths = [max(len(line[column]) for line in cells) for column in range(len(heads) - 1)]
+        cells.append((row["name"], *title, row["framework"], row["state"]))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    room = max(wide - sum(widths) - 2 * len(widths), LITTLE_ROOM) if wide else ROOM
+    shown = [
+        main_metrics(row["metrics"], "accepted" if row["accepted"] else "", room) for row in rows
+    ]
     lines = [
-        "  ".join(
-            [*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[-1]]
-        )
-        for line in cells
+        "  ".join([*map(str.ljust, line, widths), metrics])
+        for line, metrics in zip(cells, ["METRICS", *shown], strict=True)
     ]
     return "".join(f"{line.rstrip()}\n" for line in lines)
 

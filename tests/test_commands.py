@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
+import subprocess
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +77,22 @@ def test_list(varied: Repository) -> None:
         "failed    python     failed\n"
         "new       python     new\n"
     )
+
+
+def test_list_on_a_terminal(varied: Repository) -> None:
+    """As many metrics are shown as there is room for; how many more there are is said."""
+    reading, terminal = pty.openpty()
+    subprocess.run(
+        varied.command("list", "current"), cwd=varied.path, stdout=terminal, check=True,
+        env=varied.variables(COLUMNS="52"),
+    )  # fmt: skip
+    os.close(terminal)
+
+    head, line = os.read(reading, 65536).decode().splitlines()
+
+    os.close(reading)
+    assert head == "MODEL    FRAMEWORK  STATE       METRICS"
+    assert line == "current  python     up to date  accuracy 0.900  +1"
 
 
 def test_list_of_nothing(repository: Repository) -> None:
