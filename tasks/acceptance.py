@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tasks.records import Record
     from tasks.state import State
 
-_MADE_BY_TRAINING = "artefacts of train"
-
 
 def accept(step: Step, why: str, state: State, say: Callable[[str], None]) -> Acceptance:
     """Make a step's result current for its inputs as they are now, and return what is recorded.
@@ -92,7 +90,7 @@ def _acceptance(step: Step, record: Record, why: str, state: State) -> Acceptanc
     inputs = plan.inputs(step, state.files, environment.identity)
     if not records.changes(record, inputs):
         raise UserError(f"`{step.task}` is up to date: there is nothing to accept")
-    _check(step, record, inputs)
+    _check(step, record, inputs, state)
     key = plan.key(step, inputs)
     stored = store.recorded(key)
     if stored and stored.key == key:
@@ -111,9 +109,9 @@ def _acceptance(step: Step, record: Record, why: str, state: State) -> Acceptanc
     )
 
 
-def _check(step: Step, record: Record, inputs: Mapping[str, str]) -> None:
+def _check(step: Step, record: Record, inputs: Mapping[str, str], state: State) -> None:
     """Raise UserError for a change that nobody can call none."""
-    if inputs.get(_MADE_BY_TRAINING) != record.inputs.get(_MADE_BY_TRAINING):
+    if inputs.get(plan.TRAINED) != record.inputs.get(plan.TRAINED):
         raise UserError(
             f"`{step.task}` worked on another model: training has left other artefacts since",
             hint=f"`doit {step.task}` runs it on these",
@@ -122,9 +120,9 @@ def _check(step: Step, record: Record, inputs: Mapping[str, str]) -> None:
     if missing:
         facts = (("missing", name) for name in missing)
         raise UserError(f"`{step.task}` lacks what it reads", *facts, hint="put it there")
-    if os.path.exists(step.failed_folder):
+    if explain.has_failed(step, state):
         raise UserError(
-            f"The last run of `{step.task}` failed, so that a change of it may matter",
+            f"A run of `{step.task}` on these inputs failed, so that the change may matter",
             ("kept", step.failed_folder),
             hint="remove that folder if the reason was another",
         )

@@ -106,7 +106,7 @@ def _renamed(before: Mapping[str, Basis], after: Mapping[str, Basis]) -> dict[st
 
 
 def _reasons(before: Basis | None, now: Basis) -> dict[str, list[str]]:
-    """Return why each step of a model must run that has another key."""
+    """Return what differs of each step of a model that has another key."""
     found: dict[str, list[str]] = {}
     for name in basis.COMPARED:
         upstream = Step(now.model, name).upstream
@@ -116,7 +116,7 @@ def _reasons(before: Basis | None, now: Basis) -> dict[str, list[str]]:
         else:
             reasons = basis.differences(before, now, name)
         if upstream and upstream.name in found and not now.faults:
-            reasons.append(f"{upstream.task} must run first")
+            reasons.append(f"{upstream.task} differs")
         if reasons:
             found[name] = reasons
     return found

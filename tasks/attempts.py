@@ -100,7 +100,7 @@ def attempted(  # noqa: PLR0913 - what an attempt is given
         except BaseException as error:
             _keep_checkpoint(error, attempt)
             if isinstance(error, UserError):
-                _keep_evidence(error, run, step)
+                _keep_evidence(error, run, prepared)
             raise
 
 
@@ -143,16 +143,18 @@ def _keep_checkpoint(error: BaseException, attempt: Attempt) -> None:
             error.facts += (("checkpoint", kept),)
 
 
-def _keep_evidence(error: UserError, run: Run, step: Step) -> None:
+def _keep_evidence(error: UserError, run: Run, prepared: Prepared) -> None:
     """Keep a failed run's folder in a place that can be told, and have the error tell it.
 
     A run that was interrupted has not failed.
     """
     if processes.stopping():
         return
-    kept = step.failed_folder
+    kept = prepared.step.failed_folder
     with contextlib.suppress(OSError):
         remove_tree(kept)
         os.makedirs(os.path.dirname(kept), exist_ok=True)
         os.replace(run.folder, kept)
         error.facts += (("kept", kept),)
+        with open(prepared.step.failed_key, "w", encoding="utf-8") as file:
+            file.write(prepared.key)

@@ -10,7 +10,7 @@ from tasks.environments import build, lock_file, requirements
 from tasks.errors import UserError
 from tasks.explain import packages_changed
 from tasks.model import STEPS, Model
-from tasks.plan import Step
+from tasks.plan import TRAINED, Step
 from tasks.records import Record
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ COMPARED = STEPS[:2]
 """The steps that `doit` runs, on the default datasets."""
 
 _ENVIRONMENT = "environment"
-TRAINED = "artefacts of train"
-"""The one input that says nothing of the repository."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,11 @@ class Run(FriendlyCommand, DoitRun):
         dataset, twice = self._ours["dataset"], self._ours["twice"]
         if dataset and self.sel_default_tasks:
             raise InvalidCommand("`--dataset` needs a step: `doit train:MODEL --dataset NAME`")
+        if num_process < 0:
+            raise InvalidCommand(
+                f"`-n` takes 1 or more, not {num_process}\n\n"
+                "hint: without it there are as many steps at once as processors"
+            )
         self.sel_tasks: list[str] = named(self.sel_tasks, dataset, self.task_list)
         try:
             if generators.Options.on:
@@ -200,8 +206,17 @@ class Clean(FriendlyCommand, DoitClean):
         pos_args: list[str] | None = None,
     ) -> None:  # fmt: skip
         """Clean as doit does, with models named as people name them."""
-        names = named(pos_args or (), tasks=self.task_list)
+        names = named(pos_args or (), tasks=self.task_list, command="doit clean")
         super()._execute(dryrun, cleandep, cleanall, cleanforget, names)
+
+    def clean_tasks(self, tasks: Sequence[Any], dryrun: bool, cleanforget: bool) -> None:
+        """Remove the results of our steps; the tasks of a user's own doit cleans."""
+        for step in [task.meta["step"] for task in tasks if "step" in (task.meta or {})]:
+            if not dryrun:
+                results.remove(step, print)
+            elif os.path.lexists(step.folder):
+                print(f"would remove {step.folder}")
+        super().clean_tasks(tasks, dryrun, cleanforget)
 
 
 class Info(FriendlyCommand, DoitInfo):
@@ -209,7 +224,11 @@ class Info(FriendlyCommand, DoitInfo):
 
     def _execute(self, pos_args: list[str], hide_status: bool = False) -> int:
         """Show a task as doit does, with its model named as people name it."""
-        return int(super()._execute(named(pos_args, tasks=self.task_list), hide_status))
+        return int(
+            super()._execute(
+                named(pos_args, tasks=self.task_list, command="doit info"), hide_status
+            )
+        )
 
 
 class Forget(FriendlyCommand, DoitForget):
@@ -224,7 +243,9 @@ class Forget(FriendlyCommand, DoitForget):
         forget_all: bool,
     ) -> None:
         """Forget as doit does, and remove the results, which would otherwise be found current."""
-        self.sel_tasks: list[str] = named(self.sel_tasks, tasks=self.task_list)
+        self.sel_tasks: list[str] = named(
+            self.sel_tasks, tasks=self.task_list, command="doit forget"
+        )
         tasks = {task.name: task for task in self.task_list}
         chosen = list(tasks.values()) if forget_all else []
         if not (forget_all or (self.sel_default_tasks and forget_disable_default)):
@@ -272,7 +293,9 @@ class Accept(FriendlyCommand, DoitCmdBase):
 
         steps = {step.task: step for model in generators.models() for step in steps_of(model)}
         names = named(pos_args)
-        for name in names or [""]:
+        if not names:
+            raise InvalidCommand('name a step: `doit accept train:MODEL --why "..."`')
+        for name in names:
             if name not in steps:
                 raise InvalidCommand(f"`{name}` is no step\n\nhint: for instance `train:MODEL`")
         if not why.strip():

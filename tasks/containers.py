@@ -182,11 +182,11 @@ def image(engine: Engine, name: str, key: str) -> Image:
         found = look_up(engine, name)
         if found is None:
             raise UserError(
-                f"There is no image `{name}`",
+                f"The image `{name}` is not here and cannot be fetched",
                 ("key", key),
                 (f"{engine.kind} says", last_line(done.stderr)),
-                hint=f"correct the name, or make the image: `{engine.kind} images` shows those"
-                " that are there",
+                hint="correct the name, see that its registry answers, or make the image:"
+                f" `{engine.kind} images` shows those that are there",
             )
     return replace(found, key=key)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import basis, looks, lookup
 from tasks.comparison import Change, compare
-from tasks.plan import ARTEFACTS, Step
+from tasks.plan import ARTEFACTS, TRAINED, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -148,7 +148,7 @@ def _inputs(one: Basis) -> dict[str, str]:
     found: dict[str, str] = {}
     for step, inputs in one.inputs.items():
         found |= {(f"dataset of {step}" if k == "dataset" else k): v for k, v in inputs.items()}
-    return {k: v for k, v in found.items() if k != basis.TRAINED}
+    return {k: v for k, v in found.items() if k != TRAINED}
 
 
 def _changed(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from tasks import plan, records
 from tasks.environments import build, reasons
 from tasks.errors import UserError
-from tasks.sources import PACKAGE, read_by_step
+from tasks.sources import PACKAGE, read_by_step, same_as, unparsed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from tasks.plan import Step
     from tasks.records import Acceptance
     from tasks.state import State
+
+_KIND = "failed key"
 
 
 def why(step: Step, state: State) -> list[str]:
@@ -51,22 +52,82 @@ def acceptance(step: Step, state: State) -> Acceptance | None:
 
 def explain(step: Step, state: State) -> list[str]:
     """Return what `why` does, each sentence with what lies behind it."""
-    sentences = [more for one in why(step, state) for more in _explained(one, step, state)]
-    if sentences and os.path.exists(step.failed_folder):
-        sentences.append(f"its last run failed, and what it left is in {step.failed_folder}")
+    told = _without_unchanged(why(step, state), step, state)
+    sentences = [more for one in told for more in _explained(one, step, state)]
+    if sentences and has_failed(step, state):
+        sentences.append(
+            f"a run with these inputs failed, and what it left is in {step.failed_folder}"
+        )
     if step.upstream and why(step.upstream, state):
         sentences.append(f"{step.upstream.task} must run first")
     return sentences
 
 
+def has_failed(step: Step, state: State) -> bool:
+    """Return whether the last run that failed did so with the inputs that the step has now."""
+    if step.model.broken:
+        return False
+    try:
+        key = state.files.note(step.failed_key, _KIND, lambda data: data.decode(errors="replace"))
+        environment = build.find(step.model, state)
+        inputs = plan.inputs(step, state.files, environment.identity if environment else None)
+    except (UserError, OSError):
+        return False
+    return key == plan.key(step, inputs)
+
+
+def _without_unchanged(sentences: list[str], step: Step, state: State) -> list[str]:
+    """Leave out the files that have not changed, and count in another way since another one has."""
+    named = {sentence: name for sentence in sentences if (name := _file_of(sentence))}
+    record = records.read(step.folder, state.files) if named else None
+    if record is None or step.model.broken:
+        return sentences
+    before = {name: record.compared.get(f"file {PACKAGE}/{name}", "") for name in named.values()}
+    unchanged = {
+        name
+        for name, digest in before.items()
+        if digest and same_as(digest, name, step.model, state.files)
+    }
+    all_count = any(_is_lately_unparsed(one, state) for one in (step, step.upstream) if one)
+    if all_count:
+        unchanged |= {name for name, digest in before.items() if not digest}
+    told = [one for one in sentences if named.get(one) not in unchanged]
+    return told if told or all_count else sentences
+
+
+def _is_lately_unparsed(step: Step, state: State) -> bool:
+    """Return whether a source cannot be parsed that could be when the step's result was made."""
+    record = records.read(step.folder, state.files)
+    before = record.compared if record else {}
+    wrong = _unparsed(step, state)
+    return any(before.get(f"file {PACKAGE}/{name}", "").startswith("tree ") for name in wrong)
+
+
+def _file_of(sentence: str) -> str:
+    """Return the file of a model's modules of which a sentence says what became of it."""
+    start = f"file {PACKAGE}/"
+    name = sentence.rpartition(" ")[0].removeprefix(start).removesuffix(" is")
+    return (
+        name if sentence.startswith(start) and not sentence.endswith((" missing", " gone")) else ""
+    )
+
+
 def _explained(sentence: str, step: Step, state: State) -> list[str]:
     if sentence == "environment lock changed":
         return _packages(step, state) or [sentence]
-    if sentence.startswith("file ") and not step.model.broken:
-        name = sentence.rpartition(" ")[0].removeprefix(f"file {PACKAGE}/").removesuffix(" is")
+    name = _file_of(sentence)
+    if name and not step.model.broken:
+        line, wrong = _unparsed(step, state).get(name, (0, ""))
+        if wrong:
+            where = f" in line {line}" if line else ""
+            return [f"file {PACKAGE}/{name} cannot be parsed: {wrong}{where}"]
         reason = _imports(step, state).get(name)
         return [f"{sentence} ({reason})" if reason else sentence]
     return [sentence]
+
+
+def _unparsed(step: Step, state: State) -> Mapping[str, tuple[int, str]]:
+    return unparsed(step.name, step.model, state.files)
 
 
 def _imports(step: Step, state: State) -> Mapping[str, str]:

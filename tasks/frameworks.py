@@ -49,6 +49,11 @@ def _no_settings(_document: Mapping[str, Any], _step: str) -> dict[str, str]:
     return {}
 
 
+def _no_fault(data: bytes) -> tuple[int, str]:
+    del data
+    return 0, ""
+
+
 def _no_lines(_model: Model, _state: State, _named: AbstractSet[str]) -> tuple[str, ...]:
     return ()
 
@@ -57,21 +62,22 @@ def _no_lines(_model: Model, _state: State, _named: AbstractSet[str]) -> tuple[s
 class Language:
     """How the models of a language are run.
 
-    `suffix` is that of its sources, and `entries` are the files (without it) that may hold a
-    step's function, the one that is looked into first at the front.  `read_source` says what a
-    source reads and defines.  `pickles` is whether what training imports may be needed to load
-    what it made.  `engine` is the module of the runtime that calls the model, `command` starts it.
-    `requirements` adds lines to the framework's that depend on the machine or the sources; it is
-    told the packages that the model itself names, as the index spells them.  `tools` names the
-    programs from outside the environment, with the version that counts for a result.  `settings`
-    is what of `model.json` counts for a step besides what counts for every language; `library` is
-    about packages that uv knows nothing of.
+    `suffix` is that of its sources, and `entries` are the files (without it) that may hold a step's
+    function, the one that is looked into first at the front.  `read_source` says what a source
+    reads and defines, `parse_fault` in which line it cannot be parsed, and why.  `pickles` is
+    whether what training imports may be needed to load what it made.  `engine` is the module of the
+    runtime that calls the model, `command` starts it.  `requirements` adds lines to the framework's
+    that depend on the machine or the sources; it is told the packages that the model itself names,
+    as the index spells them.  `tools` names the programs from outside the environment, with the
+    version that counts for a result.  `settings` is what of `model.json` counts for a step besides
+    what counts for every language; `library` is about packages that uv knows nothing of.
     """
 
     suffix: str
     engine: str
     entries: Mapping[str, tuple[str, ...]]
     read_source: ReadSource
+    parse_fault: Callable[[bytes], tuple[int, str]] = _no_fault
     pickles: bool = False
     command: Callable[[Start], Command] = plain_command
     requirements: Callable[[Model, State, AbstractSet[str]], tuple[str, ...]] = _no_lines
@@ -88,11 +94,11 @@ _PYTHON_ENTRIES = {
 
 LANGUAGES: Mapping[str, Language] = {
     "python": Language(
-        ".py", "python", _PYTHON_ENTRIES, python.read_source, pickles=True,
+        ".py", "python", _PYTHON_ENTRIES, python.read_source, python.parse_fault, pickles=True,
         requirements=python.requirements,
     ),
     "pyspark": Language(
-        ".py", "pyspark", _PYTHON_ENTRIES, python.read_source, pickles=True,
+        ".py", "pyspark", _PYTHON_ENTRIES, python.read_source, python.parse_fault, pickles=True,
         command=pyspark.command, requirements=python.requirements, tools=spark.tools,
         settings=pyspark.settings,
     ),

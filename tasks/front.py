@@ -29,6 +29,7 @@ PLACE = "place"
 _CONFIGURATION = ("pyproject.toml", "doit.cfg")
 _OPTIONS = ("-f", "-d")
 _PLACE_OPTIONS = {*_OPTIONS, "-k", "--file", "--dir", "--seek-file"}
+_HELP = {"-h", "--help"}
 _VARIABLES = ("MODEL_", "PYTHON")
 _SECRETS = ("MODEL_PROGRESS_URL", "MODEL_STORE")
 
@@ -89,9 +90,14 @@ def main() -> int:
     except Exception as error:  # noqa: BLE001 - of whichever reader: the files are the user's
         sys.stderr.write(_unreadable(error))
         return NOT_UNDERSTOOD
+    words = _spelled_out(sys.argv[1:])
+    if words[:1] == ["help"] or not _HELP.isdisjoint(words):
+        import signal  # noqa: PLC0415 - as above
+
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # nobody may read on, as in `| head`
     start = os.getcwd()
-    status = int(doit.run(_spelled_out(sys.argv[1:])) or 0)
-    if status == NOT_UNDERSTOOD and not _PLACE_OPTIONS.intersection(sys.argv):
+    status = int(doit.run(words) or 0)
+    if status == NOT_UNDERSTOOD and _PLACE_OPTIONS.isdisjoint(sys.argv):
         sys.stderr.write(_where_else(start))
     return status
 
@@ -126,7 +132,9 @@ def nothing_to_do(steps: int) -> str:
 
 
 def _spelled_out(arguments: Sequence[str]) -> list[str]:
-    """Return a command line with `serve:MODEL` as the command `serve MODEL`, as doit knows it."""
+    """Return a command line as doit knows it: `serve:MODEL` is `serve MODEL`, `-h` is `--help`."""
+    if arguments[:1] == ["-h"]:
+        return ["--help"]
     if not any(word.startswith("serve:") for word in arguments):
         return [*arguments]
     words = [word.removeprefix("serve:") for word in arguments]

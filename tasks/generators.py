@@ -21,7 +21,6 @@ from tasks.explain import why
 from tasks.model import DEFAULT_DATASET, STEPS
 from tasks.plan import Step
 from tasks.progress import Activity
-from tasks.results import remove
 from tasks.state import State, open_state
 
 if TYPE_CHECKING:
@@ -230,7 +229,6 @@ def _step_task(step: Step, state: State) -> dict[str, Any]:
         "file_dep": reads,
         "targets": [f"{step.folder}/{plan.ARTEFACTS}"],
         "uptodate": [(_is_current, [step, state])],
-        "clean": [(remove, [step, print])],
         "meta": {"activity": activity, "step": step},
     }
 

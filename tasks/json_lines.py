@@ -75,7 +75,7 @@ class JsonReporter(Reporter):
             seconds=step.seconds,
             metrics=metrics_of(step.task, failure),
             folder=values.get("folder"),
-            saved=values.get("saved"),
+            saved=values.get("saved") or None,
             usage=values.get("usage"),
             message="" if failure else step.note,
             error=parts_of(step.task, failure) if failure else None,

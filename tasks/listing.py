@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tasks import discover, plan, records, snapshot
-from tasks.explain import acceptance, explain
+from tasks.explain import acceptance, explain, has_failed
 from tasks.model import Model
 
 if TYPE_CHECKING:
@@ -50,11 +50,10 @@ def row(model: Model, state: State) -> dict[str, Any]:
     reasons = {step.task: explain(step, state) for step in (train, evaluate)}
     stale = [step for step in (train, evaluate) if reasons[step.task]]
     accepted = {step.task: acceptance(step, state) for step in (train, evaluate)}
-    failed = [step for step in (train, evaluate) if state.files.exists(step.failed_folder)]
     trained = state.files.exists(train.folder)
     if model.broken:
         word = "broken"
-    elif any(step in stale for step in failed):
+    elif any(has_failed(step, state) for step in stale):
         word = "failed"
     elif train in stale and not trained:
         word = "new"

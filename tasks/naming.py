@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ class FriendlyCommand:
 
     def parse_execute(self: Any, in_args: list[str]) -> int:
         """Parse and execute, as doit calls it; Ctrl-C needs no traceback."""
-        if "--help" in in_args:
+        if not {"-h", "--help"}.isdisjoint(in_args):
             print(self.help())
             return 0
         params, args = parsed(self, in_args)
@@ -82,8 +83,13 @@ def folders_named(words: Sequence[str], *, bare: bool = False) -> tuple[str, ...
     return tuple(dict.fromkeys(found)) or None
 
 
-def named(words: Sequence[str], dataset: str = "", tasks: Sequence[Any] = ()) -> list[str]:
-    """Return doit's task names for what a person typed; what `tasks` has is right already."""
+def named(
+    words: Sequence[str], dataset: str = "", tasks: Sequence[Any] = (), command: str = "doit"
+) -> list[str]:
+    """Return doit's task names for what a person typed; what `tasks` has is right already.
+
+    Of a model without its step it is said how `command` takes it.
+    """
     exact = set() if dataset else {task.name for task in tasks}
     exact |= {target for task in tasks for target in task.targets}
     if not dataset and exact.issuperset(words):
@@ -91,8 +97,9 @@ def named(words: Sequence[str], dataset: str = "", tasks: Sequence[Any] = ()) ->
     models = generators.models()
     try:
         found = [w if w in exact else plan.find_task(w, dataset, models, KINDS) for w in words]
+        kind = next((word for word in words if word in KINDS), "evaluate")
         for word in found if tasks else ():
-            _check_known(word, exact, models)
+            _check_known(word, exact, models, f"{command} {kind}")
     except UserError as error:
         raise InvalidCommand(str(error)) from error
     return found
@@ -120,22 +127,34 @@ def alone(words: Sequence[str], tasks: Sequence[Any]) -> None:
             task.wild_dep = []
 
 
-def _check_known(word: str, exact: set[str], models: Sequence[Model]) -> None:
-    """Raise UserError for a word that is no task, no target, and like none."""
+def _check_known(word: str, exact: set[str], models: Sequence[Model], how: str) -> None:
+    """Raise UserError for a word that is no task, no target, and like none.
+
+    `how` is what stands before the name of a model.
+    """
     if "*" in word and not fnmatch.filter(exact, word):
         raise UserError(f"No task is like `{word}`", hint="`doit list --all` shows the tasks")
     if "*" not in word and word not in exact and word.partition(":")[0] not in KINDS:
-        raise _unknown(word, exact, models)
+        raise _unknown(word, exact, models, how)
 
 
-def _unknown(word: str, exact: set[str], models: Sequence[Model]) -> UserError:
-    """Return the error for a word that is no task, a model's name without its step above all."""
+def misspelled(word: str) -> UserError | None:
+    """Return the error for a word whose kind is nearly one, None for any other."""
     kind, colon, rest = word.partition(":")
-    if colon:
-        near = did_you_mean(kind, KINDS)
-        hint = near and f"{near}, as in `doit {near.split('`')[1]}:{rest}`"
-    elif word in {value for model in models for value in (model.name, model.id, model.title)}:
-        hint = f"name its step as well: `doit evaluate:{word}`"
-    else:
+    if not colon or kind in KINDS:
+        return None
+    near = did_you_mean(kind, KINDS)
+    hint = re.sub("`(.+?)`", lambda found: f"`{found[1]}:{rest}`", near)
+    return UserError(f"There is no task `{word}`", hint=hint) if near else None
+
+
+def _unknown(word: str, exact: set[str], models: Sequence[Model], how: str) -> UserError:
+    """Return the error for a word that is no task, a model's name without its step above all."""
+    if error := misspelled(word):
+        return error
+    hint = ""
+    if word in {value for model in models for value in (model.name, model.id, model.title)}:
+        hint = f"name its step as well: `{how}:{word}`"
+    elif ":" not in word:
         hint = did_you_mean(word, {*exact, *(model.name for model in models)})
     return UserError(f"There is no task `{word}`", hint=hint or "`doit list` shows the models")

@@ -25,6 +25,9 @@ RESULTS = "models"
 
 ARTEFACTS = "artefacts.json"
 
+TRAINED = "artefacts of train"
+"""The input that is what training has left: the one that says nothing of the repository."""
+
 RUNTIME_FORMAT = 4
 """Raised when the way in which a model is called changes, so that every result is made anew."""
 
@@ -73,6 +76,11 @@ class Step:
     def failed_folder(self) -> str:
         """Where what a failed run left is kept, until the step succeeds."""
         return f"{self.build}/failed/{self.variant}/{self.name}"
+
+    @property
+    def failed_key(self) -> str:
+        """The file in there with the key that the run failed with."""
+        return f"{self.failed_folder}/key"
 
     @property
     def checkpoint_folder(self) -> str:
@@ -177,9 +185,7 @@ def inputs(step: Step, files: Files, environment: Mapping[str, str] | None) -> d
     for name, value in (environment or {"": "not locked yet"}).items():
         found[f"environment {name}".rstrip()] = value
     if step.upstream:
-        found["artefacts of train"] = _digest_or(
-            f"{step.upstream.folder}/{ARTEFACTS}", MISSING, files
-        )
+        found[TRAINED] = _digest_or(f"{step.upstream.folder}/{ARTEFACTS}", MISSING, files)
     return found
 
 
@@ -241,8 +247,8 @@ def find_model(word: str, models: Sequence[Model]) -> Model:
         raise _ambiguous(word, found)
     names, titles = ([getattr(model, of) for model in models] for of in ("name", "title"))
     hint = did_you_mean(word, names) or did_you_mean(word, titles)
-    hint = hint or "`doit list` shows the models"
-    raise UserError(f"There is no model `{word}`", hint=hint)
+    headline = f"There is no model `{word}`" if word else "No model is named"
+    raise UserError(headline, hint=hint or "`doit list` shows the models")
 
 
 def _ambiguous(word: str, found: Iterable[Model]) -> UserError:

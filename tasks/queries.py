@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
 from dataclasses import asdict
@@ -17,7 +18,7 @@ from tasks.environments import reasons
 from tasks.errors import Fault, UserError
 from tasks.explain import acceptance, explain
 from tasks.model import STEPS
-from tasks.naming import KINDS, FriendlyCommand, folders_named, named, option
+from tasks.naming import KINDS, FriendlyCommand, folders_named, misspelled, named, option
 from tasks.state import open_state
 from tasks.wording import counted, main_metrics, one_line
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tasks.model import Model
     from tasks.plan import Step
 
-ROOM = 60  # characters for the metrics of a model in the list
+ROOM, LITTLE_ROOM = 60, 12  # characters for metrics in the list: off a terminal, at least on one
 JSON_OPTION = option("json", bool, "print JSON, for programs")
 
 
@@ -74,7 +75,8 @@ class ListModels(FriendlyCommand, DoitList):
             json.dump(rows, self.outstream, indent=2)
             self.outstream.write("\n")
         elif rows:
-            self.outstream.write(_table(rows))
+            wide = shutil.get_terminal_size().columns if self.outstream.isatty() else 0
+            self.outstream.write(_table(rows, wide))
         else:
             self.outstream.write("no models: a folder with a model.json below model_definitions/\n")
         self.dep_manager.close()
@@ -91,24 +93,24 @@ def models_named(words: Sequence[str]) -> Sequence[Model]:
         raise InvalidCommand(str(error)) from error
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the rows as aligned text; the last column is as long as it is.
+def _table(rows: Sequence[dict[str, Any]], wide: int) -> str:
+    """Return the rows as aligned text, for a terminal as `wide` as that, 0: for none.
 
     Where a folder is named by its model's id, people know the model by its display name.
     """
     titled = any(row["name"] == row["id"] != row["title"] for row in rows)
-    heads = ("MODEL", *(["NAME"] if titled else []), "FRAMEWORK", "STATE", "METRICS")
-    cells = [heads]
+    cells = [("MODEL", *(["NAME"] if titled else []), "FRAMEWORK", "STATE")]
     for row in rows:
         title = [one_line(row["title"])] if titled else []
-        metrics = main_metrics(row["metrics"], "accepted" if row["accepted"] else "", ROOM)
-        cells.append((row["name"], *title, row["framework"], row["state"], metrics))
-    widths = [max(len(line[column]) for line in cells) for column in range(len(heads) - 1)]
+        cells.append((row["name"], *title, row["framework"], row["state"]))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    room = max(wide - sum(widths) - 2 * len(widths), LITTLE_ROOM) if wide else ROOM
+    shown = [
+        main_metrics(row["metrics"], "accepted" if row["accepted"] else "", room) for row in rows
+    ]
     lines = [
-        "  ".join(
-            [*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[-1]]
-        )
-        for line in cells
+        "  ".join([*map(str.ljust, line, widths), metrics])
+        for line, metrics in zip(cells, ["METRICS", *shown], strict=True)
     ]
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
@@ -180,6 +182,9 @@ def _models_of_environments(words: Sequence[str]) -> list[Model]:
 def _steps(words: Sequence[str]) -> list[Step]:
     """Return the steps that a person named; a model alone means its training and evaluation."""
     models = generators.models()
+    for word in {*words} - {model.title for model in models}:
+        if error := misspelled(word):
+            raise InvalidCommand(str(error))
     words = [
         f"{step}:{word}" if step else word
         for word in words
@@ -220,7 +225,7 @@ class Check(ModelCommand):
         from tasks import readme  # noqa: PLC0415 - no other command needs it
 
         models = models_named(pos_args)
-        faults = [fault for model in models for fault in (*model.faults, *_steps_without(model))]
+        faults = [fault for model in models for fault in (*model.faults, *_warnings(model))]
         if not pos_args:
             listed = readme.fault()
             faults += [*profiles.faults(), *([listed] if listed else [])]
@@ -239,9 +244,27 @@ class Check(ModelCommand):
         return 1 if any(not fault.warning for fault in faults) else 0
 
 
+def _warnings(model: Model) -> list[Fault]:
+    """Return what the sources of a model show."""
+    return [] if model.broken else [*_unparsed(model), *_steps_without(model)]
+
+
+def _unparsed(model: Model) -> Iterator[Fault]:
+    """Yield a warning for each source that cannot be parsed: a newer Python might."""
+    files = open_state().files
+    found = {
+        name: fault
+        for step in STEPS
+        for name, fault in sources.unparsed(step, model, files).items()
+    }
+    for name, (line, wrong) in sorted(found.items()):
+        path = f"{model.root}/{sources.PACKAGE}/{name}"
+        yield Fault(path, line, "", f"cannot be parsed: {wrong}", warning=True)
+
+
 def _steps_without(model: Model) -> Iterator[Fault]:
     """Yield a warning for each step that plain `doit` takes and for which a model has no file."""
-    for step in STEPS[:2] if not model.broken else ():
+    for step in STEPS[:2]:
         names = sources.missing(step, model, open_state().files)
         if names:
             message = f"there is no {' or '.join(f'`{name}`' for name in names)}"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.errors import UserError
 from tasks.fingerprint import Files, canonical
 from tasks.folders import raised
-from tasks.plan import ARTEFACTS, MISSING
+from tasks.plan import ARTEFACTS, MISSING, TRAINED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,6 +98,11 @@ class Record:
             Acceptance(**{**one, "changes": tuple(one["changes"])})
             for one in self.run.get("accepted", ())
         )
+
+    @property
+    def compared(self) -> dict[str, str]:
+        """What inputs are held against: those that were accepted last, else those of its own."""
+        return dict(self.accepted[-1].inputs) if self.accepted else self.inputs
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -190,23 +195,28 @@ def changes(record: Record, inputs: Mapping[str, str]) -> list[str]:
     known = [record.inputs, *(dict(one.inputs) for one in record.accepted)]
     if inputs in known:
         return []
-    before = known[-1]
+    before = record.compared
     sentences = []
     for name in sorted(before.keys() | inputs.keys()):
         old, new = before.get(name), inputs.get(name)
         if old == new:
             continue
         if old is None:
-            sentences.append(f"{name} is new")
+            sentences.append(f"{name} {_be(name)} new")
         elif new == MISSING:
-            sentences.append(f"{name} is missing")
+            sentences.append(f"{name} {_be(name)} missing")
         elif new is None:
-            sentences.append(f"{name} is gone")
+            sentences.append(f"{name} {_be(name)} gone")
         elif max(len(old), len(new)) < len("x" * 64):
             sentences.append(f"{name} changed from {old} to {new}")
         else:
             sentences.append(f"{name} changed")
     return sentences
+
+
+def _be(name: str) -> str:
+    """Return the verb for an input: most of them are one thing."""
+    return "are" if name == TRAINED else "is"
 
 
 def reasons(record: Record | None, inputs: Mapping[str, str], files: Files) -> list[str]:

@@ -184,6 +184,12 @@ def _amount_faults(parsed: Parsed, keys: Keys, value: object) -> Iterator[Fault]
         yield parsed.fault(keys, f"expected more than nothing, {found}")
 
 
+def nearest_memory(value: object) -> str:
+    """Return how an amount of memory is written that was meant with `B` at its end."""
+    found = re.fullmatch(r" *([0-9.]+) *([kmgtp])i?b *", str(value), re.IGNORECASE)
+    return f"did you mean `{found[1]}{found[2].upper()}i`?" if found else ""
+
+
 def _memory_faults(parsed: Parsed, keys: Keys, value: object) -> Iterator[Fault]:
     """Yield warnings for an amount of memory that is not what it seems, or is too little."""
     found, read_as = f"found {shown(str(value))}", meant(value)

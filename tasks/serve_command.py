@@ -24,8 +24,8 @@ class Serve(Run):
     doc_purpose = "put trained models behind HTTP"
     doc_usage = "[MODEL ...] [--host HOST] [--port PORT]"
     doc_description = (
-        "Without a name all models are served. What is not up to date is trained and evaluated\n"
-        "first; a model that is not as it was evaluated is refused.\n"
+        "Without a name all models are served. What is not up to date is trained and evaluated"
+        " first; a model that is not as it was evaluated is refused.\n"
         "Exit status 0: ended by Ctrl-C or SIGTERM; 1: nothing can be served; 3: not understood."
     )
     cmd_options = (

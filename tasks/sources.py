@@ -88,6 +88,30 @@ def trees(names: Iterable[str], model: Model, python: str, files: Files) -> dict
     return {name: f"tree {tree}" for name, tree in found.items()} if all(found.values()) else {}
 
 
+def unparsed(step: str, model: Model, files: Files) -> dict[str, tuple[int, str]]:
+    """Return the sources that a step reads and that cannot be parsed, each with the line and why.
+
+    They are named as by `read_by_step`.  Raises OSError where a source cannot be read.
+    """
+    sources = _sources(model, files)
+    found = {}
+    for name in read_by_step(step, model, files).keys() & sources.code:
+        if sources.said(name)["imports"] is None:
+            with open(f"{sources.folder}/{name}", "rb") as file:
+                found[name] = sources.language.parse_fault(file.read())
+    return {name: fault for name, fault in found.items() if fault[1]}
+
+
+def same_as(digest: str, name: str, model: Model, files: Files) -> bool:
+    """Return whether a file is what it was, in whichever of the two ways it counted then.
+
+    Raises OSError where it cannot be read.
+    """
+    sources = _sources(model, files)
+    tree = name in sources.code and sources.said(name)["tree"]
+    return digest in {f"tree {tree}", files.digest(f"{sources.folder}/{name}")}
+
+
 @dataclass(frozen=True)
 class _Sources:
     """The sources of a model: their language, folder and names in it."""

@@ -98,10 +98,10 @@ class Gc(StoreCommand):
     name = "gc"
     doc_purpose = "remove what is needed no more from the store of results"
     doc_description = (
-        "Kept are results that are linked in build/models or that a branch or tag of\n"
-        "this clone needs, and of each step the newest. Of the others all go; with\n"
-        "--age those that were not used for so long, with --size those that were used\n"
-        "longest ago, until the rest fits. With --shared, other clones may need more."
+        "Kept are results that are linked in build/models or that a branch or tag of"
+        " this clone needs, and of each step the newest. Of the others all go; with"
+        " --age those that were not used for so long, with --size those that were used"
+        " longest ago, until the rest fits. With --shared, other clones may need more."
     )
     cmd_options = (
         {**option("keep", int, f"how many results of each step are kept, {KEPT} unless told"),

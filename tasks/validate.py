@@ -2,7 +2,7 @@
 
 The rules are the JSON Schemas in `schemas/`, which languages there are is for `frameworks` to say.
 Beside the standard's keywords they hold two of ours: `x-expected` says in English what a value must
-be, `x-hint` the way out.
+be, or of each key the value of that, `x-hint` the way out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tasks.errors import Fault, did_you_mean
 from tasks.frameworks import LANGUAGES
 from tasks.positions import Keys, Parsed, parse, shown
 from tasks.resources import faults as resource_faults
+from tasks.resources import nearest_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -137,6 +138,9 @@ def _translated(error: ValidationError, keys: Keys, parsed: Parsed) -> Iterator[
             keys = (*keys, value)
         expected = rule.get("x-expected") or _expected(error)
         hint = _suggestion(value, rule.get("examples", ())) or rule.get("x-hint", "")
+        if isinstance(expected, dict):
+            expected = expected[keys[-1]]
+            hint = nearest_memory(value) if keys[-1] == "memory" else ""
         yield parsed.fault(keys, f"expected {expected}, found {_described(value)}", hint)
 
 

@@ -347,10 +347,9 @@ def other_artefacts(repository: Repository) -> None:
 
 
 def failed(repository: Repository) -> None:
-    """Have a run fail, and mend what it failed of."""
+    """Have a run fail."""
     append(repository, "\n1 / 0\n")
     assert 1 == repository.doit("train:good-python").returncode
-    append(repository, "\nX = 1\n")
 
 
 def strict(repository: Repository) -> None:
@@ -386,7 +385,7 @@ REFUSED: dict[str, tuple[str, Callable[[Repository], object], str]] = {
     ),
     "training made another model": ("evaluate", other_artefacts, "worked on another model"),
     "data is missing": ("train", unlink(f"{MODEL}/data.csv"), "lacks what it reads"),
-    "its last run failed": ("train", failed, "The last run of `train:good-python` failed"),
+    "it has failed so": ("train", failed, "A run of `train:good-python` on these inputs failed"),
     "a threshold is broken": ("evaluate", strict, "is not good enough"),
 }  # fmt: skip
 
@@ -408,6 +407,24 @@ def test_refused(
         accept_here(built, monkeypatch, name)
 
     assert before == (os.path.lexists(link) and os.readlink(link))
+
+
+def test_an_older_failure(built: Repository) -> None:
+    """What failed was an edit that was taken back; another one has never run."""
+    before = built.read(f"{MODULES}/training.py")
+    failed(built)
+    assert "  failed  " in built.doit("list").stdout
+    why = "  a run with these inputs failed, and what it left is in build/failed/good-python/train"
+    assert why in built.doit("why", "train:good-python").stdout.splitlines()
+    built.write(f"{MODULES}/training.py", before + "\nX = 1\n")
+
+    assert "  changed  " in built.doit("list").stdout
+    assert (
+        f"train:good-python must run:\n  {CHANGED}\n"
+        == built.doit("why", "train:good-python").stdout
+    )
+    accepted = built.doit("accept", "train:good-python", "--why", "nobody reads X")
+    assert "is up to date: accepted" in accepted.stdout
 
 
 def test_a_step_that_is_running(built: Repository, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
+import subprocess
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,6 +57,13 @@ def asked(repository: Repository, *words: str) -> Any:  # noqa: ANN401 - JSON is
     return json.loads(repository.doit(*words, "--json").stdout)
 
 
+@pytest.mark.parametrize("command", entry_points(group="doit.COMMAND"), ids=str)
+def test_help_is_wrapped_once(command: EntryPoint) -> None:
+    """No line of a description ends within a sentence: doit wraps each by itself."""
+    lines = (command.load().doc_description or "").splitlines()
+    assert [] == [line for line in lines if not line.endswith(".")]
+
+
 def test_list(varied: Repository) -> None:
     """The list has a line a model: its state and what it last measured."""
     done = varied.doit("list")
@@ -66,6 +77,22 @@ def test_list(varied: Repository) -> None:
         "failed    python     failed\n"
         "new       python     new\n"
     )
+
+
+def test_list_on_a_terminal(varied: Repository) -> None:
+    """As many metrics are shown as there is room for; how many more there are is said."""
+    reading, terminal = pty.openpty()
+    subprocess.run(
+        varied.command("list", "current"), cwd=varied.path, stdout=terminal, check=True,
+        env=varied.variables(COLUMNS="52"),
+    )  # fmt: skip
+    os.close(terminal)
+
+    head, line = os.read(reading, 65536).decode().splitlines()
+
+    os.close(reading)
+    assert head == "MODEL    FRAMEWORK  STATE       METRICS"
+    assert line == "current  python     up to date  accuracy 0.900  +1"
 
 
 def test_list_of_nothing(repository: Repository) -> None:
@@ -169,6 +196,15 @@ def test_why_says_which_import_brings_a_file_in(varied: Repository) -> None:
     }
 
 
+def test_why_of_a_lost_training(varied: Repository) -> None:
+    """Artefacts are several."""
+    assert 0 == varied.doit("clean", "train:current").returncode
+
+    assert asked(varied, "why", "evaluate:current") == {
+        "evaluate:current": ["artefacts of train are missing", "train:current must run first"]
+    }
+
+
 def test_why_of_what_is_lost(varied: Repository) -> None:
     """Outputs that are gone or changed are named."""
     folder = "build/models/current/train"
@@ -200,6 +236,41 @@ def test_why_of_what_is_not_there(repository: Repository, words: list[str], expe
 
     assert done.returncode == 3
     assert done.stderr == expected
+
+
+def test_a_source_that_cannot_be_parsed(repository: Repository) -> None:
+    """It is named with its line; of files that are as they were nothing is said."""
+    name = repository.add("good-python")
+    assert 0 == repository.doit().returncode
+    training = f"model_definitions/{name}/model_modules/training.py"
+    before = repository.read(training)
+    repository.write(training, f"{before}def f(:\n")
+    line = len(before.splitlines()) + 1
+
+    assert (
+        f"train:{name} must run:\n"
+        f"  file model_modules/training.py cannot be parsed: invalid syntax in line {line}\n"
+        f"evaluate:{name} must run:\n"
+        f"  train:{name} must run first\n"
+    ) == repository.doit("why", name).stdout
+    checked = repository.doit("check")
+    assert checked.stdout.splitlines() == [
+        f"{training}:{line}: warning: cannot be parsed: invalid syntax",
+        "1 model, of which 1 can run: 0 faults, 1 warning",
+    ]
+    assert 0 == checked.returncode
+
+
+def test_files_that_count_in_another_way(repository: Repository) -> None:
+    """Of those nothing is said: they have not changed."""
+    name = repository.add("good-python")
+    assert 0 == repository.doit().returncode
+    training = f"model_definitions/{name}/model_modules/training.py"
+    repository.write(training, "import inspect\n" + repository.read(training))
+
+    assert (
+        f"train:{name} must run:\n  file model_modules/training.py changed\n"
+    ) == repository.doit("why", f"train:{name}").stdout
 
 
 def test_check(varied: Repository) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -180,17 +181,22 @@ def test_no_more_processors_than_it_may(repository: Repository) -> None:
     assert took > 1
 
 
-def test_an_image_that_is_not_there(repository: Repository) -> None:
-    """The message names the key."""
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [("nothing-here:1", "nothing-here"), ("registry.invalid/nothing:1", "lookup registry.invalid")],
+)
+def test_an_image_that_is_not_there(repository: Repository, image: str, reason: str) -> None:
+    """The message names the key, and says what the engine does."""
     name = repository.add("good-python")
-    automation = {"training": {"dockerImage": "nothing-here:1"}}
+    automation = {"training": {"dockerImage": image}}
     described(repository, name, automation=automation)
 
     done = repository.doit("train:good-python", "--on", "container", **ENGINE)
 
     assert 1 == done.returncode
     file = f"model_definitions/{name}/model.json"
-    assert "There is no image `nothing-here:1`\n" in done.stdout
+    assert f"The image `{image}` is not here and cannot be fetched\n" in done.stdout
+    assert re.search(rf"podman says +Error: .*{re.escape(reason)}", done.stdout)
     assert f"key          automation.training.dockerImage of {file}\n" in done.stdout
 
 

@@ -211,13 +211,36 @@ REFUSED = {
         "  datasets  `other`\n\n"
         f"hint: a file `{FOLDER}/datasets/nothing.json` makes one\n"
     ),
+    f"evalute:{MODEL}": (
+        f"ERROR: There is no task `evalute:{MODEL}`\n\nhint: did you mean `evaluate:{MODEL}`?\n"
+    ),
+    f"train {MODEL}": (
+        f"ERROR: There is no task `{MODEL}`\n\nhint: name its step as well: `doit train:{MODEL}`\n"
+    ),
+    f"forget {MODEL}": (
+        f"ERROR: There is no task `{MODEL}`\n\n"
+        f"hint: name its step as well: `doit forget evaluate:{MODEL}`\n"
+    ),
+    f"clean {MODEL}": (
+        f"ERROR: There is no task `{MODEL}`\n\n"
+        f"hint: name its step as well: `doit clean evaluate:{MODEL}`\n"
+    ),
+    f"why trian:{MODEL}": (
+        f"ERROR: There is no task `trian:{MODEL}`\n\nhint: did you mean `train:{MODEL}`?\n"
+    ),
+    "train:": "ERROR: No model is named\n\nhint: `doit list` shows the models\n",
+    "accept --why x": 'ERROR: name a step: `doit accept train:MODEL --why "..."`\n',
+    f"-n -1 {TRAIN}": (
+        "ERROR: `-n` takes 1 or more, not -1\n\n"
+        "hint: without it there are as many steps at once as processors\n"
+    ),
     "--dataset other": "ERROR: `--dataset` needs a step: `doit train:MODEL --dataset NAME`\n",
 }
 
 
 @pytest.mark.parametrize("words", REFUSED)
 def test_wrong_name_is_refused(repository: Repository, words: str) -> None:
-    """A name that is none is refused before anything runs, with the nearest that there is."""
+    """What is none is refused before anything runs, a name with the nearest that there is."""
     repository.add(MODEL)
     repository.write(f"{FOLDER}/datasets/other.json", {"data_path": "data.csv"})
 
@@ -300,16 +323,22 @@ def test_json_reporter(repository: Repository) -> None:
         ("start", EVALUATE, None),
         ("finish", EVALUATE, "ran"),
     ]
+    assert "saved" not in events[1]
     assert events[3]["metrics"] == {"accuracy": 0.9, "value": 20.0}
     assert events[-1]["states"] == {"ran": 2}
 
 
 def test_clean_removes_results(built: Repository) -> None:
     """`doit clean` removes the results of the named step, and they are restored."""
+    would = built.doit("clean", "-n", TRAIN)
+
+    assert would.stdout == f"would remove build/models/{MODEL}/train\n"
+    assert f"{MODEL}/train" in results(built)
+
     done = built.doit("clean", TRAIN)
 
     assert done.returncode == 0
-    assert f"removing build/models/{MODEL}/train\n" in done.stdout
+    assert done.stdout == f"removing build/models/{MODEL}/train\n"
     assert f"{MODEL}/train" not in results(built)
     assert f"{UNRELATED}/train" in results(built)
     assert f"{TRAIN} restored" in built.doit().stdout

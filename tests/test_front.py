@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -74,6 +75,26 @@ class Front:
     def here(self, *words: str, **variables: str) -> Said:
         """Run it on the repository, by options before the words."""
         return self(*self.place, *words, **variables)
+
+
+@pytest.mark.parametrize("words", ["-h", "list -h", "serve --help", "help serve", "train:one -h"])
+def test_help_that_nobody_reads_on(repository: Repository, words: str) -> None:
+    """It ends without a word; `-h` is `--help`."""
+    program = "import sys; from tasks.front import main; sys.argv[0] = 'doit'; sys.exit(main())"
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    done = [
+        subprocess.run(
+            [sys.executable, "-c", program, *words.split()], cwd=repository.path,
+            env=repository.variables(), stdout=out, stderr=subprocess.PIPE, text=True, check=False,
+        )
+        for out in (writing, subprocess.PIPE)
+    ]  # fmt: skip
+    os.close(writing)
+
+    assert [(-signal.SIGPIPE, ""), (0, "")] == [(one.returncode, one.stderr) for one in done]
+    assert "doit" in done[1].stdout
 
 
 @pytest.fixture(scope="module")

@@ -169,14 +169,25 @@ def test_no_faults() -> None:
         (
             {"memory": "12 apples"},
             (
-                "6: `resources.memory`: expected a quantity such as `2`, `500m` or `1.5Gi`,"
+                "6: `resources.memory`: expected a quantity such as `500Mi` or `1.5Gi`,"
                 " found the string `12 apples`"
             ),
         ),
         (
+            {"memory": "1.5gb"},
+            (
+                "6: `resources.memory`: expected a quantity such as `500Mi` or `1.5Gi`,"
+                " found the string `1.5gb`\n  hint: did you mean `1.5Gi`?"
+            ),
+        ),
+        (
+            {"gpu": "lots"},
+            "6: `resources.gpu`: expected a number such as `1`, found the string `lots`",
+        ),
+        (
             {"cpu": -1},
             (
-                "6: `resources.cpu`: expected a quantity such as `2`, `500m` or `1.5Gi`,"
+                "6: `resources.cpu`: expected a quantity such as `2` or `500m`,"
                 " found the number `-1`"
             ),
         ),

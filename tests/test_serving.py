@@ -695,6 +695,8 @@ def test_while_models_load(copy: Repository) -> None:
     ready = server.ask("/health/ready")
     assert (503, {MODEL: False}) == (ready.status, ready.body["models"])
     assert "is being started" in server.predict([[3, 1]]).body["error"]["message"]
+    nope = server.predict([[3, 1]], "nope").body["error"]["message"]
+    assert f"there is no such model or version; served are `{MODEL}` (being started)" == nope
     until = time.monotonic() + 10
     while "/predict" not in log.read_text():
         assert time.monotonic() < until
@@ -780,6 +782,33 @@ def test_what_editors_and_links_leave_beside_the_code(copy: Repository) -> None:
 
     with serving(copy) as server:
         assert [7.0] == server.predict([[3, 1]]).body["data"]["ndarray"]
+
+
+def test_a_model_that_is_not_good_enough(copy: Repository) -> None:
+    """It is said which threshold it breaks: an evaluation would break it again."""
+    copy.add("misses-threshold")
+
+    done = copy.doit("serve", "misses-threshold", "--port", "0")
+
+    said = done.stderr.partition("Model `misses-threshold` is not served\n")[2]
+    task = "evaluate:misses-threshold"
+    assert said.startswith(
+        f"  {task}  it has no result yet\n"
+        f"  {task}  it is not good enough: accuracy 0.61 is below the minimum 0.7\n"
+        f"  {task}  it is not good enough: loss 0.5 is above the maximum 0.4\n"
+        f"  {task}  it is not good enough: f1 was not measured; measured: accuracy, loss\n\n"
+        "hint: `evaluation.thresholds` in model.json says what is asked of it\n"
+    )
+    assert 3 == done.returncode
+
+
+def test_a_model_whose_evaluation_fails(copy: Repository) -> None:
+    """It is said where the log is."""
+    copy.add("crashes-in-evaluate")
+
+    done = copy.doit("serve", "crashes-in-evaluate", "--port", "0")
+
+    assert "hint: it failed: see build/failed/crashes-in-evaluate/evaluate/run.log" in done.stderr
 
 
 def test_a_port_that_is_taken(copy: Repository) -> None:

@@ -123,6 +123,7 @@ def test_a_readme_says_what_is_there(built: Repository, template: str) -> None:
     hyper = built.json(f"{folder}/config.json")["hyperParameters"]
 
     assert readme.startswith(f"# From {template}\n\n{about}\n")
+    assert "\n\n\n" not in readme
     assert "**synthetic**" in readme
     assert f"doit train:{slug(template)}" in readme
     assert "{{" not in readme

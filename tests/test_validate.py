@@ -285,7 +285,7 @@ model.json:2: `automation.trainingEngine`: expected `python`, `pyspark`, `r` or 
 "memory": [],
 "cpus": 1}}}}
 --- says
-model.json:3: `automation.training.resources.memory`: expected a quantity such as `2`, `500m` or `1.5Gi`, found an empty list
+model.json:3: `automation.training.resources.memory`: expected a quantity such as `500Mi` or `1.5Gi`, found an empty list
 model.json:4: warning: `automation.training.resources.cpus`: expected a known key, found `cpus`
   hint: did you mean `cpu`?
 

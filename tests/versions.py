@@ -76,7 +76,7 @@ class Versioned(Repository):
 
     def trained(self, name: str, reason: str) -> dict[str, dict[str, list[str]]]:
         """Return what is told where training and evaluation differ for one reason."""
-        return {name: {"train": [reason], "evaluate": [reason, f"train:{name} must run first"]}}
+        return {name: {"train": [reason], "evaluate": [reason, f"train:{name} differs"]}}
 
     def matrix(self, base: str = "HEAD") -> list[dict[str, Any]]:
         """Return the entries of the matrix."""

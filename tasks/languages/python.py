@@ -69,6 +69,17 @@ def read_source(data: bytes) -> tuple[list[str] | None, list[str], str]:
     return sorted(imports | {"*"} if dynamic else imports), _names(tree), digest
 
 
+def parse_fault(data: bytes) -> tuple[int, str]:
+    """Return the line in which a source cannot be parsed, and why; 0 and nothing where it can."""
+    try:
+        ast.parse(data)
+    except SyntaxError as error:
+        return error.lineno or 0, error.msg
+    except (ValueError, RecursionError, MemoryError) as error:
+        return 0, str(error)
+    return 0, ""
+
+
 def _names(tree: ast.Module) -> list[str]:
     """Return the names that a module's top level gives, `*` where that cannot be told."""
     found: set[str] = set()

@@ -155,8 +155,9 @@ class Gateway:
             if found is None and name in self._names:
                 message = f"model `{name}` is being started"
                 raise RequestError(message, HTTPStatus.SERVICE_UNAVAILABLE)
-            known = ", ".join(f"`{one}` {self.pools[one].release.version}" for one in self.pools)
-            message = f"there is no such model or version; served are {known}"
+            known = [f"`{one}` {self.pools[one].release.version}" for one in self.pools]
+            known += [f"`{one}` (being started)" for one in sorted({*self._names} - {*self.pools})]
+            message = f"there is no such model or version; served are {', '.join(known)}"
             raise RequestError(message, HTTPStatus.NOT_FOUND)
         return found.release.name
 

@@ -7,10 +7,10 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tasks import datasets, frameworks, plan, preparation, records
+from tasks import datasets, frameworks, metrics, plan, preparation, records
 from tasks.environments import build
 from tasks.errors import UserError
-from tasks.explain import why
+from tasks.explain import has_failed, why
 from tasks.fingerprint import canonical
 from tasks.local import VERSION_DIGITS
 from tasks.plan import Step
@@ -109,11 +109,7 @@ def find(model: Model, state: State, say: Callable[[str], None]) -> Release:
     where = published(step)  # before anything is checked: what comes later is another version
     for base in _bases(step):
         if reasons := why(base, state):
-            raise UserError(
-                f"Model `{model.name}` is not served",
-                *((base.task, reason) for reason in reasons),
-                hint=f"`doit evaluate:{model.name}` makes it current",
-            )
+            raise _not_current(base, reasons, state)
     trained = records.read(_bases(step)[0].folder, state.files)
     assert trained is not None  # noqa: S101 - it is current
     environment = build.ensure(step.model, state, say)
@@ -122,3 +118,30 @@ def find(model: Model, state: State, say: Callable[[str], None]) -> Release:
             datasets.fetch(data_file, step.dataset.path, state.files, say)
     schema, known = examples.read(step.model)
     return Release(step, trained, environment, code_of(step, state), schema, known, where)
+
+
+def _not_current(base: Step, reasons: Sequence[str], state: State) -> UserError:
+    """Return the error for a model that is not served since a step of it is not current."""
+    hint = f"`doit evaluate:{base.model.name}` makes it current"
+    short: list[str] = []
+    if has_failed(base, state):
+        hint = f"it failed: see {base.failed_folder}/{records.LOG}"
+        short = _shortfall(base) if base.name == "evaluate" else []
+    if short:
+        hint = "`evaluation.thresholds` in model.json says what is asked of it"
+    facts = ((base.task, reason) for reason in [*reasons, *short])
+    return UserError(f"Model `{base.model.name}` is not served", *facts, hint=hint)
+
+
+def _shortfall(evaluation: Step) -> list[str]:
+    """Return what the metrics of a failed evaluation lack; nothing where it failed otherwise."""
+    model, folder = evaluation.model, evaluation.failed_folder
+    try:
+        with open(f"{folder}/result.json", encoding="utf-8") as file:
+            returned = json.load(file)["returned"]
+        found = metrics.collect(f"{folder}/work", returned, model.name)
+    except (OSError, ValueError, KeyError, UserError):
+        return []
+    thresholds = model.document.get("evaluation", {}).get("thresholds", {})
+    broken = metrics.broken(found["metrics"], thresholds)
+    return [f"it is not good enough: {name} {wrong}" for name, wrong in broken.items()]
