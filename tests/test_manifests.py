@@ -221,7 +221,7 @@ def test_an_image_of_which_too_little_is_told(
     path.parent.mkdir(parents=True)
     path.write_text('{"format": 1, "tags": ["model')
 
-    assert "not built here yet: `doit image:churn`" == clusters.unbuilt(["churn"])
+    assert "an image is not built here yet: `doit image:churn`" == clusters.unbuilt(["churn"])
     assert "modelmake/churn:latest" == clusters.image_of("churn", {})
 
 
