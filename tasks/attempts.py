@@ -154,7 +154,7 @@ def _keep_evidence(error: UserError, run: Run, prepared: Prepared) -> None:
     with contextlib.suppress(OSError):
         remove_tree(kept)
         os.makedirs(os.path.dirname(kept), exist_ok=True)
+        with open(f"{run.folder}/{os.path.basename(prepared.step.failed_key)}", "w") as file:
+            file.write(prepared.key)
         os.replace(run.folder, kept)
         error.facts += (("kept", kept),)
-        with open(prepared.step.failed_key, "w", encoding="utf-8") as file:
-            file.write(prepared.key)

@@ -108,8 +108,8 @@ def remove(work: str) -> None:
     left = f"{work}/{FOLDER}"
     if os.path.isdir(left) and not os.path.islink(left):
         remove_tree(left)
-    if os.path.isdir(left) and not os.path.islink(left):
-        shutil.rmtree(left)
+        if os.path.lexists(left):
+            shutil.rmtree(left)  # which says why it stays
 
 
 def sent(step: Step, key: str, state: State) -> None:

@@ -24,11 +24,9 @@ RUNS = "build/runs"
 NOT_UNDERSTOOD = 3
 """The exit status of a command that doit, or we, can make nothing of."""
 
-DODO = "dodo.py"
 PLACE = "place"
 _CONFIGURATION = ("pyproject.toml", "doit.cfg")
 _OPTIONS = ("-f", "-d")
-_PLACE_OPTIONS = {*_OPTIONS, "-k", "--file", "--dir", "--seek-file"}
 _HELP = {"-h", "--help"}
 _VARIABLES = ("MODEL_", "PYTHON")
 _SECRETS = ("MODEL_PROGRESS_URL", "MODEL_STORE")
@@ -45,7 +43,7 @@ class Place:
     def __init__(self, dodo: str, repository: str) -> None:
         """Take two of doit's options; empty ones were not given."""
         self.start = os.getcwd()
-        self.dodo = os.path.abspath(dodo or DODO)
+        self.dodo = os.path.abspath(dodo or "dodo.py")
         self.repository = os.path.abspath(repository or os.path.dirname(self.dodo))
 
     def __str__(self) -> str:
@@ -95,21 +93,7 @@ def main() -> int:
         import signal  # noqa: PLC0415 - as above
 
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # nobody may read on, as in `| head`
-    start = os.getcwd()
-    status = int(doit.run(words) or 0)
-    if status == NOT_UNDERSTOOD and _PLACE_OPTIONS.isdisjoint(sys.argv):
-        sys.stderr.write(_where_else(start))
-    return status
-
-
-def _where_else(start: str) -> str:
-    """Return where doit is to be run, nothing where there are tasks at the start."""
-    above = start
-    while not os.path.exists(os.path.join(above, DODO)):
-        if above == os.path.dirname(above):
-            return "hint: run it in the folder of a repository of models\n"
-        above = os.path.dirname(above)
-    return "" if above == start else f"hint: `doit -k` runs in {above}\n"
+    return int(doit.run(words) or 0)
 
 
 def _unreadable(error: Exception) -> str:

@@ -272,8 +272,8 @@ def _printed(path: str) -> bytes:
 def _read_result(path: str) -> dict[str, Any] | None:
     """Return what a model's process says of its end, None where it says nothing.
 
-    Secrets are hidden in what is shown of it, and in the file: the folder of a failed run is kept.
-    What is worked with is as it was: a secret can be any word, `true` as well.
+    Secrets are hidden in what is shown or kept of it, and in the file: the folder of a failed run
+    is kept.  What is worked with is as it was: a secret can be any word, `true` as well.
     """
     with contextlib.suppress(OSError, ValueError):
         result = dict(json.loads(Path(path).read_text(encoding="utf-8")))
@@ -283,6 +283,7 @@ def _read_result(path: str) -> dict[str, Any] | None:
         if result.get("error"):
             shown = {name: safe["error"][name] for name in ("message", "where")}
             result["error"] = {**result["error"], **shown}
+        result["returned"] = safe["returned"]  # whose texts are kept beside the metrics
         return result
     return None
 

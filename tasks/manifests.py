@@ -16,7 +16,6 @@ from tasks.places import Request
 from tasks.plan import BUILD, Step
 from tasks.resources import of
 from tasks.serving.settings import settings_of
-from tasks.storekeeping import MANIFEST_LASTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +38,9 @@ LEAVING_SECONDS = 5
 
 BUSY_PERCENT = 70
 """How much of what is set aside of processors is in use, above which there are to be more pods."""
+
+LASTS_SECONDS = 400 * 86_400.0
+"""How long the request of a Job is kept after it was read: it may be carried out once a year."""
 
 LATEST_SECONDS = 3600
 """How much later than at its time a Job may be started."""
@@ -92,7 +94,7 @@ def _jobs(step: Step, image: str, state: State, activity: Activity) -> dict[str,
     """Return the manifests of a step by their files' names; its request is in the store then."""
     prepared = preparation.prepare(step, state, activity)
     with tempfile.TemporaryDirectory() as scratch:
-        store = requests.put(prepared, state, git.head(), scratch, MANIFEST_LASTS)
+        store = requests.put(prepared, state, git.head(), scratch, LASTS_SECONDS)
     settings = clusters.settings(profiles.chosen(), store.address)
     request = Request(step, prepared.key, store.address)
     found = {step.name: pods.job(step, prepared.key, image, request.words, settings)}

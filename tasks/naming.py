@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 import signal
 from typing import TYPE_CHECKING, Any
 
 from doit.cmd_base import subtasks_iter
 from doit.cmdparse import CmdParseError
-from doit.exceptions import InvalidCommand
+from doit.exceptions import InvalidCommand, InvalidDodoFile
 
 from tasks import generators, plan, processes
 from tasks.errors import UserError, did_you_mean
@@ -62,11 +63,25 @@ class FriendlyCommand:
         }
         try:
             return int(self.execute(params, args) or 0)
+        except InvalidDodoFile as error:
+            raise InvalidDodoFile(f"{error}{_where_else(params['dodoFile'])}") from error
         except KeyboardInterrupt as interrupt:
             return processes.status_after(interrupt)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _where_else(dodo: str) -> str:
+    """Return where doit is to be run whose tasks are missing here, nothing where they are not."""
+    name, above = os.path.basename(dodo), os.path.dirname(os.path.abspath(dodo))
+    if os.path.exists(dodo):
+        return ""
+    while not os.path.exists(f"{above}/{name}"):
+        if above == os.path.dirname(above):
+            return "\nhint: run it in the folder of a repository of models"
+        above = os.path.dirname(above)
+    return f"\nhint: `doit -k` runs in {above}"
 
 
 def folders_named(words: Sequence[str], *, bare: bool = False) -> tuple[str, ...] | None:

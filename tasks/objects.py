@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 OBJECTS, ENTRIES, REQUESTS, MAKING, HELD = "objects", "results", "requests", "tmp", "held"
+REQUEST_SECONDS = 86_400.0
+"""How long a request is kept, and all that it leads to: a worker may be about to read it."""
 READ_ONLY = 0o444
 SMALL = 1 << 16
 """Bytes below which a file is copied rather than shared."""
@@ -124,6 +126,11 @@ def put_entry(root: str, entry: Entry) -> None:
         os.replace(made, target)
 
 
+def beside(path: str) -> str:
+    """Return a free path in the same folder: its own name may be as long as a name can be."""
+    return os.path.join(os.path.dirname(path), f"{os.urandom(6).hex()}.part")
+
+
 def take(root: str, digest: str, path: str) -> None:
     """Have an object appear at a path, where nothing is.
 
@@ -131,9 +138,7 @@ def take(root: str, digest: str, path: str) -> None:
     is gone then.
     """
     source = f"{root}/{place(OBJECTS, digest)}"
-    # Beside it, by a short name: its own may be as long as a name can be.
-    made = os.path.join(os.path.dirname(path), f"{os.urandom(6).hex()}.part")
-    _appear(source, path, made)
+    _appear(source, path, beside(path))
     if digest_of(path) != digest:
         os.remove(path)
         with contextlib.suppress(FileNotFoundError):

@@ -26,7 +26,6 @@ from tasks.model import SAMPLES
 from tasks.plan import Step
 from tasks.shared import READ_ONLY_VARIABLE, SECRET_VARIABLE, VARIABLE, Shared, Unreachable, shared
 from tasks.sources import PACKAGE
-from tasks.storekeeping import LASTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +62,11 @@ class Contents:
 
 
 def put(
-    prepared: Prepared, state: State, commit: str | None, scratch: str, lasts: float = LASTS
+    prepared: Prepared,
+    state: State,
+    commit: str | None,
+    scratch: str,
+    lasts: float = objects.REQUEST_SECONDS,
 ) -> Shared:
     """Put a step's request, and all that it leads to, into the store; return the store.
 
@@ -256,7 +259,7 @@ def lay_out(contents: Contents, folder: str) -> str:
                 raise UserError("The request has a file that would lie outside", ("file", name))
             if not (os.path.exists(path) and objects.digest_of(path) == digest):
                 _fetch(to, digest, path, name)
-    for name in contents.programs:
+    for name in contents.files.keys() & {*contents.programs}:
         os.chmod(os.path.join(repository, name), PROGRAM)
     return repository
 
@@ -264,11 +267,11 @@ def lay_out(contents: Contents, folder: str) -> str:
 def _fetch(to: Shared, digest: str, path: str, name: str) -> None:
     """Write a file of the store.  Raises UserError, with its name, where it cannot be had."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    part = f"{path}.{os.urandom(4).hex()}"
+    part = objects.beside(path)
     try:
         to.fetch(digest, part)
         os.replace(part, path)
-    except (Unreachable, objects.Unsound) as error:
+    except (Unreachable, objects.Unsound, OSError) as error:
         raise UserError(
             "A file of the request cannot be had from the store",
             ("file", name),

@@ -30,8 +30,8 @@ READ_ONLY_VARIABLE = "MODEL_STORE_READ_ONLY"
 ANSWER_SECONDS = 10.0
 """How long a store may take for an answer, and besides a second for each of these bytes."""
 SLOWEST_BYTES = 1_000_000
-COLLECTION_SECONDS = 600.0
-"""How long a store may be held by one who removes what nobody needs."""
+COLLECTION_SECONDS = 60.0
+"""How long one is waited for who removes from a folder what nobody needs."""
 PAUSES = (0.0, 1.0, 4.0, 15.0)
 """Seconds before it is asked, and asked again, for what would be lost without an answer."""
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "http": "aiohttp", "https": "aiohttp", "file": ""}

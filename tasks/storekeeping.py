@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 DAY = 86_400.0
-LASTS = DAY
-"""How long a request is kept, and all that it leads to: a worker may be about to read it."""
-MANIFEST_LASTS = 400 * DAY
-"""How long one is that a manifest names: a cluster may carry it out once a year."""
 CHECKPOINT_SECONDS = 7 * DAY
 """How long the checkpoint of a step that never succeeded is kept in a store that others use too."""
 _SHORT = re.compile("[0-9a-f]{2}")
@@ -145,7 +141,7 @@ def _requested(path: str) -> Requested:
         trained = plan.key_of("train", said["trained"]) if said["trained"] else ""
         return Requested(path, used + float(said["lasts"]), digests, trained)
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Requested(path, used + LASTS, frozenset(), "")
+        return Requested(path, used + objects.REQUEST_SECONDS, frozenset(), "")
 
 
 def _files(root: str, kind: str) -> Iterator[tuple[str, str]]:

@@ -127,28 +127,26 @@ def _carry_out(key: str, on: On, folder: str, activity: Activity, *, force: bool
 
 
 def _see_shared(step: Step, key: str, scratch: str) -> None:
-    """See that a result is in the store, where it was put; else put it there again, a few times.
+    """Put a result into the store if it is not there yet, and see that it is, a few times.
 
     Raises AttemptFailed where that cannot be.
     """
-    to, why = shared.shared(), "it is not there"
+    to, told = shared.shared(), ["it is not there"]
     assert to is not None  # noqa: S101 - the request was in it
     for _ in to.insisting():
+        store.share(key, scratch, told.append)
         try:
             if to.entry(key):
                 return
         except (shared.Unreachable, Unsound) as error:
-            why = str(error)
-        told: list[str] = []
-        store.share(key, scratch, told.append)
-        why = told[-1] if told else why
+            told.append(str(error))
     failed = AttemptFailed(
         f"The result of {step.task} cannot be put into the store",
         ("store", to.address),
-        ("reason", why),
+        ("reason", told[-1]),
         reason="lost",
     )
-    failed.again = True
+    failed.again = failed.reason in retries.of(step.model.document, step.name).reasons
     raise failed
 
 

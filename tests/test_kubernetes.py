@@ -17,7 +17,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tasks import clusters, news, pods, profiles
+from tasks import clusters, news, pods, profiles, shared
 from tasks.errors import UserError
 from tasks.model import Model
 from tasks.places import Ended, Request, kubernetes, pod_log
@@ -415,8 +415,13 @@ def test_tries_of_a_manifest(
 
 
 @pytest.mark.usefixtures("here")
-def test_deleted_by_somebody(cluster: Cluster) -> None:
-    """A Job that is gone has not ended well."""
+@pytest.mark.parametrize("reached", [True, False])
+def test_deleted_by_somebody(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, reached: bool
+) -> None:
+    """A Job that is gone has not ended well, also where the store cannot tell."""
+    monkeypatch.setenv("MODEL_STORE", str(tmp_path / "store") if reached else "http://127.0.0.1:9/")
+    shared.shared.cache_clear()
     job = kubernetes.Place().submit(request("import time; time.sleep(60)"))
     later = time.monotonic() + 0.3
 
@@ -426,6 +431,7 @@ def test_deleted_by_somebody(cluster: Cluster) -> None:
 
     ended, _, _ = follow(job, tick)
 
+    shared.shared.cache_clear()
     assert Ended(ok=False, reason="deleted", message="its Job was deleted") == ended
 
 

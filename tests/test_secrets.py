@@ -132,7 +132,7 @@ def evaluate(data_conf, model_conf, **kwargs):
 
 @pytest.mark.parametrize("secret", ["true", "read", "evaluation", "0.5,", "accuracy"])
 def test_a_secret_that_is_a_word_of_ours(repository: Repository, secret: str) -> None:
-    """A step runs as it would with another one, and its metrics are what they are."""
+    """A step runs as it would with another one, and its numbers are what they are."""
     name = repository.add("good-python")
     path = f"model_definitions/{name}/model_modules/evaluation.py"
     repository.write(path, RETURNING.format(fails=False))
@@ -142,7 +142,7 @@ def test_a_secret_that_is_a_word_of_ours(repository: Repository, secret: str) ->
     assert 0 == done.returncode, done.stdout + done.stderr
     metrics = repository.json(f"build/models/{name}/evaluate/metrics.json")
     assert {"accuracy": 0.5, "read": 1} == metrics["metrics"]
-    assert {"how": "read"} == metrics["other"]
+    assert {"how": {"read": "***"}.get(secret, "read")} == metrics["other"]
 
 
 def test_a_short_secret_in_an_error(repository: Repository) -> None:

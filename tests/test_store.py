@@ -503,6 +503,7 @@ class TestEntry:
 
         assert entry == objects.read_entry(entry.key, entry.written())
         assert entry.is_signed("secret")
+        assert not Entry("a" * 64, "b" * 64, "\udcff\u00e9").is_signed("secret")
         assert not entry.is_signed("other")
         assert not Entry("c" * 64, "b" * 64, entry.signature).is_signed("secret")
         assert not Entry("a" * 64, "c" * 64, entry.signature).is_signed("secret")

@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from tasks import discover, objects, preparation, remote, requests, shared, store, storekeeping
+from tasks import (
+    discover,
+    manifests,
+    objects,
+    preparation,
+    remote,
+    requests,
+    shared,
+    store,
+    storekeeping,
+)
 from tasks.errors import UserError
 from tasks.model import Model
 from tasks.plan import Step
@@ -24,7 +34,7 @@ from tasks.processes import HEAD_BYTES, TAIL_BYTES
 from tasks.progress import Activity
 from tasks.snapshot import STATE_FILE
 from tasks.state import State
-from tasks.storekeeping import DAY, MANIFEST_LASTS
+from tasks.storekeeping import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -229,10 +239,10 @@ def test_who_collects_waits(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("sent")
 def test_a_request_of_a_manifest(tmp_path: Path) -> None:
     """It lasts for more than a year after it was read, also where others send the same step."""
-    key = put(tmp_path, lasts=MANIFEST_LASTS)
+    key = put(tmp_path, lasts=manifests.LASTS_SECONDS)
     put(tmp_path)
     path = root() / objects.place(objects.REQUESTS, key)
-    long_ago = time.time() - MANIFEST_LASTS + DAY
+    long_ago = time.time() - manifests.LASTS_SECONDS + DAY
     os.utime(path, (long_ago, long_ago))
 
     storekeeping.collect(str(root()), lambda _: [])

@@ -5,14 +5,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import discover, frameworks, news, preparation, requests, store, storekeeping
+from tasks import (
+    discover,
+    frameworks,
+    news,
+    objects,
+    preparation,
+    requests,
+    store,
+    storekeeping,
+)
 from tasks.plan import Step
 from tasks.progress import Activity
 from tasks.shared import shared
@@ -219,6 +230,19 @@ def test_paths_that_lead_out(sent: Repository, tmp_path: Path) -> None:
     assert "The request has a file that would lie outside" == error["headline"]
 
 
+@pytest.mark.usefixtures("sent")
+def test_a_program_that_is_none_of_its_files(tmp_path: Path) -> None:
+    """What is no file of the request keeps its mode."""
+    contents = requests.get(request("train", tmp_path))
+    top = tmp_path.joinpath("there", *["up"] * max(p.count("../") for p in contents.files))
+    top.mkdir(parents=True)
+    (top / "outside").touch(0o600)
+
+    requests.lay_out(replace(contents, programs=["../outside"]), str(tmp_path / "there"))
+
+    assert 0o600 == stat.S_IMODE((top / "outside").stat().st_mode)
+
+
 def test_no_store(sent: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a store, or with one that is only read or not there, nothing can be sent."""
     monkeypatch.setenv("MODEL_STORE_READ_ONLY", "1")
@@ -257,7 +281,7 @@ def test_collected(sent: Repository, tmp_path: Path) -> None:
     assert 0 == work(sent, key).returncode
 
     for path in root.glob("requests/*/*"):
-        ago = path.stat().st_mtime - storekeeping.LASTS
+        ago = path.stat().st_mtime - objects.REQUEST_SECONDS
         os.utime(path, (ago, ago))
     shutil.rmtree(sent.path / "build/models")
     gone = json.loads(sent.doit("gc", "--shared", "--keep", "0", "--json", **place).stdout)
