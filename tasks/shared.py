@@ -170,10 +170,11 @@ class Shared:
     def _is_folder(self) -> bool:
         return "file" in self.system.protocol
 
-    def _ask(self, act: Callable[[], T], size: int = 0, *, seconds: float = ANSWER_SECONDS) -> T:
+    def _ask(self, act: Callable[[], T], size: int = 0, *, seconds: float | None = None) -> T:
         """Do something within a time, or raise Unreachable and do not ask again."""
         if self.trouble:
             raise Unreachable(self.trouble)
+        seconds = ANSWER_SECONDS if seconds is None else seconds
         try:
             return _within(seconds + size / SLOWEST_BYTES, act)
         except Unreachable as error:
