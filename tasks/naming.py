@@ -18,7 +18,7 @@ from tasks.looks import MODELS, is_model_folder
 from tasks.model import STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from doit.cmd_base import Command
 
@@ -44,6 +44,27 @@ def parsed(command: Command, words: list[str]) -> tuple[Any, list[str]]:
             f"hint: `doit help {command.name}` lists its options"
         ) from error
     return options, rest
+
+
+def words_and_options(
+    command: Command,
+    args: Sequence[str],
+    params: Any,
+    behind: Callable[[str], bool] = lambda _: True,
+) -> list[str]:
+    """Return the words among arguments; options behind them count as those before them do.
+
+    doit takes options before the first word only, and people write them last.  They go to
+    `params`.  `behind` says of a word whether options of ours can stand behind it.
+    """
+    words, rest = [], list(args)
+    while rest:
+        words.append(rest.pop(0))
+        if behind(words[-1]):
+            more, rest = parsed(command, rest)
+            for name in more._non_default_keys:  # noqa: SLF001 - doit's own way to know
+                params[name] = more[name]
+    return words
 
 
 class FriendlyCommand:

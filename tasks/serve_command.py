@@ -9,9 +9,9 @@ from doit.cmd_run import Run as DoitRun
 from doit.exceptions import InvalidCommand
 
 from tasks import generators, plan
-from tasks.commands import RUN_OPTIONS, Run
 from tasks.errors import UserError
-from tasks.naming import option, parsed
+from tasks.naming import option, words_and_options
+from tasks.run_command import RUN_OPTIONS, Run
 
 PREFIX = "serve:"
 FAILED = 1
@@ -39,12 +39,7 @@ class Serve(Run):
 
     def execute(self, params: Any, args: list[str]) -> int:
         """Bring the models up to date as `doit evaluate` does, and serve them."""
-        words, rest = [], list(args)
-        while rest:
-            words.append(rest.pop(0).removeprefix(PREFIX))
-            more, rest = parsed(self, rest)
-            for name in more._non_default_keys:  # noqa: SLF001 - doit's own way to know
-                params[name] = more[name]
+        words = [word.removeprefix(PREFIX) for word in words_and_options(self, args, params)]
         # Slow to import, and no other command needs it.
         from tasks.serving.options import Options, check  # noqa: PLC0415
         from tasks.serving.server import serve  # noqa: PLC0415

@@ -17,7 +17,7 @@ from doit.cmd_base import DodoTaskLoader
 from doit.cmd_run import Run as DoitRun
 from doit.doit_cmd import DoitMain
 
-from tasks import changes, commands, profiles, queries, retries
+from tasks import changes, commands, profiles, queries, retries, run_command
 from tasks import repository as repo_cli
 from tasks.diagnosis import MISSING, OK, WARNING, Finding
 from tasks.discover import discover
@@ -125,7 +125,7 @@ def test_commands_and_options() -> None:
     """The reference lists every command, doit's too, and the options that we define."""
     front = {"./bootstrap COMMAND", "nox", "nox -t TAG"}
     front |= {f"nox -s {session}" for session in ("crash", "evaluate", "framework", "lock")}
-    ours = [option for option in commands.Run.cmd_options if option not in DoitRun.cmd_options]
+    ours = [option for option in run_command.Run.cmd_options if option not in DoitRun.cmd_options]
     options = {option["long"] for option in [*ours, *commands.Accept.cmd_options]}
     options.add(queries.JSON_OPTION["long"])
 
@@ -261,7 +261,7 @@ def test_commands_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     models = discover(Files())
     known = (
-        *commands.Run.cmd_options,
+        *run_command.Run.cmd_options,
         *commands.Accept.cmd_options,
         *changes.Affected.cmd_options,
         *DodoTaskLoader.cmd_options,
