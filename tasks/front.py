@@ -93,7 +93,13 @@ def main() -> int:
         import signal  # noqa: PLC0415 - as above
 
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # nobody may read on, as in `| head`
-    return int(doit.run(words) or 0)
+    try:
+        return int(doit.run(words) or 0)
+    except Exception as error:
+        if not str(error).startswith("Plugin "):  # doit has no class of error for it
+            raise
+        sys.stderr.write(_unplugged(error))
+        return NOT_UNDERSTOOD
 
 
 def _unreadable(error: Exception) -> str:
@@ -106,6 +112,15 @@ def _unreadable(error: Exception) -> str:
     return (
         f"ERROR: `{file}` cannot be read\n  file    {os.path.abspath(file)}\n"
         f"  reason  {reason}\n\nhint: correct it there; nothing was run\n"
+    )
+
+
+def _unplugged(error: Exception) -> str:
+    """Return what is said where what doit is to load for a command is not there."""
+    return (
+        f"ERROR: {str(error).rstrip('.')}\n\n"
+        "hint: after an update `./bootstrap doit list` brings the commands up to date;"
+        f" a plugin of your own is named in `{'`, `'.join(_CONFIGURATION)}`\n"
     )
 
 

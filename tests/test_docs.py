@@ -17,7 +17,7 @@ from doit.cmd_base import DodoTaskLoader
 from doit.cmd_run import Run as DoitRun
 from doit.doit_cmd import DoitMain
 
-from tasks import changes, commands, profiles, queries, retries, run_command
+from tasks import changes, commands, naming, profiles, queries, retries, run_command
 from tasks import repository as repo_cli
 from tasks.diagnosis import MISSING, OK, WARNING, Finding
 from tasks.discover import discover
@@ -118,7 +118,7 @@ def test_keys_of_profiles() -> None:
 
 def test_tasks() -> None:
     """The reference lists every kind of task."""
-    assert {f"{kind}:MODEL" for kind in commands.KINDS} == listed("Tasks", "task")
+    assert {f"{kind}:MODEL" for kind in naming.KINDS} == listed("Tasks", "task")
 
 
 def test_commands_and_options() -> None:
@@ -274,10 +274,10 @@ def test_commands_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
             kind, _, model = word.partition(":")
             if word.startswith("-"):
                 assert word.strip("-") in options, line
-            elif kind in commands.KINDS and model not in FOR_EXAMPLE:
-                assert find_task(word, "", models, commands.KINDS), line
+            elif kind in naming.KINDS and model not in FOR_EXAMPLE:
+                assert find_task(word, "", models, naming.KINDS), line
             elif "/" not in word and word not in values:
-                assert kind in {*COMMANDS, *commands.KINDS}, line
+                assert kind in {*COMMANDS, *naming.KINDS}, line
 
 
 def test_nothing_of_one_machine() -> None:

@@ -153,3 +153,21 @@ def test_a_configuration_that_doit_cannot_read(
     assert reason in done.stderr
     assert "\nhint: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("named", ["nothing_here:Run", "json:Run"])
+def test_a_command_of_a_plugin_that_is_not_there(named: str, tmp_path: Path) -> None:
+    """A command that cannot be loaded is told with where it is named; there is no traceback."""
+    (tmp_path / "pyproject.toml").write_text(f'[tool.doit.plugins.command]\nown = "{named}"\n')
+    program = "import sys; from tasks.front import main; sys.exit(main())"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, "own"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert 3 == done.returncode
+    assert done.stderr.startswith("ERROR: Plugin COMMAND")
+    assert "\nhint: " in done.stderr
+    assert "`pyproject.toml`" in done.stderr
+    assert "Traceback" not in done.stderr
