@@ -89,16 +89,17 @@ def redact_files(folder: str, variables: Mapping[str, str]) -> None:
     Not out of what is compressed or encoded.
     """
     hidden = _forms(variables)
+    spare = f"{folder}.redacted"  # beside the folder: a name in it may be as long as one can be
     paths = [f"{top}/{name}" for top, _, names in os.walk(folder) for name in names if hidden]
     for path in paths:
         if not os.path.isfile(path) or os.path.islink(path):
             continue
-        with open(path, "rb") as source, open(f"{path}.redacted", "wb") as target:
+        with open(path, "rb") as source, open(spare, "wb") as target:
             redacted = Redacted(target.write, hidden)
             while data := source.read(1 << 20):
                 redacted.write(data)
             redacted.finish()
-        os.replace(f"{path}.redacted", path)
+        os.replace(spare, path)
 
 
 def _forms(variables: Mapping[str, str]) -> tuple[bytes, ...]:
