@@ -63,7 +63,7 @@ class Place:
         """
         dask_client.check_installed()
         address = dask_client.scheduler_address()
-        client = dask_client.connected(address)
+        client = dask_client.connected(address, dask_client.CONNECT_SECONDS)
         with contextlib.ExitStack() as trouble:
             trouble.callback(dask_client.close, client)
             workers = _workers(client, address)

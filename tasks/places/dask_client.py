@@ -42,7 +42,7 @@ def check_installed() -> None:
         )
 
 
-def connected(address: str, seconds: float = CONNECT_SECONDS) -> Any:  # noqa: ANN401 - Dask's own
+def connected(address: str, seconds: float) -> Any:  # noqa: ANN401 - Dask's own
     """Return a client of the scheduler.  Raises UserError where it gives no answer."""
     from distributed import Client, TimeoutError  # noqa: A004, PLC0415 - an extra
     from distributed.comm import get_address_host_port  # noqa: PLC0415
