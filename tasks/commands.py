@@ -19,7 +19,7 @@ from tasks import (
 )
 from tasks.errors import UserError
 from tasks.model import STEPS
-from tasks.naming import FriendlyCommand, folders_named, named, option, words_and_options
+from tasks.naming import FriendlyCommand, folders_named, named, option
 from tasks.plan import steps_of
 from tasks.state import open_state
 
@@ -107,11 +107,10 @@ class Accept(FriendlyCommand, DoitCmdBase):
     cmd_options = (option("why", str, "why the change cannot matter"),)
 
     def execute(self, params: Any, args: list[str]) -> int:
-        """Take the option from behind the names; have doit load no tasks: the models say it all."""
-        words = words_and_options(self, args, params)
+        """Have doit load no tasks: the models say it all."""
         generators.Options.kinds = frozenset()
-        generators.Options.folders = folders_named(words)
-        return int(super().execute(params, words))
+        generators.Options.folders = folders_named(args)
+        return int(super().execute(params, args))
 
     def _execute(self, why: str, pos_args: list[str]) -> int:
         """Accept each step, a training before what works on it."""

@@ -51,12 +51,10 @@ class Doctor(FriendlyCommand, DoitCmdBase):
     def execute(self, params: Any, args: list[str]) -> int:
         """Look; doit's own state is not opened, since that would make it."""
         self.loader.setup(params)  # which enters the repository
-        as_json = params["json"] or "--json" in args
-        words = [word for word in args if word != "--json"]
         state, trouble = machine.state_and_trouble()
         models = discover(state.files)
         try:
-            chosen = [plan.find_model(word, models) for word in words] if words else models
+            chosen = [plan.find_model(word, models) for word in args] if args else models
         except UserError as error:
             raise InvalidCommand(str(error)) from error
         installed(state)  # asked once, and not by every look at the same time
@@ -65,11 +63,11 @@ class Doctor(FriendlyCommand, DoitCmdBase):
         found = [_safe(finding) for finding in carry_out(looks, _tell_waiting)]
         _clear_waiting()
         end_with_the_reader()  # only now: a broken connection is no reason to end
-        if as_json:
+        if params["json"]:
             json.dump([asdict(finding) for finding in found], self.outstream, indent=2)
             self.outstream.write("\n")
         else:
-            _show(found, chosen, in_full=bool(words))
+            _show(found, chosen, in_full=bool(args))
         return 1 if any(finding.state == MISSING for finding in found) else 0
 
 

@@ -18,7 +18,7 @@ from tasks.looks import MODELS, is_model_folder
 from tasks.model import STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from doit.cmd_base import Command
 
@@ -46,37 +46,30 @@ def parsed(command: Command, words: list[str]) -> tuple[Any, list[str]]:
     return options, rest
 
 
-def words_and_options(
-    command: Command,
-    args: Sequence[str],
-    params: Any,
-    behind: Callable[[str], bool] = lambda _: True,
-) -> list[str]:
-    """Return the words among arguments; options behind them count as those before them do.
-
-    doit takes options before the first word only, and people write them last.  They go to
-    `params`.  `behind` says of a word whether options of ours can stand behind it.
-    """
-    words, rest = [], list(args)
-    while rest:
-        words.append(rest.pop(0))
-        if behind(words[-1]):
-            more, rest = parsed(command, rest)
-            for name in more._non_default_keys:  # noqa: SLF001 - doit's own way to know
-                params[name] = more[name]
-    return words
-
-
 class FriendlyCommand:
-    """What our commands have in common: help where it is asked for, and short errors."""
+    """What our commands have in common: help where it is asked for, and short errors.
+
+    Options count behind words too, where people write them, and not only before the first.
+    """
+
+    def takes_options_behind(self, _word: str) -> bool:
+        """Return whether what stands behind a word can be an option of this command."""
+        return True
 
     def parse_execute(self: Any, in_args: list[str]) -> int:
         """Parse and execute, as doit calls it; Ctrl-C needs no traceback."""
         if not {"-h", "--help"}.isdisjoint(in_args):
             print(self.help())
             return 0
-        params, args = parsed(self, in_args)
+        params, rest = parsed(self, in_args)
         params.update(self.opt_vals)
+        args = []
+        while rest:
+            args.append(rest.pop(0))
+            if self.takes_options_behind(args[-1]):
+                more, rest = parsed(self, rest)
+                for name in more._non_default_keys:  # noqa: SLF001 - doit's own way to know
+                    params[name] = more[name]
         before = {
             number: signal.signal(number, processes.terminated)
             for number in processes.ENDING

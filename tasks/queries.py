@@ -124,10 +124,7 @@ class ModelCommand(FriendlyCommand, DoitCmdBase):
         """Have doit load no tasks: the models say it all."""
         end_with_the_reader()
         generators.Options.kinds = frozenset()
-        flags = {f"--{one['long']}": one["name"] for one in self.cmd_options if one["type"] is bool}
-        for word in flags.keys() & set(args):  # behind the names, where people write them too
-            params[flags[word]] = True
-        return int(super().execute(params, [word for word in args if word not in flags]))
+        return int(super().execute(params, args))
 
 
 class Why(ModelCommand):
@@ -142,8 +139,7 @@ class Why(ModelCommand):
 
     def execute(self, params: Any, args: list[str]) -> int:
         """Have only those models read that are named."""
-        words = [word for word in args if word != "--json"]
-        generators.Options.folders = folders_named(words, bare=True)
+        generators.Options.folders = folders_named(args, bare=True)
         return super().execute(params, args)
 
     def _execute(self, json: bool, pos_args: list[str]) -> int:

@@ -32,7 +32,6 @@ from tasks.naming import (
     folders_named,
     named,
     option,
-    words_and_options,
 )
 from tasks.state import open_state
 
@@ -91,11 +90,12 @@ class Run(FriendlyCommand, DoitRun):
     doc_usage = "[STEP:MODEL [--dataset NAME] [--twice] ...]"
     cmd_options = (*DoitRun.cmd_options, *RUN_OPTIONS)
 
-    def execute(self, params: Any, args: list[str]) -> int:
-        """Take options from behind the steps' names too, where people write them."""
-        words = words_and_options(
-            self, args, params, behind=lambda word: word.partition(":")[0] in KINDS
-        )
+    def takes_options_behind(self, word: str) -> bool:
+        """Return whether it is a step of ours: behind a user's own task stand that task's."""
+        return word.partition(":")[0] in KINDS
+
+    def execute(self, params: Any, words: list[str]) -> int:
+        """Note what is asked for, and of which models."""
         ours = _has_only_ours(params["dodoFile"])
         generators.Options.kinds = _kinds(words) if ours else None
         generators.Options.folders = folders_named(words) if ours else None

@@ -10,7 +10,7 @@ from doit.exceptions import InvalidCommand
 
 from tasks import generators, plan
 from tasks.errors import UserError
-from tasks.naming import option, words_and_options
+from tasks.naming import option
 from tasks.run_command import RUN_OPTIONS, Run
 
 PREFIX = "serve:"
@@ -37,9 +37,13 @@ class Serve(Run):
         option("key", str, "the certificate's key, where it is a file of its own"),
     )
 
+    def takes_options_behind(self, _word: str) -> bool:
+        """Return that options count behind each word: all of them are models."""
+        return True
+
     def execute(self, params: Any, args: list[str]) -> int:
         """Bring the models up to date as `doit evaluate` does, and serve them."""
-        words = [word.removeprefix(PREFIX) for word in words_and_options(self, args, params)]
+        words = [word.removeprefix(PREFIX) for word in args]
         # Slow to import, and no other command needs it.
         from tasks.serving.options import Options, check  # noqa: PLC0415
         from tasks.serving.server import serve  # noqa: PLC0415

@@ -79,6 +79,23 @@ def test_list(varied: Repository) -> None:
     )
 
 
+@pytest.mark.parametrize("command", ["list", "why", "check", "resources", "doctor", "compare"])
+def test_options_behind_words(repository: Repository, command: str) -> None:
+    """They count as before them; one that there is not is no name of a model."""
+    name = repository.add("good-python")
+    words = [name]
+    if command == "compare":
+        for git in ("init -q", "add -A", "-c user.name=a -c user.email=b commit -qm c"):
+            subprocess.run(["git", *git.split()], cwd=repository.path, check=True)
+        words = ["HEAD"]
+
+    assert asked(repository, command, "--json", *words) == asked(repository, command, *words)
+    done = repository.doit(command, *words, "--jsn")
+
+    assert done.returncode == 3
+    assert f"`doit {command}`: option --jsn not recognized" in done.stderr
+
+
 def test_list_on_a_terminal(varied: Repository) -> None:
     """As many metrics are shown as there is room for; how many more there are is said."""
     reading, terminal = pty.openpty()
