@@ -17,6 +17,7 @@ from tasks.report import STYLES, Reporter
 from tasks.wording import (
     captured_of,
     clean,
+    counted,
     duration,
     live_lines,
     log_line,
@@ -100,7 +101,7 @@ class ConsoleReporter(Reporter):
         """Show the table, the failures and the last line."""
         self._leave_terminal()
         counts, total = self._counts(), len(self.steps) + self.left_out
-        steps = f"{total} step{'' if total == 1 else 's'}"
+        steps = counted(total, "step")
         if not (self.interrupted or self.errors or counts.keys() - {"up to date"}):
             self._print(nothing_to_do(total))
             return

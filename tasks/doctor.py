@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
-from tasks import machine, plan, readiness, redaction
+from tasks import machine, plan, readiness, redaction, status_line
 from tasks.diagnosis import MISSING, OK, WARNING, carry_out
 from tasks.discover import discover
 from tasks.environments.interpreters import installed
 from tasks.errors import UserError, without_password
 from tasks.naming import FriendlyCommand
 from tasks.queries import JSON_OPTION, end_with_the_reader
+from tasks.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,7 +62,7 @@ class Doctor(FriendlyCommand, DoitCmdBase):
         looks = list(machine.checks(chosen, state, trouble))
         looks += [check for model in chosen for check in readiness.checks(model, state)]
         found = [_safe(finding) for finding in carry_out(looks, _tell_waiting)]
-        _clear_waiting()
+        status_line.clear()
         end_with_the_reader()  # only now: a broken connection is no reason to end
         if params["json"]:
             json.dump([asdict(finding) for finding in found], self.outstream, indent=2)
@@ -82,17 +83,8 @@ def _safe(finding: Finding) -> Finding:
 
 def _tell_waiting(things: list[str], seconds: float) -> None:
     """Say on a terminal what takes long."""
-    if sys.stderr.isatty() and seconds > SOON_SECONDS:
-        names = ", ".join(dict.fromkeys(things))
-        room = shutil.get_terminal_size().columns - 1
-        sys.stderr.write(f"\r{textwrap.shorten(f'looking at {names}', room)}\x1b[K")
-        sys.stderr.flush()
-
-
-def _clear_waiting() -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()
+    if seconds > SOON_SECONDS:
+        status_line.show(f"looking at {', '.join(dict.fromkeys(things))}")
 
 
 def _show(found: Sequence[Finding], models: Sequence[Model], *, in_full: bool) -> None:
@@ -164,7 +156,7 @@ def _wrapped(text: str, width: int, column: int) -> list[str]:
 def _verdict(found: Sequence[Finding]) -> str:
     """Return the last line."""
     counts = Counter(finding.state for finding in found)
-    warnings = f"{counts[WARNING]} warning{'' if counts[WARNING] == 1 else 's'}"
+    warnings = counted(counts[WARNING], "warning")
     if counts[MISSING]:
         things = "1 thing is" if counts[MISSING] == 1 else f"{counts[MISSING]} things are"
         return f"{things} missing, {warnings}"

@@ -15,7 +15,6 @@ from tasks import actions, discover, places, plan, records, snapshot
 from tasks.backend import FileChecker
 from tasks.containers import RUNNER
 from tasks.environments import build
-from tasks.errors import UserError
 from tasks.execute import run_step
 from tasks.explain import why
 from tasks.model import DEFAULT_DATASET, STEPS
@@ -74,7 +73,7 @@ def models() -> tuple[Model, ...]:
 def task_env() -> Iterator[dict[str, Any]]:
     """Build the environment of a model."""
     for model, task in _model_tasks("env", "build the environment of", actions.environment):
-        yield {**task, "uptodate": [(_is_built, [model])] if model else [False]}
+        yield {**task, "uptodate": [(build.is_built, [model, open_state()])] if model else [False]}
 
 
 def task_lock() -> Iterator[dict[str, Any]]:
@@ -245,14 +244,6 @@ def _is_twice(step: Step) -> bool:
     """Return whether the step, its group or a pattern of its name was named with `--twice`."""
     words = Options.twice
     return step.name in words or any(fnmatch.fnmatchcase(step.task, word) for word in words)
-
-
-def _is_built(model: Model) -> bool:
-    try:
-        environment = build.find(model, open_state())
-    except UserError:
-        return False
-    return environment is not None and environment.built
 
 
 def _run(step: Step, activity: Activity) -> dict[str, Any]:

@@ -21,14 +21,14 @@ from tasks.diagnosis import (
     Finding,
     finding_of,
 )
-from tasks.environments import uv
+from tasks.environments import build, uv
 from tasks.environments.interpreters import installed
 from tasks.errors import UserError
 from tasks.languages import r_home, spark
 from tasks.plan import BUILD
 from tasks.snapshot import STATE_FILE
 from tasks.state import State, copied, unusable
-from tasks.wording import size_text
+from tasks.wording import counted, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -108,7 +108,7 @@ def _uv() -> Iterator[Finding]:
 
 def _index(models: Sequence[Model], state: State) -> Iterator[Finding]:
     """Yield whether the package index is reached: without it, what is built already still runs."""
-    unbuilt = sum(not (one.broken or readiness.is_built(one, state)) for one in models)
+    unbuilt = sum(not (one.broken or build.is_built(one, state)) for one in models)
     if os.environ.get("UV_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
         yield Finding("package index", OK, "not asked: `UV_OFFLINE` is set")
         return
@@ -117,7 +117,7 @@ def _index(models: Sequence[Model], state: State) -> Iterator[Finding]:
         yield Finding("package index", OK, "answers")
         return
     reason = answer.explanation.splitlines()[-1].strip().removeprefix("cause: ")
-    needed = f", and environments of {readiness.count(unbuilt, 'model')} are to be built"
+    needed = f", and environments of {counted(unbuilt, 'model')} are to be built"
     state_word = MISSING if unbuilt else WARNING
     yield Finding(
         "package index", state_word, reason + (needed if unbuilt else ""), uv.UNREACHABLE_HINT

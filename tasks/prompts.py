@@ -68,10 +68,8 @@ def _never(_answer: str) -> str:
     return ""
 
 
-def text(
-    question: str, option: str, default: str = "", wrong: Callable[[str], str] = _never
-) -> str:
-    """Have a line typed; an empty one is the default.  `wrong` says what is wrong with an answer.
+def text(question: str, option: str, wrong: Callable[[str], str] = _never) -> str:
+    """Have a line typed.  `wrong` says what is wrong with an answer.
 
     Raises UserError where nobody answers or, without a terminal, for a wrong answer;
     KeyboardInterrupt for Ctrl-C.
@@ -79,15 +77,15 @@ def text(
     if on_terminal():
         import questionary  # noqa: PLC0415 - slow to import, and only a terminal asks
 
-        checked = questionary.text(question, default, validate=lambda typed: wrong(typed) or True)
+        checked = questionary.text(question, validate=lambda typed: wrong(typed) or True)
         return str(checked.unsafe_ask()).strip()
-    sys.stderr.write(f"{question}{f' [{default}]' if default else ''} ")
+    sys.stderr.write(f"{question} ")
     sys.stderr.flush()
     line = sys.stdin.readline()
     if not line:
         sys.stderr.write("\n")
         raise UserError(f"Nobody answers `{question}`", hint=f"`{option}` gives the answer")
-    answer = line.strip() or default
+    answer = line.strip()
     if wrong(answer):
         raise UserError(wrong(answer), hint=f"`{option}` gives the answer too")
     return answer

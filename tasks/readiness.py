@@ -13,6 +13,7 @@ from tasks.environments.reasons import unlocked
 from tasks.errors import UserError
 from tasks.languages import pyspark, r_cran, r_home, r_packages, spark
 from tasks.model import DEFAULT_DATASET, STEPS
+from tasks.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,7 @@ def checks(model: Model, state: State) -> Iterator[Check]:
 def _runs_on(model: Model, state: State) -> Iterator[Finding]:
     """Yield what is found of the programs and packages that a model runs on."""
     wanted = requirements.read(model, state)
-    lock = None if wanted.empty else locks.fitting(model, wanted, state)
+    lock = locks.fitting(model, wanted, state)
     found = locks.choose(lock, wanted, state)
     if found is None:
         read = lock_file.read_lock(model, state.files)
@@ -54,7 +55,7 @@ def _runs_on(model: Model, state: State) -> Iterator[Finding]:
         environment = None
     else:
         pins = len(lock.versions) if lock else 0
-        yield Finding("lock", OK, f"of {count(pins, 'package')}" if pins else "not needed")
+        yield Finding("lock", OK, f"of {counted(pins, 'package')}" if pins else "not needed")
         environment = build.find(model, state)
         yield from _environment(model, environment)
     if model.language == "pyspark":
@@ -67,24 +68,10 @@ def interpreter(model: Model, state: State) -> Interpreter | None:
         return None
     try:
         wanted = requirements.read(model, state)
-        lock = None if wanted.empty else locks.fitting(model, wanted, state)
+        lock = locks.fitting(model, wanted, state)
     except UserError:
         return None
     return locks.choose(lock, wanted, state)
-
-
-def is_built(model: Model, state: State) -> bool:
-    """Return whether a model's environment is there already."""
-    try:
-        environment = build.find(model, state)
-    except UserError:
-        return False
-    return environment is not None and environment.built
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number of things as people say it."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _files(model: Model) -> Iterator[Finding]:
@@ -95,7 +82,7 @@ def _files(model: Model) -> Iterator[Finding]:
         state = WARNING if fault.warning else MISSING
         yield Finding("files", state, text, fault.hint or f"`doit check {model.name}`")
     if len(faults) > FAULTS:
-        more = f"{count(len(faults) - FAULTS, 'more fault')}"
+        more = f"{counted(len(faults) - FAULTS, 'more fault')}"
         state = WARNING if faults[FAULTS].warning else MISSING
         yield Finding("files", state, more, f"`doit check {model.name}`")
     if not faults:
@@ -137,7 +124,7 @@ def _data(model: Model, state: State) -> Iterator[Finding]:
         if error:
             yield finding_of("data", error, MISSING if is_default else WARNING)
     if good := sum(error is None for error, _ in errors):
-        yield Finding("data", OK, f"of {count(good, 'file')}")
+        yield Finding("data", OK, f"of {counted(good, 'file')}")
 
 
 def _wrong_with(data_file: DataFile, where: str, state: State) -> UserError | None:

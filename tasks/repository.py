@@ -15,6 +15,7 @@ from tasks import templates as of
 from tasks.errors import UserError
 from tasks.folders import repository_of
 from tasks.looks import MODELS
+from tasks.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -237,8 +238,7 @@ def _change(asked: argparse.Namespace) -> None:
         return
     model = upkeep.find(asked.remove)
     count = upkeep.unsaved(model)
-    files = f"{count} file{'' if count == 1 else 's'} of it"
-    lost = f", and {files} that Git does not have unchanged" if count else ""
+    lost = f", and {counted(count, 'file')} of it that Git does not have unchanged" if count else ""
     if not asked.yes:
         question = f"Remove {model.folder} with its lock and results{lost}?"
         if not prompts.confirmed(question, "--yes"):

@@ -138,7 +138,7 @@ def _store() -> Shared:
             ("store", to.address),
             hint=f"unset `{READ_ONLY_VARIABLE}`",
         )
-    if "file" in to.system.protocol and not os.path.isdir(os.path.dirname(to.root)):
+    if to.is_folder and not os.path.isdir(os.path.dirname(to.root)):
         raise UserError(
             "The store's folder is not there, nor the one that it would be in",
             ("store", to.address),

@@ -14,6 +14,7 @@ from tasks.errors import UserError
 from tasks.fingerprint import canonical
 from tasks.model import resources
 from tasks.plan import ARTEFACTS, Step
+from tasks.resources import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,8 +32,6 @@ MOST_REASONS = 10
 GPU = "gpu"
 """The label of a machine with a graphics processor, for models that ask for one."""
 
-_AMOUNTS = ("cpu", "memory", "gpu")
-
 
 @dataclass(frozen=True)
 class Job:
@@ -45,15 +44,15 @@ class Job:
     seconds: float | None
 
 
-def matrix(affected: Sequence[Affected], state: State, most: int = MOST) -> dict[str, Any]:
-    """Return `{"include": [...]}`: an entry for each model, or `most` in all with several each.
+def matrix(affected: Sequence[Affected], state: State) -> dict[str, Any]:
+    """Return `{"include": [...]}`: an entry for each model, or `MOST` in all with several each.
 
     Entries have the same keys either way.  Models share one only where they share a runner.
     """
     jobs = [_job(one, state) for one in affected]
-    if len(jobs) <= most:
+    if len(jobs) <= MOST:
         return {"include": [_alone(one) for one in jobs]}
-    return {"include": [_together(shard) for shard in _shards(jobs, most)]}
+    return {"include": [_together(shard) for shard in _shards(jobs, MOST)]}
 
 
 def _job(one: Affected, state: State) -> Job:
@@ -71,7 +70,7 @@ def _resources(document: Mapping[str, Any], step: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for _, said in resources(document, step):
         for place in (said, said.get("limits"), said.get("requests")):
-            for name in _AMOUNTS:
+            for name in NAMES:
                 if isinstance(place, dict) and place.get(name) not in (None, ""):
                     found.setdefault(name, place[name])
     return found

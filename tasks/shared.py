@@ -129,7 +129,7 @@ class Shared:
 
     def used(self, kind: str, key: str) -> None:
         """Note in a folder that something was used just now, so that it is not collected soon."""
-        if self._is_folder:
+        if self.is_folder:
             with contextlib.suppress(OSError):
                 os.utime(self._at(objects.place(kind, key)))
 
@@ -137,7 +137,7 @@ class Shared:
     def writing(self) -> Iterator[None]:
         """Hold a folder while something is put in: nothing of it is collected meanwhile."""
         with contextlib.ExitStack() as held:
-            if self._is_folder:
+            if self.is_folder:
                 hold = objects.writing(self.root)
                 self._ask(lambda: held.enter_context(hold), seconds=COLLECTION_SECONDS)
             yield
@@ -167,7 +167,8 @@ class Shared:
         return f"the store {self.address} is left alone in this run: {self.trouble}"
 
     @property
-    def _is_folder(self) -> bool:
+    def is_folder(self) -> bool:
+        """Whether it is a folder, and not a server's."""
         return "file" in self.system.protocol
 
     def _ask(self, act: Callable[[], T], size: int = 0, *, seconds: float | None = None) -> T:
@@ -198,7 +199,7 @@ class Shared:
 
     def _write(self, name: str, path: str) -> None:
         """Write a file in one move: as an object store does anyway, and a folder by renaming."""
-        if self._is_folder:
+        if self.is_folder:
             self.system.makedirs(os.path.dirname(self._at(name)), exist_ok=True)
             made = f"{self.root}/{objects.MAKING}/{os.urandom(6).hex()}"
             self.system.makedirs(os.path.dirname(made), exist_ok=True)

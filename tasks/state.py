@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import snapshot
+from tasks import snapshot, status_line
 from tasks.errors import UserError
 from tasks.fingerprint import Files, Seen
 from tasks.snapshot import FORMAT, STATE_FILE, sound, summed
@@ -60,7 +60,7 @@ class State:
     def look_anew(self) -> None:
         """Look at files as a new process would: what was seen by this one is from before."""
         self.files = Files(self._seen)
-        self.files.tell = _tell
+        self.files.tell = status_line.show
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -196,13 +196,6 @@ def _signed(number: int) -> int:
 
 def _warn(message: str) -> None:
     sys.stderr.write(f"warning: {message}\n")
-
-
-def _tell(text: str) -> None:
-    """Show what takes long, on the last line of a terminal."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[K{text}")
-        sys.stderr.flush()
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:

@@ -128,9 +128,9 @@ def _is_forgotten(entry: Entry, state: State) -> bool:
     return bool(state.recall(f"{_FORGOTTEN} {entry.record}"))
 
 
-def recorded(key: str, say: Callable[[str], None] = lambda _text: None) -> Record | None:
+def recorded(key: str) -> Record | None:
     """Return the record of the stored result of a key, None where there is none."""
-    entry = _entry(key, say)
+    entry = _entry(key, lambda _text: None)
     data = entry and _small(entry.record)
     return Record("", json.loads(data)) if data else None
 

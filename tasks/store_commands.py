@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
-from tasks import generators, needed, records, store, storekeeping
+from tasks import generators, needed, records, status_line, store, storekeeping
 from tasks.errors import UserError
 from tasks.model import STEPS
 from tasks.naming import FriendlyCommand, option
@@ -26,9 +25,9 @@ from tasks.storekeeping import Policy
 from tasks.wording import counted, duration, size_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from tasks.storekeeping import Stock
+    from tasks.storekeeping import Stock, Stored
 
 SHARED_OPTION = option("shared", bool, "the folder that MODEL_STORE names, not build/store")
 UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
@@ -129,18 +128,18 @@ class Gc(StoreCommand):
             _measure("age", age, SPANS) if age else None,
             int(_measure("size", size, UNITS)) if size else None,
         )
+
+        def to_go(stock: Stock) -> Sequence[Stored]:
+            return storekeeping.to_go(stock, policy, storekeeping.clock(root))
+
         found = storekeeping.stock(root)
-        if storekeeping.to_go(
-            found, policy, storekeeping.clock(root)
-        ):  # else nobody needs to ask Git
+        if to_go(found):  # else nobody needs to ask Git
             policy = replace(policy, keys=policy.keys | _needed())
         if self._dry_run:
-            going = storekeeping.to_go(found, policy, storekeeping.clock(root))
+            going = to_go(found)
             went = (len(going) + len(found.unsound), *storekeeping.freed(found, going))
         else:
-            went = storekeeping.collect(
-                root, lambda now: storekeeping.to_go(now, policy, storekeeping.clock(root))
-            )
+            went = storekeeping.collect(root, to_go)
         names = ("results", "objects", "bytes")
         document = {"dry_run": self._dry_run, **dict(zip(names, went, strict=True))}
         verb = "would go" if self._dry_run else "went"
@@ -183,14 +182,13 @@ class _Line:
         self.tell(f"{size_text(done)} of {size_text(of)}")
 
     def tell(self, text: str) -> None:
-        if sys.stderr.isatty() and time.monotonic() - self.shown > REDRAW_SECONDS:
+        if time.monotonic() - self.shown > REDRAW_SECONDS:
             self.shown = time.monotonic()
-            sys.stderr.write(f"\r\033[K{text}")
-            sys.stderr.flush()
+            status_line.show(text)
 
     def clear(self) -> None:
         if self.shown:
-            sys.stderr.write("\r\033[K")
+            status_line.clear()
 
 
 def _root(*, shared: bool) -> str:
@@ -198,7 +196,7 @@ def _root(*, shared: bool) -> str:
     if not shared:
         return store.ROOT
     others = shared_store()
-    if others is None or "file" not in others.system.protocol:
+    if others is None or not others.is_folder:
         raise UserError(
             f"`--shared` needs a folder in `{VARIABLE}`",
             ("is", others.address if others else "not set"),

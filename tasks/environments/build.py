@@ -77,7 +77,7 @@ def find(model: Model, state: State) -> Environment | None:
     the requirements cannot be read.
     """
     requirements = read(model, state)
-    lock = None if requirements.empty else locks.fitting(model, requirements, state)
+    lock = locks.fitting(model, requirements, state)
     if lock is None and not requirements.empty:
         return None
     interpreter = locks.choose(lock, requirements, state)
@@ -92,6 +92,15 @@ def find(model: Model, state: State) -> Environment | None:
         identity[f"package {package.path}"] = package_digest(package.path, state.files)
     variables = frameworks.read(model.framework, state.files).variables
     return Environment(model, requirements, lock, interpreter, identity, variables)
+
+
+def is_built(model: Model, state: State) -> bool:
+    """Return whether a model's environment is there already."""
+    try:
+        environment = find(model, state)
+    except UserError:
+        return False
+    return environment is not None and environment.built
 
 
 def ensure(model: Model, state: State, say: Callable[[str], None]) -> Environment:

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 
 def fitting(model: Model, requirements: Requirements, state: State) -> Lock | None:
-    """Return a model's lock where it answers these requirements."""
+    """Return a model's lock where it answers these requirements; None where there are none."""
+    if requirements.empty:
+        return None
     lock = read_lock(model, state.files)
     if lock is None or lock.requirements != wanted(requirements, state.files):
         return None
