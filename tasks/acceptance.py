@@ -105,7 +105,7 @@ def _acceptance(step: Step, record: Record, why: str, state: State) -> Acceptanc
         tuple(explain.explain(step, state)),
         why,
         _who(),
-        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        records.utc(time.time()),
     )
 
 

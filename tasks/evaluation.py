@@ -39,7 +39,7 @@ class EvaluationReporter(ConsoleReporter):
     def initialize(self, tasks: Mapping[str, Task], selected_tasks: Iterable[str]) -> None:
         """Keep what was measured before; the files of an earlier run go, whatever comes of this."""
         super().initialize(tasks, selected_tasks)
-        self._started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._started = records.utc(time.time())
         self._failures: dict[str, Failure] = {}
         steps = {name: (tasks[name].meta or {}).get("step") for name in self.planned}
         self._evaluated = {n: step for n, step in steps.items() if step and step.name == "evaluate"}

@@ -28,7 +28,7 @@ from tasks import (
 )
 from tasks.errors import UserError
 from tasks.fingerprint import Files
-from tasks.languages import Command, Start
+from tasks.languages import RUNTIME, Command, Start
 from tasks.metrics import GIVEN_NS
 from tasks.model import SAMPLES
 from tasks.publish import VARIABLE
@@ -53,7 +53,6 @@ DEFAULT_SEED = 0
 # What the runner puts into a step's folder; the rest is the step's own doing.
 FURNITURE = frozenset({"config.json", "model_modules", "artifacts/input", "artifacts/output"})
 
-RUNTIME = Path(__file__).parent / "runtime"
 TOKENS = "MODEL_SERVE_TOKENS"
 """The variable with the tokens of which a client of the server must show one, comma between."""
 

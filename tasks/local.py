@@ -123,7 +123,7 @@ def _circumstances(attempt: Attempt, began: float, on: On) -> dict[str, Any]:
         "git": on.commit or git.head(),
         "where": dict(on.here.describe()),
         "host": socket.gethostname(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "started": records.utc(began),
         "seconds": round(time.time() - began, 3),
         **({"attempts": attempt.number} if attempt.number > 1 else {}),
         **({"resumed": True} if checkpoints.offered(attempt.run) else {}),

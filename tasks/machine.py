@@ -59,7 +59,7 @@ def checks(models: Sequence[Model], state: State, trouble: Finding) -> Iterator[
     yield from _places(models)
     if os.environ.get(publish.VARIABLE):
         yield Check("progress broker", _broker)
-    if os.environ.get(shared.VARIABLE):
+    if os.environ.get(profiles.STORE_VARIABLE):
         yield Check("shared store", _shared_store)
     if os.environ.get("DATASET_MIRROR"):
         yield Check("DATASET_MIRROR", _mirror)
@@ -203,7 +203,7 @@ def _shared_store() -> Iterator[Finding]:
         return
     trouble = others.trouble_now()
     if trouble:
-        hint = f"see that it is there, or `unset {shared.VARIABLE}`: steps run without it"
+        hint = f"see that it is there, or `unset {profiles.STORE_VARIABLE}`: steps run without it"
         yield Finding("shared store", WARNING, f"{others.address}: {trouble}", hint)
     else:
         yield Finding("shared store", OK, f"{others.address} answers")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -217,6 +218,11 @@ def changes(record: Record, inputs: Mapping[str, str]) -> list[str]:
 def _be(name: str) -> str:
     """Return the verb for an input: most of them are one thing."""
     return "are" if name == TRAINED else "is"
+
+
+def utc(seconds: float) -> str:
+    """Return a time (s since 1970) as it is written: `2026-11-30T12:00:00Z`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def reasons(record: Record | None, inputs: Mapping[str, str], files: Files) -> list[str]:

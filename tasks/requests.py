@@ -24,7 +24,8 @@ from tasks.fingerprint import canonical
 from tasks.folders import walk
 from tasks.model import SAMPLES
 from tasks.plan import Step
-from tasks.shared import READ_ONLY_VARIABLE, SECRET_VARIABLE, VARIABLE, Shared, Unreachable, shared
+from tasks.profiles import STORE_VARIABLE
+from tasks.shared import READ_ONLY_VARIABLE, SECRET_VARIABLE, Shared, Unreachable, shared
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _store() -> Shared:
     if to is None:
         raise UserError(
             "A step that runs elsewhere needs a store that both sides reach",
-            hint=f"`{VARIABLE}` names one: a folder on a shared disk, or for instance"
+            hint=f"`{STORE_VARIABLE}` names one: a folder on a shared disk, or for instance"
             " `s3://bucket/models`",
         )
     to.ask_again()  # such a step cannot do without it
@@ -142,7 +143,7 @@ def _store() -> Shared:
         raise UserError(
             "The store's folder is not there, nor the one that it would be in",
             ("store", to.address),
-            hint=f"mount its disk, or make the folder; `{VARIABLE}` names it",
+            hint=f"mount its disk, or make the folder; `{STORE_VARIABLE}` names it",
         )
     return to
 

@@ -9,6 +9,7 @@ from doit.cmd_run import Run as DoitRun
 from doit.exceptions import InvalidCommand
 
 from tasks import generators, plan
+from tasks.containers import PORT
 from tasks.errors import UserError
 from tasks.naming import option
 from tasks.run_command import RUN_OPTIONS, Run
@@ -31,7 +32,7 @@ class Serve(Run):
     cmd_options = (
         *DoitRun.cmd_options,
         {**option("host", str, "the address to listen on"), "default": "127.0.0.1"},
-        {**option("port", int, "the port to listen on, 0: any that is free"), "default": 8080},
+        {**option("port", int, "the port to listen on, 0: any that is free"), "default": PORT},
         {**option("limit", int, "the size of a request at most, in MiB"), "default": 64},
         option("certificate", str, "a certificate in PEM format: requests come by HTTPS then"),
         option("key", str, "the certificate's key, where it is a file of its own"),

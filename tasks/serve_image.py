@@ -12,7 +12,9 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING
 
+from tasks.containers import PORT
 from tasks.errors import UserError
+from tasks.front import NOT_UNDERSTOOD
 from tasks.images import parts, sealed
 from tasks.serving.options import Options, check
 from tasks.serving.server import answer
@@ -21,14 +23,12 @@ from tasks.state import open_state
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NOT_UNDERSTOOD = 3
-
 
 def main(words: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m tasks.serve_image", description=__doc__)
     parser.add_argument("--host", default="0.0.0.0", help="the address to listen on")  # noqa: S104 - a container's
-    parser.add_argument("--port", type=int, default=8080, help="the port to listen on")
+    parser.add_argument("--port", type=int, default=PORT, help="the port to listen on")
     parser.add_argument("--limit", type=int, default=64, help="the size of a request, in MiB")
     parser.add_argument("--check", action="store_true", help="check the image, and serve nothing")
     asked = parser.parse_args(words)

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tasks import objects, processes
 from tasks.errors import UserError, without_password
 from tasks.objects import ENTRIES, OBJECTS, Entry, Unsound
+from tasks.profiles import STORE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-VARIABLE = "MODEL_STORE"
 SECRET_VARIABLE = "MODEL_STORE_KEY"  # noqa: S105 - its name
 READ_ONLY_VARIABLE = "MODEL_STORE_READ_ONLY"
 ANSWER_SECONDS = 10.0
@@ -249,18 +249,18 @@ def _said(error: Exception) -> str:
 
 def check() -> None:
     """Raise UserError for an address that cannot be used; nobody is asked for that."""
-    address = os.environ.get(VARIABLE, "")
+    address = os.environ.get(STORE_VARIABLE, "")
     scheme, named, _ = address.partition("://")
     if named and scheme not in PACKAGES:
         raise UserError(
-            f"`{VARIABLE}` is no address of a store: `{scheme}://` is not known",
+            f"`{STORE_VARIABLE}` is no address of a store: `{scheme}://` is not known",
             ("known", ", ".join(PACKAGES)),
             hint="name a folder, or for instance `s3://bucket/models`",
         )
     package = PACKAGES[scheme] if named else ""
     if package and importlib.util.find_spec(package) is None:
         raise UserError(
-            f"`{VARIABLE}` needs the package `{package}`, which is not installed",
+            f"`{STORE_VARIABLE}` needs the package `{package}`, which is not installed",
             hint=f"`.venv/bin/uv pip install --python .venv/bin/python {package}`",
         )
 
@@ -272,7 +272,7 @@ def shared() -> Shared | None:
     Raises UserError as `check` does.
     """
     check()
-    address = os.environ.get(VARIABLE, "").rstrip("/")
+    address = os.environ.get(STORE_VARIABLE, "").rstrip("/")
     if not address:
         return None
     import fsspec  # noqa: PLC0415 - slow, and needed only where there is such a store

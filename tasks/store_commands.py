@@ -17,8 +17,8 @@ from tasks.errors import UserError
 from tasks.model import STEPS
 from tasks.naming import FriendlyCommand, option
 from tasks.plan import BUILD, RESULTS
+from tasks.profiles import STORE_VARIABLE
 from tasks.queries import JSON_OPTION, end_with_the_reader
-from tasks.shared import VARIABLE
 from tasks.shared import shared as shared_store
 from tasks.state import open_state
 from tasks.storekeeping import Policy
@@ -198,14 +198,14 @@ def _root(*, shared: bool) -> str:
     others = shared_store()
     if others is None or not others.is_folder:
         raise UserError(
-            f"`--shared` needs a folder in `{VARIABLE}`",
+            f"`--shared` needs a folder in `{STORE_VARIABLE}`",
             ("is", others.address if others else "not set"),
             hint="what is in a bucket goes by the bucket's own rules for the age of objects"
             if others
-            else f"set `{VARIABLE}=/path/of/a/folder`",
+            else f"set `{STORE_VARIABLE}=/path/of/a/folder`",
         )
     if not os.path.isdir(others.root):
-        raise UserError(f"There is no folder `{others.root}`", hint=f"see `{VARIABLE}`")
+        raise UserError(f"There is no folder `{others.root}`", hint=f"see `{STORE_VARIABLE}`")
     return others.root
 
 

@@ -18,10 +18,11 @@ from tasks.errors import UserError
 from tasks.fingerprint import canonical
 from tasks.images import bases, bill, layers, parts, sealed
 from tasks.local import VERSION_DIGITS
+from tasks.profiles import STORE_VARIABLE
 from tasks.records import write_json
 from tasks.runs import HELD, fresh_folder, hold
 from tasks.serving import released
-from tasks.shared import PACKAGES, VARIABLE
+from tasks.shared import PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -135,7 +136,7 @@ def runner_image(models: Iterable[Model], state: State, say: Callable[[str], Non
     for wanted in bases.wanted(models, state):
         found = bases.for_model(engine, base, state, wanted)
         pythons[found.path] = found
-    scheme, is_address, _ = os.environ.get(VARIABLE, "").partition("://")
+    scheme, is_address, _ = os.environ.get(STORE_VARIABLE, "").partition("://")
     further = [PACKAGES[scheme]] if is_address and PACKAGES.get(scheme) else []
     listed = [
         *_interpreters(own),

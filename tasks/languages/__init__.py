@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ ReadSource: TypeAlias = (
 The name `*` stands for what cannot be told, in both.  A language may return a third: the digest of
 what of the source can count for a result, empty where that is every byte.
 """
+
+RUNTIME = Path(__file__).parent.parent / "runtime"
+"""The programs that a model's own environment executes."""
 
 GRAMMAR = (3, 10)
 """The Python in whose syntax trees are compared: the oldest that runs the build system."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError
-from tasks.languages import Command, Start, spark, spark_cluster, spark_size
+from tasks.languages import RUNTIME, Command, Start, spark, spark_cluster, spark_size
 from tasks.model import resources
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ MORE = "AOA_SPARK_CONF"
 
 DEFAULT_MASTER = "local[*]"
 
-_RUNTIME = Path(__file__).parent.parent / "runtime"
 
 # A short job is mostly the start of its JVM: compile quickly, collect simply, show no web pages.
 _QUICK_JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
@@ -70,7 +69,7 @@ def command(start: Start) -> Command:
         _variables(start, found, master),
         trusted=(found.home,),
         direct=False,
-        tie=(start.python, "-E", "-s", "-S", str(_RUNTIME / "start.py"), str(os.getpid())),
+        tie=(start.python, "-E", "-s", "-S", str(RUNTIME / "start.py"), str(os.getpid())),
         where={"spark": {"master": master, "deploy_mode": mode}},
         hint=spark_cluster.hint(output) if output else "",
         output=output,
@@ -156,7 +155,7 @@ def _conf(start: Start, master: str, mode: str) -> dict[str, str]:
     events = logs / "spark-events"
     events.mkdir(parents=True, exist_ok=True)
     models = f"file://{start.work}/models"
-    java = [f"-Dlog4j2.configurationFile={_RUNTIME / 'spark-log4j2.properties'}"]
+    java = [f"-Dlog4j2.configurationFile={RUNTIME / 'spark-log4j2.properties'}"]
     if mode == "cluster":
         java += [f"-Dmodelmake.logs={logs}"]
     else:

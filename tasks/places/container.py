@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import containers, datasets, profiles, resources
 from tasks.errors import UserError
+from tasks.languages import RUNTIME
 from tasks.model import PHASES
 from tasks.sources import PACKAGE
 from tasks.state import open_state
@@ -38,7 +39,6 @@ CLIENT = ""
 LABEL = "modelmake.run"
 """The label of a step's container; its value is the run."""
 
-_RUNTIME = Path(__file__).parent.parent / "runtime"
 _PROBE = """\
 import hashlib, os, ssl, sys, ctypes
 files = [hashlib.sha256(open(p, "rb").read()).hexdigest() if os.path.isfile(p) else "missing"
@@ -80,7 +80,7 @@ class Place:
             "--env", f"PATH={os.path.dirname(environment.python)}:{image.path or containers.PATH}",
             "--env", f"HOME={os.path.abspath(run.scratch)}",
             "--entrypoint", environment.python,
-            image.id, "-E", "-s", "-S", str(_RUNTIME / "contained.py"),
+            image.id, "-E", "-s", "-S", str(RUNTIME / "contained.py"),
             os.path.abspath(run.held), os.path.abspath(run.usage), *command.words,
         ]  # fmt: skip
         return replace(
@@ -125,7 +125,7 @@ def _mounts(command: Command, step: Step, environment: Environment) -> list[str]
     paths = [
         *(os.path.abspath(path) for path in named if path),
         *map(os.path.realpath, [*code, *data]),  # what links in a folder lead to
-        str(_RUNTIME),
+        str(RUNTIME),
         environment.folder,
         prefix,
         *command.trusted,

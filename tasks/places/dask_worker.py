@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tasks import processes
-from tasks.shared import VARIABLE
+from tasks.profiles import STORE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -153,4 +153,4 @@ def _variables(store: str) -> Mapping[str, str]:
 
     for_dask = dask.config.get("distributed.nanny.pre-spawn-environ", {})
     kept = {k: v for k, v in os.environ.items() if k not in for_dask or v != str(for_dask[k])}
-    return {**({VARIABLE: store} if store else {}), **kept}
+    return {**({STORE_VARIABLE: store} if store else {}), **kept}

@@ -14,6 +14,7 @@ import msgspec
 
 from tasks.errors import UserError
 from tasks.launch import TOKENS
+from tasks.records import utc
 from tasks.serving.arrays import RequestError
 from tasks.serving.output import STDOUT, Writer
 
@@ -76,7 +77,7 @@ class Tokens:
 
 @functools.lru_cache(maxsize=2)
 def _written(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    return utc(seconds)
 
 
 class Log:

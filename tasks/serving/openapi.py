@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.serving import bodies
 from tasks.serving.access import OPEN
+from tasks.serving.payloads.parsing import ARROW, BYTES, CSV, JSON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -16,11 +17,9 @@ if TYPE_CHECKING:
     from tasks.serving.examples import Example
     from tasks.serving.schema import Column, Schema
 
-FORMS = ("application/json", "text/csv", "application/vnd.apache.arrow.stream")
+FORMS = (JSON, CSV, ARROW)
 """The media types of requests and answers with tables."""
 
-_JSON, _CSV = FORMS[:2]
-_BYTES = "application/octet-stream"
 _ERRORS = {
     400: ("BadRequest", "The request cannot be read"),
     401: ("Unauthorized", "No token, or not the right one"),
@@ -148,20 +147,20 @@ def _alone(model: Served) -> dict[str, Any]:
 
 
 def _predict(model: Served) -> dict[str, Any]:
-    answers = {_JSON: {"schema": bodies.predicted(model.schema.outputs)}}
-    answers |= {form: _bytes(form) for form in model.forms if form != _JSON}
+    answers = {JSON: {"schema": bodies.predicted(model.schema.outputs)}}
+    answers |= {form: _bytes(form) for form in model.forms if form != JSON}
     return _asking(model.name, "Predict for a row or for rows", _bodies(model), answers)
 
 
 def _explain(model: Served) -> dict[str, Any]:
-    answers = {_JSON: {"schema": bodies.predicted(())}}
+    answers = {JSON: {"schema": bodies.predicted(())}}
     return _asking(model.name, "Explain predictions", _bodies(model), answers)
 
 
 def _bodies(model: Served) -> dict[str, Any]:
     """Return the bodies of requests with a table, the examples in JSON."""
     body = {"schema": bodies.predict(model.schema), **_examples(model, bodies.predict_example)}
-    return {_JSON: body, **{form: _bytes(form) for form in model.forms if form != _JSON}}
+    return {JSON: body, **{form: _bytes(form) for form in model.forms if form != JSON}}
 
 
 def _examples(model: Served, form: Callable[[Array], dict[str, Any] | None]) -> dict[str, Any]:
@@ -171,7 +170,7 @@ def _examples(model: Served, form: Callable[[Array], dict[str, Any] | None]) -> 
 
 
 def _bytes(form: str) -> dict[str, Any]:
-    if form == _CSV:
+    if form == CSV:
         told = "Lines of values; the first may name the columns"
         return {"schema": {"type": "string", "minLength": 1, "description": told}}
     return {"schema": {"type": "string", "format": "binary"}}
@@ -181,15 +180,15 @@ def _invoke(model: Served) -> dict[str, Any]:
     body = {"schema": bodies.invocation(model.schema)}
     body |= _examples(model, bodies.invocation_example)
     about = "Predict, in the forms of MLflow"
-    answers = {_JSON: {"schema": bodies.INVOKED}}
-    return _asking(model.name, about, {_JSON: body, _CSV: _bytes(_CSV)}, answers)
+    answers = {JSON: {"schema": bodies.INVOKED}}
+    return _asking(model.name, about, {JSON: body, CSV: _bytes(CSV)}, answers)
 
 
 def _infer(model: Served) -> dict[str, Any]:
     about = "Predict, in the form of the Open Inference Protocol"
     body = {"schema": _ref("InferenceRequest"), **_examples(model, bodies.infer_example)}
-    answers = {_JSON: {"schema": _ref("InferenceResponse")}, _BYTES: _bytes(_BYTES)}
-    return _asking(model.name, about, {_JSON: body, _BYTES: _bytes(_BYTES)}, answers)
+    answers = {JSON: {"schema": _ref("InferenceResponse")}, BYTES: _bytes(BYTES)}
+    return _asking(model.name, about, {JSON: body, BYTES: _bytes(BYTES)}, answers)
 
 
 def _metadata() -> dict[str, Any]:
@@ -236,7 +235,7 @@ def _asking(
     }
 
 
-def _look(tag: str, about: str, schema: dict[str, Any], form: str = _JSON) -> dict[str, Any]:
+def _look(tag: str, about: str, schema: dict[str, Any], form: str = JSON) -> dict[str, Any]:
     """Return the operation that only looks at something."""
     answer = {
         "description": about,
@@ -303,7 +302,7 @@ def _error(status: int, about: str, schema: str) -> dict[str, Any]:
     return {
         "description": about,
         "headers": _headers("X-Request-Id", *wait),
-        "content": {_JSON: {"schema": _ref(schema)}},
+        "content": {JSON: {"schema": _ref(schema)}},
     }
 
 

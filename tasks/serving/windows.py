@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
+from tasks.records import utc
 from tasks.serving.columns import Column
 from tasks.serving.divergence import TOO_FEW, verdict
 from tasks.serving.rows import CELLS
@@ -119,8 +119,8 @@ class Window:
         worst = max(self.shifts(), key=lambda shift: shift[1], default=None)
         compared = self.inputs.compared or self.outputs.compared
         return {
-            "start": _utc(self.start) if self.requests else None,
-            "end": _utc(self.end) if self.requests else None,
+            "start": utc(self.start) if self.requests else None,
+            "end": utc(self.end) if self.requests else None,
             "requests": self.requests,
             "rows": self.rows,
             "worst": dict(zip(("column", "psi", "ks"), worst, strict=True)) if worst else None,
@@ -131,7 +131,3 @@ class Window:
         """Return all that there is to say of it."""
         sides = {"inputs": self.inputs.described(), "outputs": self.outputs.described()}
         return {**self.brief(), **sides}
-
-
-def _utc(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -22,6 +22,7 @@ import msgspec
 
 from tasks import folders, launch, processes
 from tasks.fingerprint import Files
+from tasks.languages import RUNTIME
 from tasks.processes import Watcher
 from tasks.records import write_json
 
@@ -41,7 +42,7 @@ BUFFER_BYTES = 1 << 20
 JOINED_BYTES = 1 << 16
 """A message with a smaller payload is sent in one call of the system, a larger one not copied."""
 
-PROGRAM = str(launch.RUNTIME / "serve_model.py")
+PROGRAM = str(RUNTIME / "serve_model.py")
 
 
 class Channel(asyncio.Protocol):

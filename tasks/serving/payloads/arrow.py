@@ -20,7 +20,6 @@ from tasks.serving.payloads.tensors import encode, interleaved
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-MEDIA = "application/vnd.apache.arrow.stream"
 MOST_CELLS = 1 << 24
 """Cells of a stream: columns of nothing but nulls take no place in it, so any number would fit."""
 MOST_TEXT = 1 << 26

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from tasks.serving.payloads.arrow import MEDIA
 from tasks.serving.payloads.infer_answer import OUTPUT
+from tasks.serving.payloads.parsing import ARROW
 from tasks.serving.payloads.tensors import DTYPES, FORMATS, as_text, columns, dtype_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def write(answer: Array, _about: About, _wanted: Wanted) -> tuple[bytes, dict[st
     written = io.BytesIO()
     with StreamWriter.from_writable(written) as stream:
         stream.write_array(batch)
-    return written.getvalue(), {"content-type": MEDIA}
+    return written.getvalue(), {"content-type": ARROW}
 
 
 def _column(nanoarrow: ModuleType, cells: Sequence[Any]) -> Any:  # noqa: ANN401 - it has no types

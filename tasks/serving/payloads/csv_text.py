@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tasks.serving.arrays import Array, RequestError
 from tasks.serving.payloads import NOTHING, About, Wanted
-from tasks.serving.payloads.parsing import media_type
+from tasks.serving.payloads.parsing import CSV, media_type
 from tasks.serving.payloads.tensors import as_text, encode, rows
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from tasks.serving.schema import Column
 
-MEDIA = "text/csv"
 
 _VALUE = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?|true|false")
 _NUMBER = re.compile(r"([-+]?)(?=\.?[0-9])0*([0-9]*)(?:\.([0-9]*))?([eE][-+]?[0-9]+)?")
@@ -139,4 +138,4 @@ def write(answer: Array, _about: About, _wanted: Wanted) -> tuple[bytes, dict[st
         writer.writerow(answer.names)
     writer.writerows([as_text(cell) for cell in row] for row in found)
     header = "present" if names else "absent"
-    return lines.getvalue().encode(), {"content-type": f"{MEDIA}; charset=utf-8; header={header}"}
+    return lines.getvalue().encode(), {"content-type": f"{CSV}; charset=utf-8; header={header}"}

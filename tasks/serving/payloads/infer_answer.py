@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.serving.arrays import RequestError
 from tasks.serving.payloads.infer import DATATYPES, LENGTH
+from tasks.serving.payloads.parsing import BYTES, JSON
 from tasks.serving.payloads.tensors import (
     DTYPES,
     as_text,
@@ -84,8 +85,8 @@ def write(answer: Array, about: About, wanted: Wanted) -> tuple[bytes, dict[str,
     told = {key: value for key, value in head.items() if value}
     text = encode({**told, "outputs": outputs})
     if not parts:
-        return text, {"content-type": "application/json"}
-    headers = {"content-type": "application/octet-stream", LENGTH: str(len(text))}
+        return text, {"content-type": JSON}
+    headers = {"content-type": BYTES, LENGTH: str(len(text))}
     return b"".join([text, *parts]), headers
 
 

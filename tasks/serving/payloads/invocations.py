@@ -13,7 +13,7 @@ import msgspec
 
 from tasks.serving.arrays import Array, RequestError
 from tasks.serving.payloads import NOTHING, About, Wanted
-from tasks.serving.payloads.parsing import decoded
+from tasks.serving.payloads.parsing import JSON, decoded
 from tasks.serving.payloads.tensors import encode, rows, text
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from tasks.serving.schema import Column
 
-MEDIA = "application/json"
 _KEYS = "`dataframe_split`, `dataframe_records`, `instances` and `inputs`"
 _FORM = f"a JSON object with one of {_KEYS}"
 _MOST_EMPTY = 16
@@ -105,4 +104,4 @@ def write(answer: Array, _about: About, _wanted: Wanted) -> tuple[bytes, dict[st
         found = rows(answer)
         if all(len(row) == len(answer.names) > 1 for row in found):
             predictions = encode([dict(zip(answer.names, row, strict=True)) for row in found])
-    return b'{"predictions":%b}' % predictions, {"content-type": MEDIA}
+    return b'{"predictions":%b}' % predictions, {"content-type": JSON}

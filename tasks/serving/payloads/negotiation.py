@@ -17,17 +17,13 @@ from tasks.serving.payloads import (
     invocations,
     plain,
 )
-from tasks.serving.payloads.parsing import media_type
+from tasks.serving.payloads.parsing import ARROW, BYTES, CSV, JSON, media_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tasks.serving.payloads import Reader, Writer
 
-JSON = "application/json"
-CSV = "text/csv"
-ARROW = "application/vnd.apache.arrow.stream"
-BYTES = "application/octet-stream"  # JSON with the bytes of tensors behind it
 UNSAID = {"", "application/x-www-form-urlencoded"}  # what curl says of JSON
 
 _TABLES: dict[str, Reader] = {JSON: plain.read, CSV: csv_text.read, ARROW: arrow.read}

@@ -10,6 +10,11 @@ from tasks.serving.arrays import RequestError
 
 T = TypeVar("T")
 
+JSON = "application/json"
+CSV = "text/csv"
+ARROW = "application/vnd.apache.arrow.stream"
+BYTES = "application/octet-stream"  # JSON with the bytes of tensors behind it
+
 
 def decoded(decoder: msgspec.json.Decoder[T], body: bytes, form: str) -> T:
     """Return the body decoded; `form` says in the error what it should have been.

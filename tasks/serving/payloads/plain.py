@@ -12,7 +12,7 @@ import msgspec
 
 from tasks.serving.arrays import Array, RequestError
 from tasks.serving.payloads import NOTHING, About, Wanted
-from tasks.serving.payloads.parsing import decoded
+from tasks.serving.payloads.parsing import JSON, decoded
 from tasks.serving.payloads.tensors import encode, text
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from tasks.serving.schema import Column
 
-MEDIA = "application/json"
 FORM = '`{"data": {"names": [...], "ndarray": [...]}}`'
 
 
@@ -50,7 +49,7 @@ def read(
 def write(answer: Array, about: About, _wanted: Wanted) -> tuple[bytes, dict[str, str]]:
     """Return an answer with what is known of the model."""
     body = b'{"data":{"names":%b,"ndarray":%b},"meta":%b}'
-    return body % (_names(answer.names), text(answer), about.meta), {"content-type": MEDIA}
+    return body % (_names(answer.names), text(answer), about.meta), {"content-type": JSON}
 
 
 @functools.lru_cache
