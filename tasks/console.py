@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
-    from tasks.wording import Failure, Step
+    from tasks.wording import Failure, Shown
 
 LIST_ALL = 20  # up to this many steps, the table lists even those to which nothing happened
 LOG_WIDTH = 100  # of what a restored step once printed, each line is shown up to here
@@ -58,14 +58,14 @@ class ConsoleReporter(Reporter):
         self._console: Console | None = None
         self._live: Live | None = None
 
-    def started(self, step: Step) -> None:
+    def started(self, step: Shown) -> None:
         """Begin to redraw, or show a plain line."""
         if not self._redraws:
             self._print(f"{step.task.name} started")
         elif self._live is None:
             self._go_live()
 
-    def went_on(self, running: Sequence[Step], now: float) -> None:
+    def went_on(self, running: Sequence[Shown], now: float) -> None:
         """Show a line now and then where there are no live lines."""
         if self._redraws:
             return
@@ -79,7 +79,7 @@ class ConsoleReporter(Reporter):
         place = f" {step}:" if step else ""
         self._print(("warning", STYLES["interrupted"]), f"{place} {clean(text)}")
 
-    def finished(self, step: Step, failure: Failure = None) -> None:
+    def finished(self, step: Shown, failure: Failure = None) -> None:
         """Show the line that stays, and the message of a failure below it."""
         if self._closed.is_set() or not (step.began or failure):
             return
@@ -129,11 +129,11 @@ class ConsoleReporter(Reporter):
         restored = all(step.state == "restored" for step in steps)
         return float(saved) if restored and saved > time.monotonic() - self._began else 0.0
 
-    def _listed(self) -> list[Step]:
+    def _listed(self) -> list[Shown]:
         """Return the steps by kind, and by name within: what ran first is chance."""
         kinds = list(dict.fromkeys(name.partition(":")[0] for name in self.tasks))
 
-        def place(step: Step) -> tuple[int, str]:
+        def place(step: Shown) -> tuple[int, str]:
             name = step.task.name
             return kinds.index(name.partition(":")[0]), name
 
@@ -144,7 +144,7 @@ class ConsoleReporter(Reporter):
         if self._live is not None:
             self._live.stop()
 
-    def _print_table(self, listed: Sequence[Step]) -> None:
+    def _print_table(self, listed: Sequence[Shown]) -> None:
         """Show the steps in columns; on a terminal, no row is wider than it."""
         if not listed:
             return

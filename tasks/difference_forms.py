@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from tasks.differences import KINDS, NOW
+from tasks.differences import KINDS, NOW, UNKNOWN
 from tasks.forms import code, fitting, parts, row
 from tasks.sources import PACKAGE
 from tasks.wording import clean, shorten
@@ -46,7 +46,7 @@ def table(one: Comparison, width: int) -> list[str]:
     for number, line in enumerate(lines):
         found += [line, *(f"  {note}" for note in notes.get(number, ()))]
     unknown = any(
-        note.startswith(f"{NOW}: not known") for model in one.models for note in model.notes
+        note.startswith(f"{NOW}: {UNKNOWN}") for model in one.models for note in model.notes
     )
     hint = ["", "`doit` makes what is not known now"] if unknown else []
     return [*found, *([""] if found else []), summary(one), *hint]

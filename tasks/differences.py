@@ -26,6 +26,7 @@ KINDS = ("parameter", "data", "package", "input")
 """What can differ besides metrics; an input is what else counts for a step."""
 
 NOW = "now"
+UNKNOWN = "not known"
 
 _DATA = ("data ", "dataset")
 
@@ -113,9 +114,9 @@ def _note(one: Basis, result: Result | None, when: str) -> Iterator[str]:
     if one.faults:
         yield from (f"{when}: {fault}" for fault in one.faults)
     elif not one.located:
-        yield f"{when}: not known: its environment is not locked, or cannot be had on this machine"
+        yield f"{when}: {UNKNOWN}: its environment is not locked, or cannot be had on this machine"
     elif result is None:
-        yield f"{when}: not known: no result with this key in the store"
+        yield f"{when}: {UNKNOWN}: no result with this key in the store"
 
 
 def _differences(before: Basis, after: Basis) -> Iterator[Difference]:
@@ -129,7 +130,7 @@ def _differences(before: Basis, after: Basis) -> Iterator[Difference]:
     parameters = list(_changed("parameter", old, new))
     packages = list(_changed("package", before.pins, after.pins))
     told = {"environment lock"} if packages else set()
-    told |= {f"file {name}" for name in ("config.json",) if parameters}
+    told |= {"file config.json"} if parameters else set()
     old, new = (_inputs(one) for one in (before, after))
     rest = [one for one in _changed("input", old, new) if one.name not in told]
     data = [one for one in rest if one.name.startswith(_DATA)]

@@ -25,7 +25,7 @@ from tasks.wording import first_line, message_of, metrics_of, parts_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tasks.wording import Failure, Step, Task
+    from tasks.wording import Failure, Shown, Task
 
 FOLDER = f"{plan.BUILD}/reports"
 NAMES = ("evaluate.xml", "evaluate.md", "evaluate.json")
@@ -49,7 +49,7 @@ class EvaluationReporter(ConsoleReporter):
             if os.path.exists(f"{FOLDER}/{name}"):
                 os.remove(f"{FOLDER}/{name}")
 
-    def finished(self, step: Step, failure: Failure = None) -> None:
+    def finished(self, step: Shown, failure: Failure = None) -> None:
         """Keep a failure for the files."""
         if failure is not None:
             self._failures[step.task.name] = failure
@@ -77,7 +77,7 @@ class EvaluationReporter(ConsoleReporter):
         )
         self._print(f"reports in {FOLDER}: {', '.join(NAMES)}")
 
-    def _print_table(self, listed: Sequence[Step]) -> None:
+    def _print_table(self, listed: Sequence[Shown]) -> None:
         """Show nothing: the table of evaluations stands in its place."""
 
     def _evaluation(self, name: str) -> Evaluation:

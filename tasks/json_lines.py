@@ -13,7 +13,7 @@ from tasks.wording import activity_of, metrics_of, parts_of, values_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tasks.wording import Failure, Step, Task
+    from tasks.wording import Failure, Shown, Task
 
 PROGRESS_SECONDS = 1.0  # how often the progress of a step is told
 
@@ -34,11 +34,11 @@ class JsonReporter(Reporter):
         super().initialize(tasks, selected_tasks)
         self._stdout, sys.stdout = sys.stdout, sys.stderr
 
-    def started(self, step: Step) -> None:
+    def started(self, step: Shown) -> None:
         """Tell that a step starts."""
         self._tell("start", step=step.task.name)
 
-    def went_on(self, running: Sequence[Step], now: float) -> None:
+    def went_on(self, running: Sequence[Shown], now: float) -> None:
         """Tell what the steps do and how far they are, where that has changed."""
         for step in running:
             name, activity = step.task.name, activity_of(step.task)
@@ -65,7 +65,7 @@ class JsonReporter(Reporter):
         """Tell what is wrong with a step that goes on all the same, or with none in particular."""
         self._tell("warning", step=step, message=text)
 
-    def finished(self, step: Step, failure: Failure = None) -> None:
+    def finished(self, step: Shown, failure: Failure = None) -> None:
         """Tell how a step ended."""
         values = values_of(step.task) if failure is None else {}
         self._tell(

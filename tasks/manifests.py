@@ -139,57 +139,47 @@ def serving(model: Model, image: str, settings: Settings) -> Iterator[Manifest]:
         about = pods.metadata(model, SERVE, name, settings.namespace)
         return {"apiVersion": api, "kind": kind, "metadata": about, "spec": spec}
 
-    yield made(
-        "apps/v1",
-        "Deployment",
-        {
-            **({"replicas": least} if least == most else {}),
-            "selector": {"matchLabels": selector},
-            "strategy": {
-                "type": "RollingUpdate",
-                "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
-            },
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {
-                    "terminationGracePeriodSeconds": LEAVING_SECONDS
-                    + math.ceil(settings_of(model).timeout)
-                    + LEAVING_SECONDS,
-                    **pods.pod(_server(model, image, found, settings), settings, with_store=False),
-                },
+    server = _server(model, image, found, settings)
+    seconds = LEAVING_SECONDS + math.ceil(settings_of(model).timeout) + LEAVING_SECONDS
+    deployment = {
+        **({"replicas": least} if least == most else {}),
+        "selector": {"matchLabels": selector},
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
+        },
+        "template": {
+            "metadata": {"labels": labels},
+            "spec": {
+                "terminationGracePeriodSeconds": seconds,
+                **pods.pod(server, settings, with_store=False),
             },
         },
-    )
+    }
+    yield made("apps/v1", "Deployment", deployment)
     yield made(
         "v1",
         "Service",
         {"selector": selector, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
     )
     if most > least:
-        yield made(
-            "autoscaling/v2",
-            "HorizontalPodAutoscaler",
-            {
-                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
-                "minReplicas": least,
-                "maxReplicas": most,
-                "metrics": [
-                    {
-                        "type": "Resource",
-                        "resource": {
-                            "name": "cpu",
-                            "target": {"type": "Utilization", "averageUtilization": BUSY_PERCENT},
-                        },
-                    }
-                ],
-            },
-        )
+        yield made("autoscaling/v2", "HorizontalPodAutoscaler", _autoscaler(name, least, most))
     if least > 1:  # of one alone, it could only keep machines from being maintained
         yield made(
             "policy/v1",
             "PodDisruptionBudget",
             {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
         )
+
+
+def _autoscaler(name: str, least: int, most: int) -> Manifest:
+    target = {"type": "Utilization", "averageUtilization": BUSY_PERCENT}
+    return {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+        "minReplicas": least,
+        "maxReplicas": most,
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+    }
 
 
 def _server(model: Model, image: str, found: Resources, settings: Settings) -> Manifest:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar, TextIO
 from tasks.explain import acceptance
 from tasks.publish import publisher
 from tasks.state import open_state
-from tasks.wording import Step, activity_of, first_line, is_step, message_of, values_of
+from tasks.wording import Shown, activity_of, first_line, is_step, message_of, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ class Reporter:
         """Take the stream that doit writes to; the options are for doit's own reporters."""
         self.outstream = outstream
         self.interrupted = False
-        self.steps: dict[str, Step] = {}
+        self.steps: dict[str, Shown] = {}
         self.errors: list[str] = []
         self.tasks: Mapping[str, Task] = {}
         self.planned: list[str] = []
@@ -58,18 +58,18 @@ class Reporter:
         self._closed = threading.Event()
         self._watcher: threading.Thread | None = None
 
-    def started(self, step: Step) -> None:
+    def started(self, step: Shown) -> None:
         """Show that a step starts."""
         raise NotImplementedError
 
-    def went_on(self, running: Sequence[Step], now: float) -> None:
+    def went_on(self, running: Sequence[Shown], now: float) -> None:
         """Show how far the running steps are; called a few times a second."""
 
     def warned(self, step: str, text: str) -> None:
         """Show what is wrong with a step that goes on all the same, or with none in particular."""
         raise NotImplementedError
 
-    def finished(self, step: Step, failure: Failure = None) -> None:
+    def finished(self, step: Shown, failure: Failure = None) -> None:
         """Show how a step ended."""
         raise NotImplementedError
 
@@ -87,13 +87,13 @@ class Reporter:
     def get_status(self, task: Task) -> None:
         """Note that doit looks at a task."""
         if is_step(task):
-            self.steps[task.name] = Step(task)
+            self.steps[task.name] = Shown(task)
 
     def execute_task(self, task: Task) -> None:
         """Note that a task starts, in the thread that runs it."""
         with self._lock:
             if task.name in self.steps and not self._closed.is_set():
-                self.steps[task.name] = Step(task, "running", began=time.monotonic())
+                self.steps[task.name] = Shown(task, "running", began=time.monotonic())
                 self.started(self.steps[task.name])
                 if self._watcher is None:
                     self._watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
@@ -116,7 +116,7 @@ class Reporter:
             self._settle(task, "not run", note=f"{self._culprits[task.name]} failed")
         else:
             self._culprits[task.name] = task.name
-            self.steps.setdefault(task.name, Step(task))
+            self.steps.setdefault(task.name, Shown(task))
             self._settle(task, "failed", note=first_line(fail), failure=fail)
 
     def skip_uptodate(self, task: Task) -> None:
@@ -148,7 +148,7 @@ class Reporter:
             self._pass_on_warnings()
             self._closed.set()
             for name in dict.fromkeys([*self.steps, *self.planned]):
-                step = self.steps.get(name) or Step(self.tasks[name])
+                step = self.steps.get(name) or Shown(self.tasks[name])
                 if step.state == "running":
                     self._settle(step.task, "interrupted")
                 elif step.state == "waiting":

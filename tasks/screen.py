@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from tasks.progress import Activity
 from tasks.report import STYLES
-from tasks.wording import Step as Shown
+from tasks.wording import Shown
 from tasks.wording import clean, duration, live_lines
 
 if TYPE_CHECKING:

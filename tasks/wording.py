@@ -27,7 +27,7 @@ _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*\x07?|[^\n\t -
 
 
 @dataclass(frozen=True)
-class Step:
+class Shown:
     """What is known of one step; replaced whole, so that any thread sees a state that was."""
 
     task: Task
@@ -129,7 +129,7 @@ def shorten(text: str, room: int) -> str:
     return f"{text[: room - 1 - tail]}…{text[len(text) - tail :]}"
 
 
-def notes_of(step: Step, room: int) -> str:
+def notes_of(step: Shown, room: int) -> str:
     """Return the main metrics, as many as there is room for, or why there are none."""
     if step.state == "failed":
         return ""  # it is listed below the table
@@ -158,7 +158,7 @@ def number_text(value: float) -> str:
     return f"{value:.3f}" if readable else f"{value:.4g}"
 
 
-def live_lines(running: Sequence[Step], width: int, now: float) -> list[list[Piece]]:
+def live_lines(running: Sequence[Shown], width: int, now: float) -> list[list[Piece]]:
     """Return a line for each running step: spinner, name, time, what it does or how far it is."""
     times = [duration(now - step.began, 0) for step in running]
     longest = max(map(len, times), default=0)
@@ -182,7 +182,7 @@ def length_of(pieces: Sequence[Piece]) -> int:
     return sum(len(text) for text, _ in pieces)
 
 
-def doing(step: Step, room: int, now: float) -> list[Piece]:
+def doing(step: Shown, room: int, now: float) -> list[Piece]:
     """Return what a step does, or how far it is: a bar where totals are known, and what fits."""
     progress: Progress | None = getattr(activity_of(step.task), "progress", None)
     if progress is None:
@@ -258,7 +258,7 @@ def value_text(value: object) -> str:
     return clean(str(value)).partition("\n")[0]
 
 
-def log_line(step: Step, now: float) -> str:
+def log_line(step: Shown, now: float) -> str:
     """Return a line for a log that says that a step goes on, and how far it is."""
     parts = [duration(now - step.began, 0)]
     progress: Progress | None = getattr(activity_of(step.task), "progress", None)
@@ -270,7 +270,7 @@ def log_line(step: Step, now: float) -> str:
     return f"{step.task.name} running {'  '.join(filter(None, parts))}"
 
 
-def phase_of(step: Step) -> list[str]:
+def phase_of(step: Shown) -> list[str]:
     """Return what a step does, where its name does not say so already, and what is said of that."""
     activity = activity_of(step.task)
     phase = str(getattr(activity, "phase", ""))
