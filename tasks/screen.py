@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from tasks.progress import Activity
 from tasks.report import STYLES
-from tasks.wording import Shown
-from tasks.wording import clean, duration, live_lines
+from tasks.wording import Shown, clean, duration, live_lines
 
 if TYPE_CHECKING:
     from types import TracebackType
