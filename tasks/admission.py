@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import threading
 import time
 from collections import deque
@@ -48,8 +47,9 @@ def _gate() -> Gate:
 
 def machine(proc: str = cgroups.PROC) -> Amounts:
     """Return what there is for steps: what the machine has, as far as this process may use it."""
-    cpu = min(len(os.sched_getaffinity(0)), cgroups.cpu_limit(proc))
-    return Amounts(cpu, int(min(_meminfo("MemTotal"), cgroups.memory_limit(proc))))
+    return Amounts(
+        cgroups.processors(proc), int(min(_meminfo("MemTotal"), cgroups.memory_limit(proc)))
+    )
 
 
 def _meminfo(name: str) -> int:

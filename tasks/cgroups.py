@@ -7,6 +7,7 @@ machines have both, and then each controller is in one of them.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 from dataclasses import dataclass
@@ -81,6 +82,17 @@ def cpu_limit(proc: str = PROC) -> float:
     if found is None:
         return math.inf
     return min(_processors(folder, found.version) for folder in found.upwards())
+
+
+def processors(proc: str = PROC) -> float:
+    """Return the processors that this process may use: those it may run on, as far as allowed."""
+    return min(len(os.sched_getaffinity(0)), cpu_limit(proc))
+
+
+@functools.cache
+def cores() -> int:
+    """Return how many threads or processes at once keep busy what there is of processors."""
+    return max(1, int(processors()))
 
 
 def _processors(folder: str, version: int) -> float:

@@ -7,11 +7,10 @@ import fnmatch
 import functools
 import inspect
 import math
-import os
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tasks import actions, discover, places, plan, records, snapshot
+from tasks import actions, cgroups, discover, places, plan, records, snapshot
 from tasks.backend import FileChecker
 from tasks.containers import RUNNER
 from tasks.environments import build
@@ -33,7 +32,7 @@ CONFIG = {
     "check_file_uptodate": FileChecker,
     "reporter": "modelmake",
     "default_tasks": ["evaluate"],
-    "num_process": os.cpu_count() or 1,
+    "num_process": cgroups.cores(),
     "par_type": "thread",
     "continue": True,
 }

@@ -6,10 +6,11 @@ Files are read, not mapped: of one that is cut short meanwhile, a mapping would 
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import time
 from typing import TYPE_CHECKING, BinaryIO
+
+from tasks import cgroups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -95,6 +96,6 @@ def each(items: Sequence[str], work: Callable[[str], object]) -> None:
         for item in waiting:
             work(item)
 
-    cores = os.cpu_count() or 1
+    cores = cgroups.cores()
     with ThreadPoolExecutor(cores) as pool:
         list(pool.map(take, range(cores)))

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks import checkpoints, objects, plan
+from tasks import cgroups, checkpoints, objects, plan
 from tasks.objects import ENTRIES, OBJECTS, REQUESTS, Unsound
 from tasks.records import Record
 
@@ -24,7 +24,7 @@ DAY = 86_400.0
 CHECKPOINT_SECONDS = 7 * DAY
 """How long the checkpoint of a step that never succeeded is kept in a store that others use too."""
 _SHORT = re.compile("[0-9a-f]{2}")
-_WORKERS = min(4, os.cpu_count() or 1)  # hashing waits for the disk, and lets others go on
+_WORKERS = min(4, cgroups.cores())  # hashing waits for the disk, and lets others go on
 
 
 @dataclass(frozen=True)

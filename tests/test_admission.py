@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -287,6 +289,15 @@ def test_this_machine() -> None:
     assert 0 < (there.memory or 0) <= total
 
 
+def test_steps_at_once_where_one_processor_is_allowed() -> None:
+    """As many steps run at once as there are processors for this process, not for the machine."""
+    program = "from tasks import generators; print(generators.CONFIG['num_process'])"
+    one = str(min(os.sched_getaffinity(0)))
+    command = ["taskset", "--cpu-list", one, sys.executable, "-c", program]
+
+    assert "1\n" == subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def test_limits_of_groups_1(tmp_path: Path) -> None:
     """Of version 1, the limits of our own folder and of those above hold in each tree."""
     tree = Tree(tmp_path, "5:memory:/a/b", "3:cpu,cpuacct:/a")
@@ -302,6 +313,7 @@ def test_limits_of_groups_1(tmp_path: Path) -> None:
 
     assert (2 * GIB, 0.5) == (cgroups.memory_limit(tree.proc), cgroups.cpu_limit(tree.proc))
     assert Amounts(0.5, 2 * GIB) == machine(tree.proc)
+    assert 0.5 == cgroups.processors(tree.proc)
 
 
 def test_limits_of_groups_2(tmp_path: Path) -> None:

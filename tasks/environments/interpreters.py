@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks import cgroups
 from tasks.errors import UserError
 from tasks.surroundings import searched
 
@@ -75,7 +76,7 @@ def installed(state: State) -> tuple[Interpreter, ...]:
 @functools.cache
 def _installed(state: State, paths: tuple[str, ...]) -> tuple[Interpreter, ...]:
     found: dict[tuple[str, str], Interpreter] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cgroups.cores()) as pool:
         for interpreter in pool.map(functools.partial(_probe, state=state), _candidates(paths)):
             if interpreter:
                 found.setdefault((interpreter.version, interpreter.implementation), interpreter)

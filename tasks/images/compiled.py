@@ -6,11 +6,11 @@ They are held against their source by its hash: its time is that of all files in
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
 from typing import TYPE_CHECKING
 
+from tasks import cgroups
 from tasks.images.layers import Entry
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def with_compiled(program: str, entries: Iterable[Entry]) -> Iterator[Entry]:
         if entry.source and entry.path.endswith(".py") and "/tests/" not in entry.path:
             sources.append(entry)
     sources.sort(key=lambda entry: entry.path)
-    chunks = os.cpu_count() or 1
+    chunks = cgroups.cores()
     with tempfile.TemporaryDirectory() as folder:
         started = [
             (path, _start(program, path, sources[number::chunks]))
