@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from doit.cmd_base import DodoTaskLoader
-from doit.cmd_run import Run as DoitRun
 from doit.doit_cmd import DoitMain
 
-from tasks import changes, commands, naming, profiles, queries, retries, run_command
+from tasks import naming, profiles, retries
 from tasks import repository as repo_cli
 from tasks.diagnosis import MISSING, OK, WARNING, Finding
 from tasks.discover import discover
@@ -26,7 +25,7 @@ from tasks.plan import find_task
 from tasks.validate import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tests.conftest import Repository
 
@@ -52,7 +51,8 @@ NO_VARIABLES = {
     "MEMORY",
 }
 DOITS = {command.get_name() for command in DoitMain.DOIT_CMDS}
-COMMANDS = DOITS | entry_points(group="doit.COMMAND").names
+OURS = {entry.name: entry.load() for entry in entry_points(group="doit.COMMAND")}
+COMMANDS = DOITS | OURS.keys()
 FOR_EXAMPLE = {"…", "MODEL", "churn"}  # models in commands that are not meant to exist
 
 
@@ -121,16 +121,41 @@ def test_tasks() -> None:
     assert {f"{kind}:MODEL" for kind in naming.KINDS} == listed("Tasks", "task")
 
 
-def test_commands_and_options() -> None:
-    """The reference lists every command, doit's too, and the options that we define."""
+def options(kinds: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the forms in which options are written: `--json`, `-n`."""
+    dashes = {"long": "--", "inverse": "--", "short": "-"}
+    return {dash + one[form] for one in kinds for form, dash in dashes.items() if one.get(form)}
+
+
+def forms(text: str) -> set[str]:
+    """Return the options that a text names."""
+    return {code.split()[0] for code in codes(text) if code.startswith("-")}
+
+
+def test_commands() -> None:
+    """The reference lists every command, doit's too, with options that it has."""
     front = {"./bootstrap COMMAND", "nox", "nox -t TAG"}
     front |= {f"nox -s {session}" for session in ("crash", "evaluate", "framework", "lock")}
-    ours = [option for option in run_command.Run.cmd_options if option not in DoitRun.cmd_options]
-    options = {option["long"] for option in [*ours, *commands.Accept.cmd_options]}
-    options.add(queries.JSON_OPTION["long"])
 
     assert COMMANDS | front == listed("Commands", "command")
-    assert set() == options - {w.strip("-").split(" ")[0] for w in listed("Commands", "option")}
+    for row, text in re.findall(r"(?m)^\| (`\w.*?) \| (.*) \|$", section("Commands")):
+        for name in OURS.keys() & set(codes(row)):
+            assert set() == forms(text) - options(OURS[name].cmd_options), name
+
+
+def test_options_of_commands() -> None:
+    """The reference lists what we add to doit's options, by command, and no command has others."""
+    rows = re.findall(r"(?m)^\| (`-.*?) \| (.*?) \| .*\|$", section("Commands"))
+    for name, command in OURS.items():
+        known = options(command.cmd_options)
+        bases = [base for base in command.__mro__ if base.__module__.partition(".")[0] == "doit"]
+        doits = {form for base in bases for form in options(vars(base).get("cmd_options", ()))}
+        told = {form for row, of in rows if name in of.split(", ") for form in forms(row)}
+        assert set() == known - doits - told, name
+        assert set() == told - known, name
+    of_all = {form for row, of in rows if of == "all" for form in forms(row)}
+    assert set() == of_all - options(DodoTaskLoader.cmd_options) - {"-h", "--help"}
+    assert set() == {name for _, of in rows for name in of.split(", ")} - {"all", *OURS}
 
 
 def test_what_the_doctor_says() -> None:
@@ -260,20 +285,14 @@ def test_commands_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the README tells to type is a command or a model's step, with options that there are."""
     monkeypatch.chdir(ROOT)
     models = discover(Files())
-    known = (
-        *run_command.Run.cmd_options,
-        *commands.Accept.cmd_options,
-        *changes.Affected.cmd_options,
-        *DodoTaskLoader.cmd_options,
-        queries.JSON_OPTION,
-    )
-    options = {o[form] for o in known for form in ("long", "short") if form in o}
+    known = options(DodoTaskLoader.cmd_options)
+    known |= {form for command in OURS.values() for form in options(command.cmd_options)}
     values = {"pima", '"…"', *profiles.PLACES, *(model.name for model in models)}
     for line in re.findall(r"(?m)(?:^    (?:\$ )?|`)(?:\./bootstrap )?doit\b([^`\n]*)", README):
         for word in line.split("   ")[0].split():
             kind, _, model = word.partition(":")
             if word.startswith("-"):
-                assert word.strip("-") in options, line
+                assert word in known, line
             elif kind in naming.KINDS and model not in FOR_EXAMPLE:
                 assert find_task(word, "", models, naming.KINDS), line
             elif "/" not in word and word not in values:
