@@ -116,6 +116,14 @@ def test_keys_of_profiles() -> None:
     assert set(profiles.KEYS) == listed("Places", "key of a profile")
 
 
+def test_places() -> None:
+    """The documents list every place that a step can run at."""
+    told = (ROOT / "docs/elsewhere.md").read_text(encoding="utf-8")
+
+    assert set(profiles.PLACES) == listed("Places", "place")
+    assert set(profiles.PLACES) == set(re.findall(r"(?m)^\| `(\w+)` \|", told))
+
+
 def test_tasks() -> None:
     """The reference lists every kind of task."""
     assert {f"{kind}:MODEL" for kind in naming.KINDS} == listed("Tasks", "task")
