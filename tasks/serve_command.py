@@ -27,7 +27,7 @@ class Serve(Run):
     doc_description = (
         "Without a name all models are served. What is not up to date is trained and evaluated"
         " first; a model that is not as it was evaluated is refused.\n"
-        "Exit status 0: ended by Ctrl-C or SIGTERM; 1: nothing can be served; 3: not understood."
+        "Exit status 0: ended by Ctrl-C or SIGTERM; 3: not understood, or nothing can be served."
     )
     cmd_options = (
         *DoitRun.cmd_options,
