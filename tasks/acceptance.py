@@ -6,15 +6,15 @@ and why.  It is published as any result is: the same files under a new record.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
-import subprocess
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from tasks import discover, explain, metrics, plan, records, results, runs, store
+from tasks import discover, explain, git, metrics, plan, records, results, runs, store
 from tasks.environments import build
 from tasks.errors import InvalidModel, UserError
 from tasks.records import Acceptance
@@ -139,13 +139,9 @@ def _line(text: str) -> str:
 
 def _who() -> str:
     """Return who does this: by the name that Git has, else by the login."""
-    try:
-        command = ["git", "config", "user.name"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if name := _line(done.stdout):
+    with contextlib.suppress(UserError):
+        if name := _line(git.ask("config", "user.name")):
             return name
-    except OSError:
-        pass
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in a container

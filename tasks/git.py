@@ -32,7 +32,7 @@ _LFS = ("smudge=", "process=", "required=false")
 _SETTINGS = ("core.fsmonitor=false", *(f"filter.lfs.{setting}" for setting in _LFS))
 # Questions take no lock that somebody else may want, and wait for no password.
 _VARIABLES = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-# What a hook is given would be wrong for submodules.
+# What a hook is given would be wrong for submodules, and for other repositories.
 _DROPPED = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
 
 
@@ -63,13 +63,17 @@ class Tree:
     attributes: Mapping[str, Entry] = field(default_factory=dict)
 
 
+def kept_variables() -> dict[str, str]:
+    """Return the variables of this process that Git is given, whatever it is started for."""
+    return {name: value for name, value in os.environ.items() if name not in _DROPPED}
+
+
 def ask(
     *words: str, folder: str = ".", given: bytes = b"", variables: Mapping[str, str] | None = None
 ) -> str:
     """Return what Git answers.  Raises UserError where it cannot."""
     command = ["git", *(word for one in _SETTINGS for word in ("-c", one)), *words]
-    kept = {name: value for name, value in os.environ.items() if name not in _DROPPED}
-    env = {**kept, **_VARIABLES, **(variables or {})}
+    env = {**kept_variables(), **_VARIABLES, **(variables or {})}
     try:
         done = subprocess.run(
             command, cwd=folder, env=env, input=given, capture_output=True, check=False
@@ -255,10 +259,6 @@ def write(tree: Tree, folder: str) -> None:
 
 def head() -> str | None:
     """Return the commit that is checked out, None outside Git."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
+    with contextlib.suppress(UserError):
+        return ask("rev-parse", "--verify", "--quiet", "HEAD").strip()
+    return None

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 import traceback
 import unicodedata
@@ -15,7 +14,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import readme
+from tasks import git, readme
 from tasks.datasets import FILE_KEYS
 from tasks.errors import UserError
 from tasks.looks import MODELS
@@ -125,8 +124,8 @@ def _inside(folder: str) -> Iterator[None]:
 
 def _start_history() -> None:
     """Have Git keep a history of the working directory; where there is no Git there is none."""
-    with contextlib.suppress(FileNotFoundError):
-        subprocess.run(["git", "init", "--quiet"], check=False, stderr=subprocess.DEVNULL)
+    with contextlib.suppress(UserError):
+        git.ask("init", "--quiet")
 
 
 @contextlib.contextmanager

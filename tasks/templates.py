@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks import git
 from tasks.errors import UserError, did_you_mean, without_password
 from tasks.looks import MODELS, SKIPPED
 
@@ -192,8 +193,9 @@ def _clone(address: str, folder: str) -> None:
     command += ["--", address, folder]
     try:
         done = subprocess.run(
-            command, env={**os.environ, **settings}, stderr=subprocess.PIPE, text=True, check=False
-        )
+            command, env={**git.kept_variables(), **settings}, stderr=subprocess.PIPE, text=True,
+            check=False,
+        )  # fmt: skip
     except FileNotFoundError as error:
         raise UserError(f"Git is needed for `{address}`, and it is not installed") from error
     if done.returncode:

@@ -6,13 +6,12 @@ import contextlib
 import json
 import os
 import re
-import subprocess
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import discover, plan, readme, results, runs
+from tasks import discover, git, plan, readme, results, runs
 from tasks.environments import lock_file
 from tasks.errors import UserError
 from tasks.fingerprint import Files
@@ -116,12 +115,9 @@ def _move_result(old: str, new: str, run: str, moved_run: str) -> None:
 
 def unsaved(model: Model) -> int:
     """Return how many files of a model Git does not have as they are: all, outside of Git."""
-    command = ["git", "status", "--porcelain", "--untracked-files=all", "--ignored=matching"]
-    command += ["--", model.folder]
-    with contextlib.suppress(FileNotFoundError):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            return len(done.stdout.splitlines())
+    options = ("--porcelain", "--untracked-files=all", "--ignored=matching")
+    with contextlib.suppress(UserError):
+        return len(git.ask("status", *options, "--", model.folder).splitlines())
     return sum(path.is_file() for path in Path(model.folder).rglob("*"))
 
 

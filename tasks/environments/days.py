@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 from datetime import date
 from typing import TYPE_CHECKING
 
+from tasks import git
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,16 +51,16 @@ def day_of(model: Model, as_of: str) -> str:
         raise UserError(
             f"`--as-of {as_of}` is no day", hint="`--as-of commit`, or one such as `2019-08-31`"
         )
-    command = ["git", "log", "-1", "--format=%cs", "--", model.folder]
+    facts: tuple[tuple[str, str], ...] = ()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise UserError("`--as-of commit` needs git", ("reason", error)) from error
-    if done.returncode == 0 and done.stdout:
-        return done.stdout.strip()
+        day = git.ask("log", "-1", "--format=%cs", "--", model.folder).strip()
+    except UserError as error:
+        day, facts = "", error.facts
+    if day:
+        return day
     raise UserError(
         f"Model `{model.name}` has no commit to take the day from",
         ("folder", model.folder),
-        *([("git says", done.stderr.strip())] if done.stderr else []),
+        *facts,
         hint="`--as-of` takes a day as well, such as `2019-08-31`",
     )
