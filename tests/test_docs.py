@@ -51,6 +51,7 @@ NO_VARIABLES = {
     "MEMORY",
 }
 DOITS = {command.get_name() for command in DoitMain.DOIT_CMDS}
+PLUGINS = [*entry_points(group="doit.COMMAND"), *entry_points(group="doit.BACKEND")]
 OURS = {entry.name: entry.load() for entry in entry_points(group="doit.COMMAND")}
 COMMANDS = DOITS | OURS.keys()
 FOR_EXAMPLE = {"…", "MODEL", "churn"}  # models in commands that are not meant to exist
@@ -274,6 +275,17 @@ def test_readme_lists_every_model() -> None:
     folders = {path.parent.name for path in (ROOT / "model_definitions").rglob("model.json")}
 
     assert folders == set(re.findall(r"(?m)^\| \[.*\]\(model_definitions/(.*?)\)", README))
+
+
+def test_modules_of_the_architecture() -> None:
+    """Each file that it names is there, and it names the modules of doit's commands and backend."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    of_models = {"file model_modules/training.py", "scoring.py"}
+    files = {code for code in codes(text) if code.endswith(".py")} - of_models
+    homes = [ROOT, ROOT / "tasks", ROOT / "tasks/runtime"]
+
+    assert set() == {file for file in files if not any([*home.glob(file)] for home in homes)}
+    assert set() == {f"{entry.module.partition('.')[2]}.py" for entry in PLUGINS} - files
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".md")])
