@@ -175,7 +175,10 @@ def failed(image: str, status: int, said: str) -> UserError:
 def image(engine: Engine, name: str, key: str) -> Image:
     """Return an image, fetched where it is not there.  Raises UserError where it cannot be had."""
     if not profiles.IMAGE.fullmatch(name):
-        raise UserError(f"`{name}` is no name of an image", ("key", key))
+        raise UserError(
+            f"`{name}` is no name of an image", ("key", key),
+            hint="write it like `python:3.11-slim` or `registry.example/team/image:1.0`",
+        )  # fmt: skip
     found = look_up(engine, name)
     if found is None:
         done = engine.ask("pull", "--quiet", name)
@@ -243,7 +246,10 @@ def further_options() -> list[str]:
         return shlex.split(text)
     except ValueError as error:
         raise UserError(
-            f"`{OPTIONS}` cannot be split", ("options", text), ("reason", error)
+            f"`{OPTIONS}` cannot be split",
+            ("options", text),
+            ("reason", error),
+            hint="close each quote, as for a shell",
         ) from error
 
 
@@ -276,6 +282,7 @@ def build(engine: Engine, folder: str, containerfile: str) -> str:
         raise UserError(
             "An image cannot be built",
             (f"{engine.kind} says", done.stderr.strip() or done.stdout.strip()),
+            hint=f"see that `{engine.kind} build` works here, or name another engine: `{VARIABLE}`",
         )
     return last_line(done.stdout)
 
@@ -286,7 +293,9 @@ def tag(engine: Engine, number: str, *names: str) -> None:
         done = engine.ask("tag", number, name)
         if done.returncode:
             raise UserError(
-                f"The image `{name}` cannot be named so", (f"{engine.kind} says", done.stderr)
+                f"The image `{name}` cannot be named so",
+                (f"{engine.kind} says", done.stderr),
+                hint=f"`{engine.kind} tag {number} {name}` must work; then run this again",
             )
 
 

@@ -202,7 +202,11 @@ def read_dataset(path: str, model: Model, files: Files) -> Dataset:
     content, faults = _read("dataset", path, files)
     wrong = [fault for fault in faults if not fault.warning]
     if content is None or wrong:
-        raise UserError(f"`{path}` is no dataset", *(("", fault) for fault in wrong or faults))
+        raise UserError(
+            f"`{path}` is no dataset",
+            *(("", fault) for fault in wrong or faults),
+            hint="docs/reference.md of modelmake says what a dataset holds",
+        )
     return Dataset(os.path.basename(path), path, content, locate(content, model.folder, files))
 
 

@@ -172,7 +172,8 @@ def read(name: str, files: Files) -> Framework:
         hint = did_you_mean(name, names()) or f"there are {', '.join(names())}"
         raise UserError(f"There is no framework `{name}`", hint=hint) from error
     except (OSError, ValueError) as error:
-        raise UserError(f"`{path}` cannot be read", ("reason", error)) from error
+        hint = "it is to be TOML: docs/adding-a-framework.md of modelmake shows one"
+        raise UserError(f"`{path}` cannot be read", ("reason", error), hint=hint) from error
     return _framework(name, path, text)
 
 
@@ -211,6 +212,8 @@ def _check(path: str, document: Mapping[str, Any]) -> None:
             raise UserError(
                 f"`{path}`: `{key}` is no {kind.__name__}", hint="docs/reference.md has the keys"
             )
-    if document.get("language") not in LANGUAGES:
+    language = document.get("language", "")
+    if language not in LANGUAGES:
         known = ", ".join(f"`{name}`" for name in LANGUAGES)
-        raise UserError(f"`{path}`: `language` is none of {known}")
+        hint = did_you_mean(language, LANGUAGES) or 'say it like `language = "python"`'
+        raise UserError(f"`{path}`: `language` is none of {known}", hint=hint)

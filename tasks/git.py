@@ -79,10 +79,16 @@ def ask(
             command, cwd=folder, env=env, input=given, capture_output=True, check=False
         )
     except OSError as error:
-        raise UserError("Git cannot be started", ("reason", error)) from error
+        raise UserError(
+            "Git cannot be started", ("reason", error), hint="install it, or see that it is on PATH"
+        ) from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
-        raise UserError(f"Git cannot answer `git {words[0]}`", ("git says", said or "nothing"))
+        raise UserError(
+            f"Git cannot answer `git {words[0]}`",
+            ("git says", said or "nothing"),
+            hint=f"see that `git -C {folder} status` works",
+        )
     return os.fsdecode(done.stdout)
 
 
@@ -95,6 +101,7 @@ def top() -> str:
             "This is no working tree of Git, so there is no commit to compare with",
             ("folder", os.getcwd()),
             *error.facts,
+            hint="run it in a clone; `git init` and a commit make one of a folder",
         ) from error
 
 

@@ -71,6 +71,7 @@ def _read(path: str, work: str, model: str) -> dict[str, Any]:
             f"The metrics of model `{model}` are not JSON",
             ("file", os.path.relpath(path, work)),
             ("reason", error),
+            hint="write one object into it, and nothing else: `json.dump(metrics, file)`",
         ) from error
     return value if isinstance(value, dict) else {"value": value}
 

@@ -39,6 +39,10 @@ PROGRAM = 0o755
 _UP = "up"
 """The name of the folders that a repository is laid out in, so that `..` stays within them."""
 
+_WRITABLE = f"see that `{STORE_VARIABLE}` names what can be written to from here"
+_SENT_ANEW = "run the step again where it was sent from: that puts it there anew"
+_SAME_STORE = f"see that `{STORE_VARIABLE}` is what it is where the step is sent from"
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -98,6 +102,7 @@ def put(
             f"The step {step.task} cannot be put into the store",
             ("store", to.address),
             ("reason", error),
+            hint=_WRITABLE,
         ) from error
     if upstream:
         _share(upstream, scratch)
@@ -121,6 +126,7 @@ def _share(upstream: records.Record, scratch: str) -> None:
         raise UserError(
             f"The result of {upstream.task} cannot be put into the store",
             *(("reason", text) for text in troubles),
+            hint=_WRITABLE,
         )
 
 
@@ -201,10 +207,18 @@ def get(key: str) -> Contents:
         data = to.document(objects.REQUESTS, key)
     except Unreachable as error:
         raise UserError(
-            "The store cannot be reached from here", ("store", to.address), ("reason", error)
+            "The store cannot be reached from here",
+            ("store", to.address),
+            ("reason", error),
+            hint=_SAME_STORE,
         ) from error
     if data is None:
-        raise UserError("The store has no such request", ("store", to.address), ("key", key))
+        raise UserError(
+            "The store has no such request",
+            ("store", to.address),
+            ("key", key),
+            hint=f"{_SAME_STORE}, and run it again there",
+        )
     contents = _understood(data, key, to)
     to.used(objects.REQUESTS, key)
     return contents
@@ -226,7 +240,7 @@ def _understood(data: bytes, key: str, to: Shared) -> Contents:
             "The request in the store is damaged",
             ("store", to.address),
             ("key", key),
-            hint="run the step again where it was sent from: that puts it there anew",
+            hint=_SENT_ANEW,
         ) from error
     if to.secret and not hmac.compare_digest(signature, expected.encode()):
         raise UserError(
@@ -257,7 +271,10 @@ def lay_out(contents: Contents, folder: str) -> str:
         for name, digest in files.items():
             path = os.path.normpath(os.path.join(top, name))
             if not path.startswith(inside + os.sep):
-                raise UserError("The request has a file that would lie outside", ("file", name))
+                raise UserError(
+                    "The request has a file that would lie outside", ("file", name),
+                    hint=_SENT_ANEW,
+                )  # fmt: skip
             if not (os.path.exists(path) and objects.digest_of(path) == digest):
                 _fetch(to, digest, path, name)
     for name in contents.files.keys() & {*contents.programs}:
@@ -278,6 +295,7 @@ def _fetch(to: Shared, digest: str, path: str, name: str) -> None:
             ("file", name),
             ("store", to.address),
             ("reason", error),
+            hint=_SENT_ANEW,
         ) from error
     finally:
         with contextlib.suppress(FileNotFoundError):

@@ -118,7 +118,8 @@ def _chosen(asked: Asked, state: State) -> Step:
     """Return the step that is to be run, asked for where the command line does not say."""
     models = sorted(discover.discover(state.files), key=lambda model: model.name)
     if not models:
-        raise UserError(f"There is no model below `{MODELS}/`")
+        hint = "`cli/repo-cli.py --add` of modelmake makes one"
+        raise UserError(f"There is no model below `{MODELS}/`", hint=hint)
     titles = [(model.name, model.title) for model in models]
     model = plan.find_model(asked.model or prompts.choose("Select Model:", titles, "-id"), models)
     mode = asked.mode or prompts.choose("Select Mode:", list(_ABOUT.items()), "-m")
@@ -129,7 +130,9 @@ def _chosen(asked: Asked, state: State) -> Step:
     if asked.data_file and name not in model.dataset_names:
         name, given = DEFAULT_DATASET, discover.read_dataset(asked.data_file, model, state.files)
     elif name.endswith(".json") and name not in model.dataset_names:
-        raise UserError(f"There is no file `{name}`")
+        near = did_you_mean(name, model.dataset_names)
+        hint = near or "`-d` takes a JSON file, or the name of a dataset of the model"
+        raise UserError(f"There is no file `{name}`", hint=hint)
     elif name:
         plan.find_task(f"{mode}:{model.name}", name, models, STEPS)
     place = _checked(asked.output) if asked.output else tempfile.mkdtemp(prefix=PREFIX)

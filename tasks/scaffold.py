@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import traceback
@@ -48,7 +49,10 @@ def slug(name: str) -> str:
     plain = "".join(map(_plain, name.casefold()))
     words = re.sub(r"[\W_]+", "-", plain).strip("-")[:LONGEST_NAME].strip("-")
     if not words:
-        raise UserError(f"The name {name!a} has no letter or digit that a folder can be named by")
+        raise UserError(
+            f"The name {name!a} has no letter or digit that a folder can be named by",
+            hint="choose one that has, such as `Churn 2`",
+        )
     return unicodedata.normalize("NFC", words)
 
 
@@ -61,7 +65,9 @@ def line(what: str, text: str) -> str:
     """Return a text on one line.  Raises UserError for what cannot be shown."""
     words = " ".join(text.split())
     if not words.isprintable():
-        raise UserError(f"The {what} has characters that cannot be shown: {words!a}")
+        raise UserError(
+            f"The {what} has characters that cannot be shown: {words!a}", hint="leave them out"
+        )
     return words
 
 
@@ -93,7 +99,10 @@ def free_place(place: str) -> tuple[str, str]:
         raise UserError(f"`{place}` exists", hint="a new repository needs a new or an empty folder")
     home, own_name = os.path.split(os.path.abspath(place))
     if not os.path.isdir(home):
-        raise UserError(f"There is no folder `{home}` to make `{own_name}` in")
+        raise UserError(
+            f"There is no folder `{home}` to make `{own_name}` in",
+            hint=f"`mkdir -p {shlex.quote(home)}` makes it",
+        )
     return home, line("folder's name", own_name)
 
 
@@ -138,7 +147,11 @@ def _in_one_move(target: str, home: str) -> Iterator[str]:
         try:
             os.rename(made, target)
         except OSError as error:  # somebody else was faster
-            raise UserError(f"`{target}` cannot be made", ("reason", error.strerror)) from error
+            raise UserError(
+                f"`{target}` cannot be made",
+                ("reason", error.strerror),
+                hint="see whether there is something of that name by now, and choose another",
+            ) from error
 
 
 def _facts(name: str, description: str, template: Template, folder: str) -> dict[str, str]:
@@ -204,7 +217,8 @@ def _rendered(path: str, environment: SandboxedEnvironment, facts: Mapping[str, 
         source = Path(path).read_text(encoding="utf-8")
         return environment.from_string(source).render(facts)
     except TemplateSyntaxError as error:
-        raise UserError(f"{path}:{error.lineno}: {error.message}") from error
+        hint = "what is not to be rendered has a name without `.jinja` at its end"
+        raise UserError(f"{path}:{error.lineno}: {error.message}", hint=hint) from error
     except (
         TemplateError,
         ArithmeticError,
@@ -216,7 +230,8 @@ def _rendered(path: str, environment: SandboxedEnvironment, facts: Mapping[str, 
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == "<template>"]
         place = f"{path}:{lines[-1]}" if lines else path
-        raise UserError(f"{place}: {error}") from error
+        hint = f"a template can say {', '.join(f'`{name}`' for name in facts)}"
+        raise UserError(f"{place}: {error}", hint=hint) from error
 
 
 def _bring_data(template: Template, made: str, repository: str) -> None:

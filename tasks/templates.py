@@ -35,6 +35,8 @@ LEFT_OUT = SKIPPED | {
 PATIENCE_SECONDS = 30
 """How long a server may be silent while a template is cloned."""
 
+_CORRECT = "correct it: docs/reference.md of modelmake says what it holds"
+
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+|[^/@\s-][^/@\s]*@[^/:\s]+:.+")
 
 
@@ -91,9 +93,9 @@ def document(folder: str) -> dict[str, Any]:
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"`{path}` cannot be read", ("reason", error)) from error
+        raise UserError(f"`{path}` cannot be read", ("reason", error), hint=_CORRECT) from error
     if not isinstance(value, dict):
-        raise UserError(f"`{path}` holds no JSON object")
+        raise UserError(f"`{path}` holds no JSON object", hint=_CORRECT)
     return value
 
 
@@ -179,7 +181,10 @@ def _fetched(word: str) -> Iterator[tuple[str, str]]:
         yield os.path.realpath(place), model
         return
     if not _ADDRESS.fullmatch(place):
-        raise UserError(f"There is no folder `{place}`")
+        raise UserError(
+            f"There is no folder `{place}`",
+            hint="`--list` shows the templates that have names; an address begins as `https://`",
+        )
     with tempfile.TemporaryDirectory(prefix="model-template-") as temporary:
         folder = f"{os.path.realpath(temporary)}/clone"
         _clone(place, folder)
@@ -197,10 +202,17 @@ def _clone(address: str, folder: str) -> None:
             check=False,
         )  # fmt: skip
     except FileNotFoundError as error:
-        raise UserError(f"Git is needed for `{address}`, and it is not installed") from error
+        raise UserError(
+            f"Git is needed for `{address}`, and it is not installed",
+            hint="install it, or copy the repository here and give its path",
+        ) from error
     if done.returncode:
         said = without_password(done.stderr.strip())
-        raise UserError(f"`{without_password(address)}` cannot be cloned", ("git says", said))
+        raise UserError(
+            f"`{without_password(address)}` cannot be cloned",
+            ("git says", said),
+            hint="see that `git clone` of it works; a path of a clone will do as well",
+        )
 
 
 def _models_in(root: str) -> list[Template]:

@@ -144,6 +144,7 @@ def _see_shared(step: Step, key: str, scratch: str) -> None:
         f"The result of {step.task} cannot be put into the store",
         ("store", to.address),
         ("reason", told[-1]),
+        hint="see that it can be written to from there",
         reason="lost",
     )
     failed.again = failed.reason in retries.of(step.model.document, step.name).reasons
@@ -153,7 +154,10 @@ def _see_shared(step: Step, key: str, scratch: str) -> None:
 def _restore(step: Step, inputs: Mapping[str, str], state: State, activity: Activity) -> None:
     """Have the training here that a step works on.  Raises UserError where it is not stored."""
     if store.restore(step, inputs, state, activity.alerts.append) is None:
-        raise UserError(f"The result of {step.task} cannot be had from the store")
+        raise UserError(
+            f"The result of {step.task} cannot be had from the store",
+            hint="run the step again where it was sent from: that puts it there anew",
+        )
 
 
 def _check_key(step: Step, key: str, contents: Contents, state: State, activity: Activity) -> None:

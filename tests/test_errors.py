@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from tasks.errors import telling_line, without_password
@@ -12,6 +15,37 @@ Traceback (most recent call last):
   File "training.py", line 3, in double
 ValueError: no rows
 """
+
+
+ERRORS = {"UserError", "AttemptFailed", "NotGoodEnough"}
+WITHOUT_A_HINT = {
+    ("acceptance", "f'`{step.task}` is up to date: there is nothing to accept'"): "all is well",
+    ("diagnosis", "error.headline"): "the hint stands beside, in a finding of the doctor's",
+    ("failures", "headline"): "it is the model's own error, of which the line and the log are told",
+    ("pool", "f'Model `{self.release.name}` cannot be served: {message}'"): "so is this one",
+    ("remote", "f'The step {attempt.prepared.step.task} ended on {name} without a result'"): (
+        "the place's own reason and the log are all that is known"
+    ),
+    ("remote", "'interrupted'"): "it is told to nobody: who interrupts a run needs no way out",
+}
+"""The errors that have no way out, by module and headline, and why there is none to tell."""
+
+
+def errors_without_a_hint() -> set[tuple[str, str]]:
+    """Return the module and the headline, as it stands there, of each error without a hint."""
+    found = set()
+    for path in (Path(__file__).parent.parent / "tasks").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in ERRORS:
+                continue
+            if "hint" not in {keyword.arg for keyword in node.keywords}:
+                found.add((path.stem, ast.unparse(node.args[0])))
+    return found
+
+
+def test_every_error_has_a_way_out() -> None:
+    """What a user can do wrong is told with a hint, but for what is listed here."""
+    assert WITHOUT_A_HINT.keys() == errors_without_a_hint()
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,11 @@ class TestAdd:
         ("words", "headline", "hint"),
         [
             (["--template", "sklern"], "There is no template `sklern`", "did you mean `sklearn`?"),
-            (["--template", "./no"], "There is no folder `./no`", ""),
+            (
+                ["--template", "./no"],
+                "There is no folder `./no`",
+                "`--list` shows the templates that have names; an address begins as `https://`",
+            ),
             (
                 ["--language", "pyton"],
                 "There is no template for the language `pyton`",

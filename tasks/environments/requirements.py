@@ -154,7 +154,8 @@ def _entries(path: str, kind: str, files: Files, seen: list[str]) -> Iterator[tu
     try:
         lines = json.loads(files.note(path, "requirements 1", _logical_lines))
     except (OSError, ValueError) as error:
-        raise UserError(f"`{path}` cannot be read", ("reason", error)) from error
+        hint = "see that it is there, and that it is text in UTF-8"
+        raise UserError(f"`{path}` cannot be read", ("reason", error), hint=hint) from error
     for line in lines:
         option = _OPTION.fullmatch(line)
         name, value = option.groups() if option else ("", "")

@@ -218,7 +218,8 @@ def _backends(package: Package) -> list[str]:
         requires = document.get("build-system", {}).get("requires", _OLDER_BACKEND)
         return [line for line in requires if not _built_in(Requirement(line))]
     except (ValueError, TypeError, AttributeError, InvalidRequirement) as error:
-        raise UserError(f"`{path}` cannot be read", ("reason", error)) from error
+        hint = "correct it: `requires` of `[build-system]` lists what the package is built with"
+        raise UserError(f"`{path}` cannot be read", ("reason", error), hint=hint) from error
 
 
 def _built_in(requirement: Requirement) -> bool:

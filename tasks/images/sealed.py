@@ -36,6 +36,8 @@ FORMAT = 1
 FILE = f"{HOME}/release.json"
 BILL = f"{HOME}/sbom.json"
 
+_ANEW = "build the image anew, where the model is: `doit image:MODEL`"
+
 
 @dataclass(frozen=True)
 class Sealed:
@@ -125,6 +127,7 @@ def opened(state: State) -> Release:
         raise UserError(
             f"What was trained of model `{model.name}` is not what the image was made with",
             *(("reason", sentence) for sentence in damaged),
+            hint=_ANEW,
         )
     interpreter = Interpreter(*sealed.interpreter)
     environment = Environment(
@@ -145,7 +148,9 @@ def check_digests(release: Release) -> None:
     """
     sealed, environment = _read(), release.environment
     if parts.digest(environment.folder) != sealed.digest:
-        raise UserError("The environment in the image is not the one that it was made from")
+        raise UserError(
+            "The environment in the image is not the one that it was made from", hint=_ANEW
+        )
     prefix = "environment "
     recorded = {
         name.removeprefix(prefix): value
@@ -153,14 +158,16 @@ def check_digests(release: Release) -> None:
         if name.startswith(prefix)
     }
     if recorded != dict(environment.identity):
-        raise UserError("The environment in the image is not the one that the model was trained in")
+        raise UserError(
+            "The environment in the image is not the one that the model was trained in", hint=_ANEW
+        )
 
 
 def _read() -> Sealed:
     with open(FILE, encoding="utf-8") as file:
         document: dict[str, Any] = json.load(file)
     if document.pop("format") != FORMAT:
-        raise UserError(f"`{FILE}` is in a form that is not known here")
+        raise UserError(f"`{FILE}` is in a form that is not known here", hint=_ANEW)
     columns = {n: tuple(Column(**one) for one in document.pop(n)) for n in ("inputs", "outputs")}
     document["interpreter"] = tuple(document["interpreter"])
     return Sealed(**{**document, **columns})

@@ -132,6 +132,7 @@ def _apart(text: str, where: str) -> tuple[str, list[str]]:
             f"The arguments for Spark in `{where}` cannot be split",
             ("arguments", text),
             ("reason", error),
+            hint="close each quote, as for a shell",
         ) from error
     master, rest = "", []
     for word in words:

@@ -73,6 +73,7 @@ def find(model: str, state: State) -> R:
             f"Model `{model}` needs R, which does not start",
             ("program", program),
             ("reason", getattr(error, "stderr", "") or error),
+            hint=f"see that `{program} --version` works; `R_HOME` names another R",
         ) from error
     names = ("R_SHARE_DIR", "R_INCLUDE_DIR", "R_DOC_DIR", "LD_LIBRARY_PATH")
     libraries = (*filter(None, site.split(os.pathsep)), own)

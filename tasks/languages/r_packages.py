@@ -120,5 +120,6 @@ def _wanted(path: str, state: State) -> list[Wanted]:
             found = json.dumps(r_source.packages(Path(path).read_bytes()))
             state.remember(key, found)
     except OSError as error:
-        raise UserError(f"`{path}` cannot be read", ("reason", error)) from error
+        hint = "see that it is a file, and that you may read it"
+        raise UserError(f"`{path}` cannot be read", ("reason", error), hint=hint) from error
     return [Wanted(*one) for one in json.loads(found)]

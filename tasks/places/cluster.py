@@ -116,7 +116,10 @@ class Cluster:
                 f"The cluster gives no answer: cannot {what}", *facts,
                 hint="`kubectl cluster-info` shows whether it is within reach",
             )  # fmt: skip
-        return UserError(f"The cluster refuses to {what}", *facts)
+        return UserError(
+            f"The cluster refuses to {what}", *facts,
+            hint="docs/kubernetes.md lists what must be there; a profile says what is asked for",
+        )  # fmt: skip
 
 
 def _modules() -> tuple[Any, Any, Any]:

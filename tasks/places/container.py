@@ -133,7 +133,11 @@ def _mounts(command: Command, step: Step, environment: Environment) -> list[str]
     ]
     found = outermost([*paths, *map(os.path.realpath, paths)])
     if unfit := next((path for path in found if ":" in path), None):
-        raise UserError("A path with a colon cannot be brought into a container", ("path", unfit))
+        raise UserError(
+            "A path with a colon cannot be brought into a container",
+            ("path", unfit),
+            hint="give it a name without one, or run the step with `--on local`",
+        )
     return found
 
 

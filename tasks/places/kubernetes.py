@@ -128,7 +128,11 @@ class Job:
                 return False
             raise
         if job["metadata"].get("annotations", {}).get("modelmake/key") != self._request.key:
-            raise UserError(f"The cluster has a Job `{self.name}` that is not of this step")
+            space = self._cluster.namespace
+            raise UserError(
+                f"The cluster has a Job `{self.name}` that is not of this step",
+                hint=f"`kubectl --namespace {space} delete job {self.name}`, if nobody needs it",
+            )
         if "deletionTimestamp" in job["metadata"]:
             return False
         failed, complete = (pod_state.condition(job, kind) for kind in ("Failed", "Complete"))

@@ -42,6 +42,8 @@ END_SECONDS = 10
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FLUSH_SECONDS = 0.5
 
+_SAID = "what keeps each model from it is said above"
+
 
 def serve(models: Sequence[Model], options: Options) -> int:
     """Serve models until told to end, and return the exit status.
@@ -59,7 +61,8 @@ def serve(models: Sequence[Model], options: Options) -> int:
         for one in refused:
             messages.say(f"{one}\n")
     if not releases:
-        raise UserError("There is no model to serve")
+        hint = _SAID if models else "`cli/repo-cli.py --add` of modelmake makes one"
+        raise UserError("There is no model to serve", hint=hint)
     return answer(releases, options)
 
 
@@ -164,7 +167,7 @@ class Server:
         """Start all workers at once; what cannot be served is told."""
         await asyncio.gather(*(self._start_one(release) for release in releases))
         if not self._pools:
-            raise UserError("There is no model to serve")
+            raise UserError("There is no model to serve", hint=_SAID)
 
     async def _start_one(self, release: Release) -> None:
         pool = self._pool(release)
