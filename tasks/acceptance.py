@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from tasks import discover, explain, git, metrics, plan, records, results, runs, store
+from tasks import discover, explain, git, metrics, plan, records, results, runs, sources, store
 from tasks.environments import build
 from tasks.errors import InvalidModel, UserError
 from tasks.records import Acceptance
@@ -120,6 +120,14 @@ def _check(step: Step, record: Record, inputs: Mapping[str, str], state: State) 
     if missing:
         facts = (("missing", name) for name in missing)
         raise UserError(f"`{step.task}` lacks what it reads", *facts, hint="put it there")
+    wrong = sources.unparsed(step.name, step.model, state.files)
+    if wrong or sources.missing(step.name, step.model, state.files):
+        facts = (("cannot be parsed", f"{name}: {why}") for name, (_, why) in wrong.items())
+        raise UserError(
+            f"`{step.task}` cannot run with the sources as they are now",
+            *facts,
+            hint=f"`doit why {step.task}` tells what changed",
+        )
     if explain.has_failed(step, state):
         raise UserError(
             f"A run of `{step.task}` on these inputs failed, so that the change may matter",

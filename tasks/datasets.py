@@ -59,6 +59,10 @@ def _locate(
             if isinstance(item, str) and item and _is_file(key, item):
                 near = _near(item, folder, files)
                 yield _data_file((*keys, key), item, str(value.get("sha256", "")), near)
+            elif key in FILE_KEYS and isinstance(item, list):
+                for index, one in enumerate(item):
+                    if isinstance(one, str) and one and "://" not in one:  # else a sum is asked
+                        yield _data_file((*keys, key, index), one, "", _near(one, folder, files))
             else:
                 yield from _locate(item, folder, files, (*keys, key))
     elif isinstance(value, list):

@@ -17,6 +17,7 @@ from tasks import (
     records,
     resources,
     results,
+    sources,
     store,
 )
 from tasks.errors import UserError
@@ -44,7 +45,9 @@ def carry_out(attempt: Attempt, on: On) -> None:
     circumstances = {**_circumstances(attempt, began, on), "usage": made.usage}
     circumstances["where"] |= made.where
     os.replace(run.log, f"{run.work}/{records.LOG}")
-    records.write(run.work, made, circumstances)
+    version = attempt.prepared.key[:VERSION_DIGITS]
+    named = step.name == "train" and sources.names_version(step.model)
+    records.write(run.work, made, circumstances, version if named else "")
     results.settle(run.work)
     if store.serves(step):
         store.keep(run.work, activity.alerts.append)

@@ -28,7 +28,7 @@ ARTEFACTS = "artefacts.json"
 TRAINED = "artefacts of train"
 """The input that is what training has left: the one that says nothing of the repository."""
 
-RUNTIME_FORMAT = 4
+RUNTIME_FORMAT = 5
 """Raised when the way in which a model is called changes, so that every result is made anew."""
 
 LONGEST_NAME = 150
@@ -219,7 +219,11 @@ def _data_digest(path: str, expected: str, files: Files) -> str:
             os.path.relpath(member, path): files.digest(member) for member in datasets.members(path)
         }
         return canonical("folder", digests)
-    return _digest_or(path, expected or MISSING, files)
+    digest = _digest_or(path, expected or MISSING, files)
+    log = f"{path}.wal"  # in which a database has what was written last
+    if path.endswith(datasets.DATABASE_SUFFIX) and files.exists(log):
+        return canonical("database", [digest, files.digest(log)])
+    return digest
 
 
 def _digest_or(path: str, default: str, files: Files) -> str:

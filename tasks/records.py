@@ -294,9 +294,15 @@ def write(
     folder: str,
     made: Made,
     run: Mapping[str, Any],
+    version: str = "",
 ) -> None:
-    """Write a result's records into its folder, `run.json` last."""
-    write_json(f"{folder}/{ARTEFACTS}", {"format": FORMAT, "files": made.artefacts})
+    """Write a result's records into its folder, `run.json` last.
+
+    `version` is that of a trained model whose further steps make something of it: so they run again
+    where it is another, though the artefacts are the same.
+    """
+    told = {"version": version} if version else {}
+    write_json(f"{folder}/{ARTEFACTS}", {"format": FORMAT, **told, "files": made.artefacts})
     outputs = {name: facts["sha256"] for name, facts in (made.artefacts | made.logs).items()}
     own = [ARTEFACTS, LOG]
     if made.metrics is not None:

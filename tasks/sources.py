@@ -102,6 +102,22 @@ def unparsed(step: str, model: Model, files: Files) -> dict[str, tuple[int, str]
     return {name: fault for name, fault in found.items() if fault[1]}
 
 
+def names_version(model: Model) -> bool:
+    """Return whether a source names the version of the trained model, and so may make use of it.
+
+    A table's name has the version in it too; in SQL all that is trained is in such tables.
+    """
+    language = frameworks.language(model)
+    names = [b"model_version", *([] if language.engine == "sql" else [b"model_table"])]
+    for source in model.sources:
+        if _is_source(source, language.suffix):
+            with open(f"{model.root}/{PACKAGE}/{source}", "rb") as file:
+                text = file.read()
+            if any(name in text for name in names):
+                return True
+    return False
+
+
 def same_as(digest: str, name: str, model: Model, files: Files) -> bool:
     """Return whether a file is what it was, in whichever of the two ways it counted then.
 

@@ -322,6 +322,15 @@ class TestAccept:
         assert 3 == done.returncode
         assert "accepted" not in built.json(f"{TRAIN}/run.json")
 
+    def test_a_source_that_cannot_be_parsed(self, built: Repository) -> None:
+        """What is accepted could be run as well."""
+        append(built, "def (:\n")
+        done = built.doit("accept", "train:good-python", "--why", "unused")
+
+        assert 1 == done.returncode
+        assert "cannot run with the sources as they are now" in done.stderr
+        assert "accepted" not in built.json(f"{TRAIN}/run.json")
+
     def test_a_step_that_is_refused(self, built: Repository) -> None:
         """Its error is told, and the others are accepted all the same."""
         append(built, "\nX = 1\n")

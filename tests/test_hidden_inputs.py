@@ -295,3 +295,60 @@ def test_a_path_that_cannot_be_looked_at(repository: Repository, path: str) -> N
     assert 1 == done.returncode
     assert "names a data file that is missing" in done.stdout
     assert "evaluate:other ok" in done.stdout
+
+
+def test_the_version_of_the_trained_model(repository: Repository) -> None:
+    """A step that names it runs again with another, though the artefacts are the same."""
+    repository.add("good-python", "silent")
+    repository.add("good-python", "telling")
+    for name in ("silent", "telling"):
+        document = {"id": name, "name": name, "language": "python"}
+        repository.write(f"model_definitions/{name}/model.json", document)
+    scoring = "def score(data_conf, model_conf, model_version):\n    return [model_version]\n"
+    repository.write("model_definitions/telling/model_modules/scoring.py", scoring)
+    assert 0 == repository.doit("score").returncode
+    for name in ("silent", "telling"):
+        training = f"model_definitions/{name}/model_modules/training.py"
+        repository.write(training, repository.read(training) + "\nprint('other')\n")
+
+    done = repository.doit("score")
+
+    assert "score:telling ok" in done.stdout
+    assert "score:silent ok" not in done.stdout
+    key = repository.json("build/models/telling/train/run.json")["key"]
+    assert key[:12] in repository.read("build/models/telling/score/predictions.csv")
+
+
+def test_what_a_database_has_beside_it(repository: Repository) -> None:
+    """What DuckDB wrote last lies in a log beside the database, and is an input as well."""
+    repository.add("good-python")
+    repository.write(
+        f"{MODEL}/datasets/train.json", {"data_path": "data.csv", "database": "a.duckdb"}
+    )
+    repository.write(f"{MODEL}/a.duckdb", "")
+    assert 0 == repository.doit().returncode
+    assert NOTHING == repository.doit().stdout
+
+    repository.write(f"{MODEL}/a.duckdb.wal", "a row")
+
+    why = repository.doit("why", "train:good-python").stdout
+    assert f"data {MODEL}/a.duckdb changed" in why or "data a.duckdb changed" in why
+    assert "train:good-python ok" in repository.doit().stdout
+
+
+def test_files_in_a_list(repository: Repository) -> None:
+    """Each is an input, and the model is told where it is."""
+    repository.add("good-python")
+    data = {"data_path": "data.csv", "more": {"data_path": ["a.csv", "b.csv"]}}
+    repository.write(f"{MODEL}/datasets/train.json", data)
+    for name in ("a.csv", "b.csv"):
+        repository.write(f"{MODEL}/{name}", "1\n")
+    training = f"{MODULES}/training.py"
+    read = "    print(*(open(path).read() for path in data_conf['more']['data_path']))\n"
+    repository.write(training, repository.read(training).rstrip() + "\n" + read)
+    assert 0 == repository.doit().returncode
+    assert NOTHING == repository.doit().stdout
+
+    repository.write(f"{MODEL}/b.csv", "2\n")
+
+    assert "b.csv changed" in repository.doit("why", "train:good-python").stdout

@@ -201,3 +201,20 @@ def test_a_package_is_its_sources(shop: Workshop) -> None:
     shop.repository.write(f"{folder}/src/features/build/plan.py", "counts")
 
     assert before != package_digest(folder, Files())
+
+
+def test_a_package_that_is_called_as_a_build_is(shop: Workshop) -> None:
+    """Its modules count, in whichever folder they are."""
+    folder = shop.package("features")
+    shop.repository.write(f"{folder}/dist/__init__.py", "")
+
+    assert "dist/__init__.py" in package_files(folder)
+
+
+def test_options_that_decide_what_is_built(shop: Workshop) -> None:
+    """They are told from those that say where packages are."""
+    found = asked(
+        shop, "one\n--no-binary one\n--find-links wheels\n-i https://index.invalid/simple\n"
+    )
+
+    assert ["--no-binary one"] == found.building

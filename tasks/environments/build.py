@@ -86,6 +86,8 @@ def find(model: Model, state: State) -> Environment | None:
     identity = {"python": interpreter.description}
     if lock:
         identity["lock"] = lock.digest
+        if requirements.building:
+            identity["options"] = canonical("options", requirements.building)
     identity |= frameworks.language(model).tools(model, state)
     identity |= locks.library_identity(model, lock, state) or {}
     for package in requirements.packages:

@@ -38,6 +38,9 @@ _NEVER_SOURCE = {"__pycache__", ".git", ".venv", ".nox", ".tox"}
 _BUILT = {"build", "dist"}  # by a build by hand, at the top of the package
 _OPTION = re.compile(r"(--?[a-z-]+)[ =]?\s*(.*)")
 _FIND_LINKS = ("-f", "--find-links")
+_PLACES = (
+    *_FIND_LINKS, "-i", "--index-url", "--extra-index-url", "--no-index", "--trusted-host",
+)  # fmt: skip
 _NAMED = re.compile(r"[\w.-]+\s*(\[[^]]*\])?\s*@\s*(.+)")
 _PATH = re.compile(r"([^\[;#]+)(?:#[^\s;]*)?\s*(\[[^]]*\])?\s*(;.*)?")
 
@@ -85,6 +88,14 @@ class Requirements:
             for one in found
             if one
         ]
+
+    @property
+    def building(self) -> list[str]:
+        """The options that decide what is installed of a package, such as `--no-binary NAME`.
+
+        Not those that say where packages are found: what is locked has the same bytes everywhere.
+        """
+        return [option for option in self.options if not option.startswith(_PLACES)]
 
     @property
     def empty(self) -> bool:
@@ -219,7 +230,8 @@ def package_files(path: str) -> list[str]:
             folders.clear()
             continue
         entered.add((here.st_dev, here.st_ino))
-        left_out = _NEVER_SOURCE | (_BUILT if top == path else set())
+        built = {f for f in _BUILT if top == path and not os.path.exists(f"{top}/{f}/__init__.py")}
+        left_out = _NEVER_SOURCE | built
         folders[:] = [f for f in folders if f not in left_out and not f.endswith(".egg-info")]
         found += [f"{top}/{name}"[len(path) + 1 :] for name in names if not name.endswith(".pyc")]
     return sorted(found)

@@ -28,6 +28,10 @@ DEFAULT_MASTER = "local[*]"
 _QUICK_JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _QUICK = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "4"}
 
+# Into how many parts data fall decides what `randomSplit` and the like make of them.  Spark would
+# take as many as there are processors: another result on each machine, and for each limit.
+_REPEATED = {"spark.default.parallelism": "4"}
+
 
 def settings(document: Mapping[str, Any], step: str) -> dict[str, str]:
     """Return what `model.json` says of Spark for a step, as it is written there."""
@@ -163,7 +167,7 @@ def _conf(start: Start, master: str, mode: str) -> dict[str, str]:
         java += [f"-Djava.io.tmpdir={start.variables['MODEL_SCRATCH']}"]  # swept with the run
     rest: dict[str, str] = {}
     if spark.is_local(master):
-        java, rest = [*_QUICK_JAVA, *java], dict(_QUICK)
+        java, rest = [*_QUICK_JAVA, *java], {**_QUICK, **_REPEATED}
         rest["spark.executorEnv.PYTHONDONTWRITEBYTECODE"] = "1"  # nothing beside the sources
     elif master.startswith("yarn"):
         rest = {"spark.hadoop.yarn.resourcemanager.connect.max-wait.ms": "60000"}
