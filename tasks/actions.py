@@ -33,7 +33,7 @@ def environment(model: Model, activity: Activity) -> dict[str, Any]:
     """Build a model's environment."""
     _refuse_broken(model)
     activity.say("environment")
-    built = build.ensure(model, open_state(), activity.tell)
+    built = build.ensure(model, open_state(), activity.tell, activity.alerts.append)
     return {"state": "ran", "folder": built.folder}
 
 

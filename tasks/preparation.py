@@ -73,7 +73,7 @@ def prepare(step: Step, state: State, activity: Activity) -> Prepared:
             f"Model `{model.name}` is not trained", hint=f"`doit {step.upstream.task}` trains it"
         )
     activity.say("environment")
-    environment = build.ensure(model, state, activity.tell)
+    environment = build.ensure(model, state, activity.tell, activity.alerts.append)
     activity.say("data")
     there = plan.data_paths(step)
     state.files.forget(there)

@@ -14,7 +14,7 @@ from doit.cmd_list import List as DoitList
 from doit.exceptions import InvalidCommand
 
 from tasks import generators, listing, plan, profiles, sources
-from tasks.environments import reasons
+from tasks.environments import lock_file, reasons
 from tasks.errors import Fault, UserError
 from tasks.explain import acceptance, explain
 from tasks.model import STEPS
@@ -242,7 +242,20 @@ class Check(ModelCommand):
 
 def _warnings(model: Model) -> list[Fault]:
     """Return what the sources of a model show."""
-    return [] if model.broken else [*_unparsed(model), *_steps_without(model)]
+    if model.broken:
+        return []
+    return [*_unparsed(model), *_steps_without(model), *_damaged_lock(model)]
+
+
+def _damaged_lock(model: Model) -> Iterator[Fault]:
+    """Yield a warning for a lock that will be made anew, maybe of other versions."""
+    path = lock_file.lock_path(model)
+    hint = f"`git checkout {path}` brings it back, `doit env:{model.name}` makes it anew"
+    try:
+        if lock_file.is_damaged(model, open_state().files):
+            yield Fault(path, 0, "", "the lock is not whole", hint, warning=True)
+    except UserError as error:  # that of a later version of this runner
+        yield Fault(path, 0, "", error.headline, error.hint, warning=True)
 
 
 def _unparsed(model: Model) -> Iterator[Fault]:

@@ -319,6 +319,17 @@ def test_check_of_a_model_without_an_evaluation(repository: Repository) -> None:
     ]
 
 
+def test_check_of_a_lock_that_is_not_whole(repository: Repository) -> None:
+    """It is told before it is made anew."""
+    name = repository.add("good-python")
+    repository.write(f"envs/locks/{name}.txt", "# cut")
+
+    done = repository.doit("check")
+
+    assert 0 == done.returncode
+    assert f"envs/locks/{name}.txt: warning: the lock is not whole" in done.stdout
+
+
 def test_check_of_good_models(repository: Repository) -> None:
     """Good models have nothing to tell; nothing is run for it."""
     repository.add("good-python")

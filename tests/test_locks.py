@@ -124,7 +124,12 @@ def test_a_damaged_lock_is_made_anew_with_the_pins_that_it_has(shop: Workshop, d
     shop.again()
 
     assert lock_file.read_lock(model, shop.state.files) is None
-    assert whole == shop.lock(model)
+    alerts: list[str] = []
+    shop.ensure(model, alerts.append)
+    assert whole == shop.lock_text(model)
+    name = lock_file.lock_path(model)
+    said = f"`{name}` was not whole and was made anew: compare it with what Git has"
+    assert ([] if damage == "gone" else [said]) == alerts
 
 
 def test_a_lock_of_a_later_runner(shop: Workshop) -> None:

@@ -21,7 +21,7 @@ from tasks.model import Model
 from tasks.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import pytest
 
@@ -150,9 +150,9 @@ class Workshop:
         """Return a model's environment, None without a lock that fits."""
         return build.find(model, self.state)
 
-    def ensure(self, model: Model) -> Environment:
+    def ensure(self, model: Model, alert: Callable[[str], None] | None = None) -> Environment:
         """Return a model's environment, locked and built."""
-        return build.ensure(model, self.state, _quiet)
+        return build.ensure(model, self.state, _quiet, alert or _quiet)
 
     def evaluate(self, environment: Environment, code: str) -> Any:  # noqa: ANN401 - any JSON value
         """Return what an expression is inside an environment."""

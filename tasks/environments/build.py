@@ -105,16 +105,22 @@ def is_built(model: Model, state: State) -> bool:
     return environment is not None and environment.built
 
 
-def ensure(model: Model, state: State, say: Callable[[str], None]) -> Environment:
+def ensure(
+    model: Model, state: State, say: Callable[[str], None], alert: Callable[[str], None]
+) -> Environment:
     """Return a model's environment, locked and built, doing what is missing.
 
-    Its files are looked at anew.  Raises UserError where requirements cannot be resolved or
-    installed, or no Python fits.
+    Its files are looked at anew.  `alert` is told where a damaged lock was made anew.  Raises
+    UserError where requirements cannot be resolved or installed, or no Python fits.
     """
     state.files.forget([*_read_files(model, state)])
     requirements = read(model, state)
     if not requirements.empty and not locks.fitting(model, requirements, state):
+        damaged = lock_file.is_damaged(model, state.files)
         locks.make_lock(model, state, say=say, upgrade=False)
+        if damaged:
+            path = lock_file.lock_path(model)
+            alert(f"`{path}` was not whole and was made anew: compare it with what Git has")
     environment = find(model, state)
     if environment is None:
         lock = lock_file.read_lock(model, state.files)

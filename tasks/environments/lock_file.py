@@ -93,6 +93,11 @@ def read_lock(model: Model, files: Files) -> Lock | None:
     return read_at(lock_path(model), model.name, files)
 
 
+def is_damaged(model: Model, files: Files) -> bool:
+    """Return whether a lock is there, and only a part of one, or two that are merged into one."""
+    return files.exists(lock_path(model)) and read_lock(model, files) is None
+
+
 def read_at(path: str, name: str, files: Files) -> Lock | None:
     """Return the lock of a file, that of the model of this name; see `read_lock`."""
     try:

@@ -112,7 +112,7 @@ def find(model: Model, state: State, say: Callable[[str], None]) -> Release:
             raise _not_current(base, reasons, state)
     trained = records.read(_bases(step)[0].folder, state.files)
     assert trained is not None  # noqa: S101 - it is current
-    environment = build.ensure(step.model, state, say)
+    environment = build.ensure(step.model, state, say, say)
     if frameworks.language(step.model).engine == "sql":  # rows become the table of that file's kind
         for data_file in step.dataset.files:
             datasets.fetch(data_file, step.dataset.path, state.files, say)
