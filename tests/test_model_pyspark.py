@@ -179,7 +179,6 @@ def ended(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
-@pytest.mark.pyspark
 def test_trains_evaluates_and_scores(repository: Repository, bare: dict[str, str]) -> None:
     """All three steps run on an environment's own Java; the area is what scikit-learn finds."""
     add_model(repository)
@@ -234,7 +233,6 @@ def ours(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clus
         yield found
 
 
-@pytest.mark.pyspark
 def test_a_cluster(repository: Repository, bare: dict[str, str], ours: Cluster) -> None:
     """It makes the bytes that are made here, on machines that have no Python.
 
