@@ -573,14 +573,15 @@ def test_a_new_version_takes_over(copy: Repository) -> None:
 
 def test_what_is_not_good_enough_does_not_take_over(copy: Repository) -> None:
     """A version whose evaluation fails is not served; the one before goes on."""
-    with serving(copy) as server:
+    with serving(copy, look=0.1) as server:
         document = copy.json(f"model_definitions/{MODEL}/model.json")
         document["evaluation"] = {"thresholds": {"factor": {"max": 3}}}
         copy.write(f"model_definitions/{MODEL}/model.json", document)
         copy.write(f"model_definitions/{MODEL}/config.json", {"hyperParameters": {"factor": 5}})
         assert 1 == copy.doit().returncode
 
-        time.sleep(3)  # three looks of the server
+        time.sleep(1)  # several looks of the server
+        assert 1 == server.said.read_text().count(": starting version ")
         assert [7.0] == server.predict([[3, 1]]).body["data"]["ndarray"]
 
 
