@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from assertions import GALLERY, assert_works, configure, overlay, results, told
+
+from tests.assertions import GALLERY, assert_works, configure, overlay, results, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

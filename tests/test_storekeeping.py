@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_store import CONFIG, NAME, STEPS, STORE, entry_of, object_of, spoil, states, stored
 
 from tasks import objects, storekeeping
 from tasks.records import RUN
 from tasks.storekeeping import DAY, Policy, Stock, Stored
+from tests.test_store import CONFIG, NAME, STEPS, STORE, entry_of, object_of, spoil, states, stored
 
 if TYPE_CHECKING:
     from tests.conftest import Repository
