@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks.languages import spark
+from tests.assertions import wait_until
 from tests.conftest import Repository
-from tests.crashing import kill, processes_of, wait_until
+from tests.crashing import kill, processes_of
 from tests.spark import (
     MODEL,
     QUICK,
