@@ -98,13 +98,12 @@ def test_help_that_nobody_reads_on(repository: Repository, words: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Repository:
+def trained(shared: Repository) -> Repository:
     """Return a repository of two models with all their results, to be copied."""
-    made = Repository(tmp_path_factory.mktemp("trained") / "repository", cache)
-    made.add("good-python", "one")
-    made.add("good-python", "group/two")
-    assert 0 == made.doit().returncode
-    return made
+    shared.add("good-python", "one")
+    shared.add("good-python", "group/two")
+    assert 0 == shared.doit().returncode
+    return shared
 
 
 @pytest.fixture
