@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Callable
 
     from tests.conftest import Repository
 
@@ -62,12 +63,19 @@ def trained(repository: Repository, name: str) -> str:
     return repository.read(f"build/models/{name}/train/models/model.txt")
 
 
+def wait_until(condition: Callable[[], object], seconds: float = WAIT_SECONDS) -> bool:
+    """Wait until something holds; return False where it does not."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
 def await_file(path: Path) -> str:
     """Return a file's text once it is there."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not path.exists():
-        assert time.monotonic() < deadline, path
-        time.sleep(0.01)
+    assert wait_until(path.exists), path
     return path.read_text()
 
 
@@ -81,7 +89,4 @@ def is_alive(pid: str) -> bool:
 
 def await_end(pid: str) -> None:
     """Return once a process has ended."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while is_alive(pid):
-        assert time.monotonic() < deadline, pid
-        time.sleep(0.01)
+    assert wait_until(lambda: not is_alive(pid)), pid

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,11 @@ class Repository:
         name = name or gallery
         shutil.copytree(GALLERY / gallery, self.path / "model_definitions" / name)
         return name
+
+    def copied(self, path: Path) -> Repository:
+        """Return a copy at a path that is not there yet: links and times are those of this one."""
+        subprocess.run(["cp", "-a", self.path, path], check=True)
+        return replace(self, path=path)
 
     def command(self, *words: str) -> list[str]:
         """Return the command line of doit for this repository."""
@@ -144,6 +149,14 @@ def store(cache: Path) -> dict[str, str]:
 def repository(tmp_path: Path, cache: Path) -> Repository:
     """Return an empty repository."""
     path = tmp_path / "repository"
+    (path / "model_definitions").mkdir(parents=True)
+    return Repository(path, cache)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Repository:
+    """Return an empty repository for all tests of a file, which copy what is made in it."""
+    path = tmp_path_factory.mktemp("shared") / "repository"
     (path / "model_definitions").mkdir(parents=True)
     return Repository(path, cache)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.assertions import wait_until
+
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
 
     from tests.conftest import Repository
 
@@ -28,16 +28,6 @@ def processes_of(*folders: Path) -> dict[int, str]:
                 found[int(entry.name)] = line
     found.pop(os.getpid(), None)
     return found
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> bool:
-    """Wait until something holds; return False where it does not."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.002)
-    return True
 
 
 def kill(pid: int) -> None:

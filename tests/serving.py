@@ -29,6 +29,7 @@ from tasks.serving import connections, server
 
 connections.PATIENCE_SECONDS = {patience}
 server.END_SECONDS = {spare}
+server.LOOK_SECONDS = {look}
 from tasks.front import main
 
 sys.argv[0] = "doit"
@@ -91,11 +92,13 @@ class Server:
 
 @contextmanager
 def serving(
-    repository: Repository, *words: str, patience: float = 60, spare: int = 10, **variables: str
-) -> Iterator[Server]:
+    repository: Repository, *words: str, patience: float = 60, spare: int = 10, look: float = 1,
+    **variables: str,
+) -> Iterator[Server]:  # fmt: skip
     """Serve the models of a repository on a free port, until the block is left."""
     said, log = repository.path.parent / "said.txt", repository.path.parent / "access.jsonl"
-    command = [sys.executable, "-c", START.format(patience=patience, spare=spare), "serve"]
+    start = START.format(patience=patience, spare=spare, look=look)
+    command = [sys.executable, "-c", start, "serve"]
     command += ["-f", str(RUNNER / "dodo.py"), "-d", str(repository.path), "--port", "0", *words]
     with open(said, "wb") as err, open(log, "wb") as out:
         process = subprocess.Popen(

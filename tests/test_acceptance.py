@@ -22,11 +22,12 @@ from tasks.plan import Step
 from tasks.sources import trees
 from tasks.state import State
 from tests.assertions import await_file
-from tests.conftest import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.conftest import Repository
 
 MODEL = "model_definitions/good-python"
 MODULES = f"{MODEL}/model_modules"
@@ -36,21 +37,17 @@ CHANGED = "file model_modules/training.py changed"
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+def original(shared: Repository) -> Repository:
     """Return a repository in which all is up to date."""
-    path = tmp_path_factory.mktemp("built") / "repository"
-    (path / "model_definitions").mkdir(parents=True)
-    repository = Repository(path, cache)
-    repository.add("good-python")
-    assert 0 == repository.doit().returncode
-    return path
+    shared.add("good-python")
+    assert 0 == shared.doit().returncode
+    return shared
 
 
 @pytest.fixture
-def built(original: Path, tmp_path: Path, cache: Path) -> Repository:
+def built(original: Repository, tmp_path: Path) -> Repository:
     """Return a copy of it."""
-    path = shutil.copytree(original, tmp_path / "repository", symlinks=True)
-    return Repository(path, cache)
+    return original.copied(tmp_path / "repository")
 
 
 def append(repository: Repository, text: str, module: str = "training") -> None:

@@ -19,6 +19,7 @@ from tasks.model import Model
 from tasks.plan import Step
 from tasks.progress import Activity
 from tasks.resources import GIB, MIB, Amounts, memory_text
+from tests.assertions import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +65,7 @@ class Steps:
 
         self._threads[name] = threading.Thread(target=run)
         self._threads[name].start()
-        self.until(lambda: name in self.running or self.activities[name].phase)
+        assert wait_until(lambda: name in self.running or self.activities[name].phase)
 
     def end(self, name: str) -> None:
         """End a step that runs."""
@@ -75,16 +76,9 @@ class Steps:
         """Return what a step says that it does."""
         return self.activities[name].phase
 
-    def until(self, condition: Any) -> None:  # noqa: ANN401 - a function of any truth
-        """Wait until something is so."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-
     def runs(self, *names: str) -> None:
         """Wait until just these steps run."""
-        self.until(lambda: sorted(names) == sorted(self.running))
+        assert wait_until(lambda: sorted(names) == sorted(self.running))
 
 
 def test_memory_and_processors() -> None:

@@ -22,6 +22,13 @@ OTHER = "model_definitions/other"
 SHARED = "packages/features"
 
 
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    """Let Git know nothing of who runs the tests, here as in what is started."""
+    for name, value in {**NOBODY, "MODEL_CACHE": str(cache)}.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.fixture(name="clone")
 def a_clone(repository: Repository) -> Versioned:
     """Return a repository with one model, committed."""
@@ -62,7 +69,7 @@ def test_the_reasons_are_those_of_why(clone: Versioned) -> None:
 
     why[f"evaluate:{GOOD}"].remove(f"train:{GOOD} must run first")
     why[f"evaluate:{GOOD}"].append(f"train:{GOOD} differs")  # whether it was run meanwhile or not
-    assert why == {f"{step}:{GOOD}": said for step, said in clone.affected()[GOOD].items()}
+    assert why == {f"{step}:{GOOD}": said for step, said in clone.told_affected()[GOOD].items()}
     assert ["data data.csv changed", "file config.json changed"] == why[f"train:{GOOD}"]
 
 
@@ -108,7 +115,7 @@ def test_nothing_is_touched(clone: Versioned) -> None:
     clone.write(f"{FOLDER}/new.txt", "x")
     os.utime(clone.path / FOLDER / "config.json", (1, 1))  # Git would refresh its index
     before = seen()
-    clone.affected()
+    clone.told_affected()
     clone.told("compare")
     assert before == seen()
 
@@ -118,7 +125,7 @@ def test_new_removed_and_renamed_models(clone: Versioned) -> None:
     other(clone)
     clone.commit()
     clone.git("mv", OTHER, "model_definitions/another")
-    assert {} == clone.affected()
+    assert {} == clone.told_affected()
 
     clone.add("misses-threshold")
     shutil.rmtree(clone.path / FOLDER)
@@ -127,7 +134,7 @@ def test_new_removed_and_renamed_models(clone: Versioned) -> None:
         "evaluate": ["the model is new", "train:misses-threshold differs"],
     }
     gone = f"{GOOD} is gone: there is nothing to build"
-    assert {"misses-threshold": new, gone: {}} == clone.affected()
+    assert {"misses-threshold": new, gone: {}} == clone.told_affected()
     assert ["misses-threshold"] == [one["model"] for one in clone.matrix()]
 
 
@@ -151,12 +158,12 @@ def test_a_model_that_hides_others(clone: Versioned) -> None:
 def test_broken_models(clone: Versioned) -> None:
     """One that is broken now is told with its faults, and so is one that was."""
     clone.write(f"{FOLDER}/model.json", '{"id": ')
-    (said,) = {reason for some in clone.affected()[GOOD].values() for reason in some}
+    (said,) = {reason for some in clone.told_affected()[GOOD].values() for reason in some}
     assert said.startswith(f"the model has faults: {FOLDER}/model.json:1: ")
 
     clone.commit()
     clone.git("checkout", "--quiet", "HEAD~1", "--", FOLDER)
-    said = clone.affected()[GOOD]["train"][0]
+    said = clone.told_affected()[GOOD]["train"][0]
     assert said.startswith(f"it could not run before: {FOLDER}/model.json:1: ")
 
 
@@ -584,7 +591,8 @@ def test_in_the_middle_of_a_merge(clone: Versioned) -> None:
 def test_inside_a_hook(clone: Versioned) -> None:
     """The variables that Git gives to its hooks lead nowhere else."""
     clone.edit(TRAINING)
-    assert [GOOD] == [*clone.affected(GIT_DIR=".git", GIT_INDEX_FILE=".git/index", GIT_PREFIX="x")]
+    given = {"GIT_DIR": ".git", "GIT_INDEX_FILE": ".git/index", "GIT_PREFIX": "x"}
+    assert [GOOD] == [*clone.told_affected(**given)]
 
 
 def test_the_matrix(clone: Versioned) -> None:

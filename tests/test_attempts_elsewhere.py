@@ -18,7 +18,8 @@ from tasks.plan import Step
 from tasks.shared import shared
 from tasks.snapshot import STATE_FILE
 from tasks.state import State
-from tests.crashing import processes_of, wait_until
+from tests.assertions import wait_until
+from tests.crashing import processes_of
 from tests.test_retries import MODEL, RUN, told, train
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ import pytest
 
 from tasks import upkeep
 from tasks.results import sweep
+from tests.assertions import wait_until
 from tests.conftest import ask
-from tests.crashing import processes_of, wait_until
+from tests.crashing import processes_of
 from tests.test_retries import MODEL, RUN, told, train
 
 if TYPE_CHECKING:

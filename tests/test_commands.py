@@ -11,8 +11,9 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from assertions import assert_works, configure
-from conftest import Repository
+
+from tests.assertions import assert_works, configure
+from tests.conftest import Repository
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,12 +22,19 @@ UNKNOWN = "not known: no result with this key in the store"
 NONE_NOW = f"now: {UNKNOWN}"
 
 
-@pytest.fixture(name="clone")
-def a_clone(repository: Repository) -> Versioned:
+@pytest.fixture(scope="module")
+def original(shared: Repository) -> Versioned:
     """Return a repository with one model, committed, trained and evaluated."""
-    clone = versioned(repository)
+    clone = versioned(shared)
     assert 0 == clone.doit("evaluate").returncode
     return clone
+
+
+@pytest.fixture(name="clone")
+def a_clone(original: Versioned, tmp_path: Path) -> Versioned:
+    """Return a copy of it."""
+    original.copied(tmp_path / "repository")
+    return Versioned(tmp_path / "repository", original.cache)
 
 
 def compared(clone: Versioned, *words: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from tasks.containers import image as find_image
 from tasks.errors import UserError
 from tasks.runs import Run
 from tests import containers
+from tests.assertions import wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import Repository
@@ -45,14 +45,6 @@ def running(repository: Repository) -> list[str]:
     runs = [path.name for path in repository.path.glob("build/runs/*")]
     words = ("ps", "--quiet", "--all", "--filter")
     return [one for run in runs for one in containers.podman(*words, f"label=modelmake.run={run}")]
-
-
-def until(condition: Any, what: str) -> None:  # noqa: ANN401
-    """Wait until something is so."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def test_the_same_artefacts_as_without(repository: Repository) -> None:
@@ -101,7 +93,7 @@ def test_sees_no_more_than_it_reads(repository: Repository) -> None:
         "REGION": "north",
     }
     process = repository.start("train:looks-around", "--on", "container", **ENGINE, **more)
-    until(lambda: running(repository), "no container runs")
+    assert wait_until(lambda: running(repository)), "no container runs"
     lines = [read(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
     assert any(b"WAREHOUSE_PASSWORD" in line for line in lines)
     assert not any(b"open sesame" in line for line in lines)
@@ -140,14 +132,14 @@ def test_nothing_goes_on_without_the_runner(repository: Repository, number: int)
     conf = {"root": "/", "seconds": 600}
     repository.write(f"model_definitions/{name}/datasets/train.json", conf)
     process = repository.start("train:looks-around", "--on", "container", **ENGINE)
-    until(lambda: list(repository.path.glob("build/runs/*/work/models/seen.json")), "no training")
+    assert wait_until(lambda: list(repository.path.glob("build/runs/*/work/models/seen.json")))
     runs = [path.name for path in repository.path.glob("build/runs/*")]
 
     os.kill(process.pid, number)
     process.communicate()
 
     words = ("ps", "--quiet", "--all", "--filter")
-    until(lambda: not containers.podman(*words, f"label=modelmake.run={runs[0]}"), "it goes on")
+    assert wait_until(lambda: not containers.podman(*words, f"label=modelmake.run={runs[0]}"))
 
 
 def test_no_more_memory_than_it_may(repository: Repository) -> None:

@@ -21,10 +21,11 @@ from tasks.errors import UserError
 from tasks.fingerprint import Files
 from tasks.places import dask, dask_client
 from tasks.plan import Step
+from tests.assertions import wait_until
 from tests.conftest import Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 TRAINING = """
 import os, time
@@ -46,14 +47,6 @@ def evaluate(data_conf, model_conf, **kwargs):
     return {"length": len(open("models/sum").read())}
 """
 PATIENCE = 60.0
-
-
-def wait_for(true: Callable[[], object], what: str) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def is_there(process: int) -> bool:
@@ -106,10 +99,8 @@ class Cluster:
                 cwd=self.folder, env=env, stdout=file, stderr=subprocess.STDOUT,
             )  # fmt: skip
         self.processes.append(process)
-        wait_for(
-            lambda: any(text in log.read_text() for text in ("Registered to", "Scheduler at:")),
-            f"{name} is ready",
-        )
+        ready = ("Registered to", "Scheduler at:")
+        assert wait_until(lambda: any(text in log.read_text() for text in ready)), name
         return process
 
     def start_scheduler(self) -> subprocess.Popen[bytes]:
@@ -127,7 +118,7 @@ class Cluster:
     def trains(self, name: str, times: int = 1) -> int:
         """Wait until a model trains for the nth time, and return its process."""
         file = self.notes / name
-        wait_for(lambda: file.exists() and len(file.read_text().split()) >= times, f"{name} trains")
+        assert wait_until(lambda: file.exists() and len(file.read_text().split()) >= times), name
         return int(file.read_text().split()[-1])
 
     def let_end(self, *names: str) -> None:
@@ -152,7 +143,7 @@ def cluster(folder: Path, cache: Path) -> Iterator[Cluster]:
             process.send_signal(signal.SIGCONT)
             process.terminate()
             process.wait(PATIENCE)
-    wait_for(lambda: not list(made.scratch.glob("modelmake-*")), "nothing is left on the disk")
+    assert wait_until(lambda: not list(made.scratch.glob("modelmake-*")))
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +186,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 def hear(repository: Repository, times: int = 1) -> None:
     """Wait until what the model prints has come to who waits for it, the nth time."""
-    wait_for(lambda: times == log_of(repository).count("training on"), "its words have come")
+    assert wait_until(lambda: times == log_of(repository).count("training on"))
 
 
 def log_of(repository: Repository) -> str:
@@ -262,7 +253,7 @@ def test_a_worker_ends(repository: Repository, pool: Cluster, number: signal.Sig
     carrier = parent_of(first)
     hear(repository)
     os.kill(parent_of(carrier), number)
-    wait_for(lambda: not is_there(first) and not is_there(carrier), "nothing is left")
+    assert wait_until(lambda: not is_there(first) and not is_there(carrier)), "nothing is left"
     assert first != pool.trains(name, 2)
     pool.let_end(name)
 
@@ -301,7 +292,7 @@ def test_doit_ends(repository: Repository, pool: Cluster, number: signal.Signals
     carrier = parent_of(model)
     os.killpg(doit.pid, number)
     status, _ = ended(doit)
-    wait_for(lambda: not is_there(model) and not is_there(carrier), "nothing is left")
+    assert wait_until(lambda: not is_there(model) and not is_there(carrier)), "nothing is left"
     assert {signal.SIGINT: 130, signal.SIGKILL: -9}[number] == status
     assert not (repository.path / f"build/models/{name}/train").exists()
 
@@ -347,7 +338,7 @@ def test_the_scheduler_is_killed(repository: Repository, small: Cluster) -> None
 
     assert 1 == status
     assert f"the connection to {small.address} broke" in printed
-    wait_for(lambda: not is_there(model), "nothing is left")
+    assert wait_until(lambda: not is_there(model)), "nothing is left"
 
 
 def test_workers_that_cannot(repository: Repository, small: Cluster, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from assertions import (
+
+from tests.assertions import (
     WAIT_SECONDS,
     assert_works,
     await_end,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crashing import PATIENCE_SECONDS, wait_until
+from tests.assertions import wait_until
+from tests.crashing import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

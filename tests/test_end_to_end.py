@@ -9,8 +9,9 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from assertions import assert_works, configure, results, told, trained
-from conftest import Repository
+
+from tests.assertions import assert_works, configure, results, told, trained
+from tests.conftest import Repository
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from assertions import await_end, await_file
 
 from tasks import cgroups, limits
 from tasks.errors import UserError
 from tasks.resources import MIB, Amounts
+from tests.assertions import await_end, await_file
 
 if TYPE_CHECKING:
     from tests.conftest import Repository

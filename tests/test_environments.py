@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from workshop import OFFLINE, Workshop, count_calls
 
 from tasks.environments import build, contents, lock_file, uv
 from tasks.environments.requirements import read, wanted
 from tasks.errors import UserError
+from tests.workshop import OFFLINE, Workshop, count_calls
 
 if TYPE_CHECKING:
     from tests.conftest import Repository

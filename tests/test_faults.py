@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from assertions import GALLERY, assert_works, configure, overlay, results, told
+
+from tests.assertions import GALLERY, assert_works, configure, overlay, results, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,10 +33,20 @@ LOG_BYTES = 10_000_000
 MEMORY_KB = 200_000
 
 
+@pytest.fixture(scope="module")
+def trained(shared: Repository) -> Repository:
+    """Return a repository with a good model, and its results."""
+    name = shared.add("good-python")
+    assert_works(shared, name, "20.0")
+    return shared
+
+
 @pytest.mark.parametrize("fault", FAULTS)
-def test_fault_is_told_and_mended(repository: Repository, fault: str) -> None:
+def test_fault_is_told_and_mended(trained: Repository, tmp_path: Path, fault: str) -> None:
     """A fault is told in these words, the earlier result stands, and all is well once mended."""
-    repository.add("good-python", fault)
+    repository = trained.copied(tmp_path / "repository")
+    definitions = repository.path / "model_definitions"
+    (definitions / "good-python").rename(definitions / fault)
     assert_works(repository, fault, "20.0")
     before = results(repository)
     overlay(repository, fault, fault)

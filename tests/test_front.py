@@ -98,20 +98,29 @@ def test_help_that_nobody_reads_on(repository: Repository, words: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Repository:
+def trained(shared: Repository) -> Repository:
     """Return a repository of two models with all their results, to be copied."""
-    made = Repository(tmp_path_factory.mktemp("trained") / "repository", cache)
-    made.add("good-python", "one")
-    made.add("good-python", "group/two")
-    assert 0 == made.doit().returncode
-    return made
+    shared.add("good-python", "one")
+    shared.add("good-python", "group/two")
+    assert 0 == shared.doit().returncode
+    return shared
 
 
 @pytest.fixture
 def front(trained: Repository, tmp_path: Path) -> Front:
     """Return a repository in which nothing is to do, and all that can be known of it is known."""
-    shutil.copytree(trained.path, tmp_path / "repository", symlinks=True)
-    found = Front(Repository(tmp_path / "repository", trained.cache), tmp_path / "told")
+    return settled(trained, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def unchanged(trained: Repository, tmp_path_factory: pytest.TempPathFactory) -> Front:
+    """Return such a repository for all tests that leave it as it is."""
+    return settled(trained, tmp_path_factory.mktemp("unchanged"))
+
+
+def settled(trained: Repository, folder: Path) -> Front:
+    """Return a copy in this folder, of which all is known that can be."""
+    found = Front(trained.copied(folder / "repository"), folder / "told")
     time.sleep(SETTLED_SECONDS)
     assert Said(0, IDLE, "", by_doit=True) == found.here()
     assert Said(0, IDLE, "", by_doit=False) == found.here()
@@ -124,12 +133,12 @@ def front(trained: Repository, tmp_path: Path) -> Front:
      ["train:one", "evaluate:one", "train:one"], ["run", "evaluate:one", "evaluate:group/two"]],
     ids=" ".join,
 )  # fmt: skip
-def test_it_says_what_doit_says(front: Front, words: list[str]) -> None:
+def test_it_says_what_doit_says(unchanged: Front, words: list[str]) -> None:
     """Once doit has been asked, the same is answered without it, in the same words."""
-    expected = front.repository.doit(*words)
-    front.here(*words)
+    expected = unchanged.repository.doit(*words)
+    unchanged.here(*words)
 
-    assert Said(0, expected.stdout, "", by_doit=False) == front.here(*words)
+    assert Said(0, expected.stdout, "", by_doit=False) == unchanged.here(*words)
     assert expected.stdout.startswith("nothing to do: ")
 
 
@@ -163,13 +172,13 @@ def test_what_was_changed_meanwhile_is_not_known(front: Front) -> None:
      ["train:group/../one"], ["train:"]],
     ids=" ".join,
 )  # fmt: skip
-def test_all_else_is_left_to_doit(front: Front, words: list[str]) -> None:
+def test_all_else_is_left_to_doit(unchanged: Front, words: list[str]) -> None:
     """Options, models by other names, mistakes and other commands are doit's."""
     split = words[:1] if words[0] in {"list", "why"} else []
-    said = front(*split, *front.place, *words[len(split) :])
+    said = unchanged(*split, *unchanged.place, *words[len(split) :])
 
     assert said.by_doit
-    expected = front.repository.doit(*words)
+    expected = unchanged.repository.doit(*words)
     assert expected.returncode == said.status
     assert expected.stderr == said.err
 
@@ -354,10 +363,10 @@ def test_a_folder_without_tasks(front: Front, tmp_path: Path) -> None:
     assert nowhere.err.endswith("\nhint: run it in the folder of a repository of models\n")
 
 
-def test_an_empty_word(front: Front) -> None:
+def test_an_empty_word(unchanged: Front) -> None:
     """A variable that is not set makes an empty word, which is told."""
     for words in ([""], ["affected", "--base", ""]):
-        said = front(*words)
+        said = unchanged(*words)
         assert (3, True) == (said.status, "A word of the command is empty" in said.err)
 
 

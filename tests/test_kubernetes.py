@@ -23,6 +23,7 @@ from tasks.model import Model
 from tasks.places import Ended, Request, kubernetes, pod_log
 from tasks.places import cluster as asking
 from tasks.plan import Step
+from tests.assertions import wait_until
 from tests.conftest import RUNNER
 from tests.kubernetes_api import NAMESPACE, Cluster, Fate
 from tests.test_retries import told
@@ -183,7 +184,7 @@ def test_a_job_that_is_there(cluster: Cluster) -> None:
 def test_a_job_that_has_failed(cluster: Cluster) -> None:
     """One of a run before is taken away, and a new one created."""
     job = kubernetes.Place().submit(request("raise SystemExit(1)"))
-    until(lambda: "conditions" in cluster.jobs[job.name]["status"])
+    assert wait_until(lambda: "conditions" in cluster.jobs[job.name]["status"])
 
     ended, printed, _ = follow(kubernetes.Place().submit(request("print('new')")))
 
@@ -409,7 +410,7 @@ def test_tries_of_a_manifest(
     words = ["-c", f"raise SystemExit({code})"]
     job = cluster.create(pods.job(step, KEY, "runner", words, clusters.settings({})))
 
-    until(lambda: "conditions" in job["status"])
+    assert wait_until(lambda: "conditions" in job["status"])
 
     assert pods_made == cluster.made
 
@@ -439,7 +440,7 @@ def test_deleted_by_somebody(
 def test_cancelled(cluster: Cluster) -> None:
     """A Job that is cancelled is gone, with its pod's processes; that may be said twice."""
     job = kubernetes.Place().submit(request("print(1, flush=True); import time; time.sleep(60)"))
-    until(lambda: any(pod.lines for pod in cluster.pods.values()))
+    assert wait_until(lambda: any(pod.lines for pod in cluster.pods.values()))
     (pod,) = cluster.pods.values()
 
     job.cancel()
@@ -520,14 +521,6 @@ def test_role_in_the_documents(cluster: Cluster) -> None:
     assert allowed == asked
 
 
-def until(holds: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 # Through doit, with a model
 
 
@@ -605,13 +598,13 @@ def test_a_runner_that_was_killed(
     """The Job goes on; the next runner follows it instead of creating another."""
     name = waiting(repository)
     first = repository.start(f"train:{name}", **sent())
-    until((repository.path / "started").exists)
+    assert wait_until((repository.path / "started").exists)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
     (pod,) = cluster.pods.values()
 
     second = repository.start(f"train:{name}", **sent())
-    until(lambda: sum(asked.startswith("POST") for asked in cluster.asked) == 2)
+    assert wait_until(lambda: sum(asked.startswith("POST") for asked in cluster.asked) == 2)
     (repository.path / "until").touch()
     printed, _ = second.communicate()
 
@@ -627,7 +620,7 @@ def test_interrupted(
     """Ctrl-C deletes the Job, so that nothing of it goes on."""
     name = waiting(repository)
     runner = repository.start(f"train:{name}", **sent())
-    until((repository.path / "started").exists)
+    assert wait_until((repository.path / "started").exists)
     (pod,) = cluster.pods.values()
 
     os.killpg(runner.pid, signal.SIGINT)

@@ -7,12 +7,12 @@ import sys
 import textwrap
 
 import pytest
-from workshop import OFFLINE, Workshop, count_calls
 
 from tasks.environments import interpreters, lock_file, locks, resolve, uv
 from tasks.environments.requirements import Package, read
 from tasks.errors import UserError
 from tests.conftest import Repository
+from tests.workshop import OFFLINE, Workshop, count_calls
 
 CLOSED = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"}
 OWN = ".".join(map(str, sys.version_info[:2]))

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks.languages import spark
+from tests.assertions import wait_until
 from tests.conftest import Repository
-from tests.crashing import kill, processes_of, wait_until
+from tests.crashing import kill, processes_of
 from tests.spark import (
     MODEL,
     QUICK,
@@ -179,7 +180,6 @@ def ended(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
-@pytest.mark.pyspark
 def test_trains_evaluates_and_scores(repository: Repository, bare: dict[str, str]) -> None:
     """All three steps run on an environment's own Java; the area is what scikit-learn finds."""
     add_model(repository)
@@ -234,7 +234,6 @@ def ours(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clus
         yield found
 
 
-@pytest.mark.pyspark
 def test_a_cluster(repository: Repository, bare: dict[str, str], ours: Cluster) -> None:
     """It makes the bytes that are made here, on machines that have no Python.
 

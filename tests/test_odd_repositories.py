@@ -22,6 +22,12 @@ def copied(era: str, repository: Repository) -> Repository:
     return repository
 
 
+def described(repository: Repository, model: str, **keys: str) -> None:
+    """Set keys of model.json."""
+    place = f"model_definitions/{model}/model.json"
+    repository.write(place, {**repository.json(place), **keys})
+
+
 def evaluated(repository: Repository) -> list[str]:
     """Return the models that have been evaluated."""
     found = (repository.path / "build/models").glob("*/evaluate/metrics.json")
@@ -106,33 +112,32 @@ NAMES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_names_of_folders(repository: Repository, name: str) -> None:
+def test_names_of_folders(repository: Repository) -> None:
     """Spaces, dots, letters of any script and what a shell takes for its own are names."""
-    repository.add("good-python", name)
+    for number, name in enumerate(NAMES):
+        described(repository, repository.add("good-python", name), id=f"id-{number}")
 
-    done = repository.doit(f"evaluate:{name}")
+    done = repository.doit(*(f"evaluate:{name}" for name in NAMES))
 
     assert 0 == done.returncode, done.stdout
-    assert [name] == evaluated(repository)
+    assert sorted(NAMES) == evaluated(repository)
     assert ["build", "model_definitions"] == sorted(p.name for p in repository.path.iterdir())
 
 
-@pytest.mark.parametrize("key", ["id", "name"])
-@pytest.mark.parametrize("value", ["../../../escaped", "/tmp/escaped", "$(touch pwned)", "a; rm x"])  # noqa: S108
-def test_an_id_or_name_breaks_out_of_nothing(
-    repository: Repository, tmp_path: Path, key: str, value: str
-) -> None:
+def test_an_id_or_name_breaks_out_of_nothing(repository: Repository, tmp_path: Path) -> None:
     """No path and no command is made of either."""
-    name = repository.add("good-python")
-    place = f"model_definitions/{name}/model.json"
-    repository.write(place, {**repository.json(place), key: value})
+    values = ("../../../escaped", "/tmp/escaped", "$(touch pwned)", "a; rm x")  # noqa: S108
+    for number, value in enumerate(values):
+        described(repository, repository.add("good-python", f"id-{number}"), id=value)
+        name = repository.add("good-python", f"name-{number}")
+        described(repository, name, id=name, name=value)
     before = sorted(path.name for path in tmp_path.iterdir())
 
     done = repository.doit("evaluate", "score")
 
     assert 0 == done.returncode, done.stdout
-    assert [name] == evaluated(repository)
+    names = [f"{key}-{number}" for key in ("id", "name") for number in range(len(values))]
+    assert names == evaluated(repository)
     assert ["build", "model_definitions"] == sorted(p.name for p in repository.path.iterdir())
     assert before == sorted(path.name for path in tmp_path.iterdir())
 

@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from workshop import OFFLINE, Workshop
 
 from tasks.environments import corrections, interpreters, locks, reasons
 from tasks.environments.days import of_the_time
@@ -22,6 +21,7 @@ from tasks.environments.interpreters import Interpreter
 from tasks.errors import UserError
 from tasks.state import State
 from tests.conftest import GALLERY
+from tests.workshop import OFFLINE, Workshop
 
 if TYPE_CHECKING:
     from tests.conftest import Repository

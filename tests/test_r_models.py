@@ -10,8 +10,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from assertions import GALLERY, results, told
 
+from tests.assertions import GALLERY, results, told
 from tests.r_models import add, without_r, write_model
 
 if TYPE_CHECKING:

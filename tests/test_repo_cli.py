@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from assertions import assert_works, results
 
+from tests.assertions import assert_works, results
 from tests.cli import COMMAND, CTRL_C, DOWN, ENTER, Terminal, files, made, repo_cli
 from tests.conftest import GALLERY, RUNNER
 

@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from workshop import Workshop
 
 from tasks.environments.requirements import (
     Package,
@@ -18,6 +17,7 @@ from tasks.environments.requirements import (
 )
 from tasks.errors import UserError
 from tasks.fingerprint import Files
+from tests.workshop import Workshop
 
 if TYPE_CHECKING:
     from tests.conftest import Repository

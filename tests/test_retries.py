@@ -18,7 +18,8 @@ from tasks.progress import Activity
 from tasks.snapshot import STATE_FILE
 from tasks.state import State
 from tasks.validate import check
-from tests.crashing import processes_of, wait_until
+from tests.assertions import wait_until
+from tests.crashing import processes_of
 
 if TYPE_CHECKING:
     from tasks.places import On

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from assertions import WAIT_SECONDS, await_end, await_file, is_alive
 
 from tasks.wording import number_text
+from tests.assertions import WAIT_SECONDS, await_end, await_file, is_alive
 from tests.conftest import RUNNER, TIMEOUT_SECONDS, Repository
 from tests.r_models import add as add_r
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.assertions import wait_until
 from tests.broker import free_port
 from tests.conftest import RUNNER, Repository
 from tests.crashing import wait_until
@@ -178,10 +179,9 @@ def test_metrics_and_the_access_log(server: Server, evaluated: Repository) -> No
 
     assert before + 1 <= metric(server, "modelmake_requests_total")
     assert f'version="{run(evaluated)["key"][:12]}"' in server.ask("/metrics").body
-    until = time.monotonic() + 10
-    while "by-hand-17" not in (text := server.log.read_text()) and time.monotonic() < until:
-        time.sleep(0.1)
-    (line,) = [json.loads(one) for one in text.splitlines() if "by-hand-17" in one]
+    assert wait_until(lambda: "by-hand-17" in server.log.read_text())
+    lines = server.log.read_text().splitlines()
+    (line,) = [json.loads(one) for one in lines if "by-hand-17" in one]
     assert ("POST", "/predict", 200, MODEL) == tuple(
         line[name] for name in ("method", "path", "status", "model")
     )
@@ -541,9 +541,7 @@ def test_a_request_that_takes_too_long(copy: Repository) -> None:
         assert 504 == statuses[0]
         assert 4 == statuses.count(429)
         assert {200, 503, 504} >= {*statuses} - {429}
-        until = time.monotonic() + 30
-        while server.predict([[3, 1]]).status != 200:
-            assert time.monotonic() < until
+        assert wait_until(lambda: 200 == server.predict([[3, 1]]).status)
 
 
 def test_a_new_version_takes_over(copy: Repository) -> None:
@@ -575,14 +573,15 @@ def test_a_new_version_takes_over(copy: Repository) -> None:
 
 def test_what_is_not_good_enough_does_not_take_over(copy: Repository) -> None:
     """A version whose evaluation fails is not served; the one before goes on."""
-    with serving(copy) as server:
+    with serving(copy, look=0.1) as server:
         document = copy.json(f"model_definitions/{MODEL}/model.json")
         document["evaluation"] = {"thresholds": {"factor": {"max": 3}}}
         copy.write(f"model_definitions/{MODEL}/model.json", document)
         copy.write(f"model_definitions/{MODEL}/config.json", {"hyperParameters": {"factor": 5}})
         assert 1 == copy.doit().returncode
 
-        time.sleep(3)  # three looks of the server
+        time.sleep(1)  # several looks of the server
+        assert 1 == server.said.read_text().count(": starting version ")
         assert [7.0] == server.predict([[3, 1]]).body["data"]["ndarray"]
 
 
@@ -689,20 +688,15 @@ def test_while_models_load(copy: Repository) -> None:
             stderr=subprocess.DEVNULL, stdout=out,
         )  # fmt: skip
     server = Server(process, port, copy.path, log)
-    until = time.monotonic() + 60
-    while not any("loading" in log.read_text() for log in copy.path.glob("build/serving/*/*/*")):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    logs = "build/serving/*/*/*"
+    assert wait_until(lambda: any("loading" in log.read_text() for log in copy.path.glob(logs)))
     assert 200 == server.ask("/health/live").status
     ready = server.ask("/health/ready")
     assert (503, {MODEL: False}) == (ready.status, ready.body["models"])
     assert "is being started" in server.predict([[3, 1]]).body["error"]["message"]
     nope = server.predict([[3, 1]], "nope").body["error"]["message"]
     assert f"there is no such model or version; served are `{MODEL}` (being started)" == nope
-    until = time.monotonic() + 10
-    while "/predict" not in log.read_text():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    assert wait_until(lambda: "/predict" in log.read_text())
     process.send_signal(signal.SIGTERM)
 
     assert 0 == process.wait(30)
@@ -735,11 +729,8 @@ def test_a_server_that_is_killed_takes_its_workers_along(copy: Repository) -> No
         (pid,) = server.predict([["pid", 0]]).body["data"]["ndarray"]
         server.process.kill()
         server.process.wait()
-        until = time.monotonic() + 30
-        while os.path.exists(f"/proc/{int(pid)}") and time.monotonic() < until:
-            time.sleep(0.05)
+        assert wait_until(lambda: not os.path.exists(f"/proc/{int(pid)}"))
 
-    assert not os.path.exists(f"/proc/{int(pid)}")
     assert 0 == copy.doit().returncode
     assert [] == os.listdir(copy.path / "build/runs")
 

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.assertions import wait_until
 from tests.broker import free_port
 from tests.conftest import RUNNER, Repository
 from tests.serving import Server, asked, children, one_by_one
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 MODEL = "answers-oddly"
 ID = "00000000-0000-4000-8000-000000000061"
@@ -92,7 +93,7 @@ def server(repository: Repository) -> Iterator[Server]:
     )  # fmt: skip
     found = Server(process, port, repository.path, repository.path)
     try:
-        eventually(lambda: ready(found))
+        assert wait_until(lambda: ready(found))
         yield found
         assert 0 == found.end()
     finally:
@@ -109,14 +110,6 @@ def ready(server: Server) -> bool:
         return server.ask("/health/ready").status == HTTPStatus.OK
     except OSError:
         return False
-
-
-def eventually(is_so: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait until something is so."""
-    until = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def statuses(server: Server, *words: str) -> list[int]:
@@ -199,7 +192,7 @@ def test_a_full_disk(server: Server, repository: Repository) -> None:
         log.unlink()
 
     assert [500, 200, 200] == statuses(server, "exit", "print", "good")
-    eventually(lambda: "said to nobody" in log.read_text())
+    assert wait_until(lambda: "said to nobody" in log.read_text())
 
 
 @pytest.mark.parametrize("name", ["work", "worker-1.json"])
@@ -211,7 +204,7 @@ def test_a_start_that_fails(server: Server, repository: Repository, name: str) -
         path.mkdir()  # over which no file can be written
     before = restarts(server)
     assert 500 == server.predict([["exit", 1]]).status
-    eventually(lambda: restarts(server) == before + 2)
+    assert wait_until(lambda: restarts(server) == before + 2)
     assert not ready(server)
     if name == "worker-1.json":
         path.rmdir()
@@ -250,13 +243,13 @@ def test_a_version_that_cannot_take_over_at_first(
     config = {"hyperParameters": {"factor": 5}}
     repository.write(f"model_definitions/{MODEL}/config.json", config)
     assert 0 == repository.doit().returncode
-    eventually(loads.exists)
+    assert wait_until(loads.exists)
     assert [2.0 + 1] == server.predict([[1, 1]]).body["data"]["ndarray"]
 
     repository.write(SCORING, failing(f"open({str(flag)!r})"))  # other sources
     loads.unlink()
-    eventually(loads.exists)
+    assert wait_until(loads.exists)
     assert [2.0 + 1] == server.predict([[1, 1]]).body["data"]["ndarray"]
 
     flag.touch()  # after a while
-    eventually(lambda: server.predict([[1, 1]]).body["data"]["ndarray"] == [5.0 + 1])
+    assert wait_until(lambda: server.predict([[1, 1]]).body["data"]["ndarray"] == [5.0 + 1])

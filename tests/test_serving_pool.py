@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -186,11 +187,19 @@ def test_what_is_said_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages that nobody reads hold nobody up, and neither does a reader that has gone."""
     end, descriptor = os.pipe()
     monkeypatch.setattr(output, "STDERR", descriptor)
-    with output.messages() as messages:
-        for _ in range(output.MOST_MESSAGES + 1000):
-            messages.say("x" * 100)
-        os.close(end)
-        messages.say("to nobody")
+    ended = threading.Event()
+
+    def say() -> None:
+        with output.messages() as messages:
+            for _ in range(output.MOST_MESSAGES + 1000):
+                messages.say("x" * 100)
+            os.close(end)
+            messages.say("to nobody")
+        ended.set()
+
+    threading.Thread(target=say, daemon=True).start()
+
+    assert ended.wait(20)
     os.close(descriptor)
 
 

@@ -12,10 +12,10 @@ import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
-from workshop import OFFLINE, Workshop
 
 from tasks.environments import build, lock_file
 from tasks.errors import UserError
+from tests.workshop import OFFLINE, Workshop
 
 if TYPE_CHECKING:
     from tasks.model import Model

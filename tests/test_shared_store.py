@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 from gcp_storage_emulator.server import create_server
 from moto.server import ThreadedMotoServer
-from test_store import NAME, STEPS, clone, contents, states, told, warnings
 
 from tasks import objects, shared
 from tasks.objects import Entry
+from tests.test_store import NAME, STEPS, clone, contents, states, told, warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from tests.assertions import wait_until
 from tests.conftest import RUNNER
-from tests.crashing import wait_until
 from tests.pods import image, kubernetes
 from tests.spark import QUICK, add_tiny, interpreter, without_java
 

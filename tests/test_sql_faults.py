@@ -8,8 +8,8 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from assertions import told
 
+from tests.assertions import told
 from tests.conftest import RUNNER, ask
 from tests.test_warehouse import HOLD
 

@@ -9,11 +9,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from workshop import OFFLINE, Workshop
 
 from tasks.environments.requirements import read
 from tasks.model import Model
 from tests.conftest import RUNNER, Repository, ask
+from tests.workshop import OFFLINE, Workshop
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,8 @@ from tasks.errors import UserError
 from tasks.fingerprint import Seen
 from tasks.snapshot import FORMAT
 from tasks.state import State
-from tests.crashing import PATIENCE_SECONDS, wait_until
+from tests.assertions import wait_until
+from tests.crashing import PATIENCE_SECONDS
 
 RUNNER = Path(__file__).parent.parent
 

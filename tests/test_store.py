@@ -24,12 +24,18 @@ STEPS = (f"train:{NAME}", f"evaluate:{NAME}")
 STORE = "build/store"
 
 
-@pytest.fixture
-def made(repository: Repository) -> Repository:
+@pytest.fixture(scope="module")
+def original(shared: Repository) -> Repository:
     """Return a repository with a model that is trained and evaluated."""
-    repository.add(NAME)
-    assert (0, dict.fromkeys(STEPS, "ran")) == states(repository)
-    return repository
+    shared.add(NAME)
+    assert (0, dict.fromkeys(STEPS, "ran")) == states(shared)
+    return shared
+
+
+@pytest.fixture
+def made(original: Repository, tmp_path: Path) -> Repository:
+    """Return a copy of it."""
+    return original.copied(tmp_path / "repository")
 
 
 def states(repository: Repository, **variables: str) -> tuple[int, dict[str, str]]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_store import CONFIG, NAME, STEPS, STORE, entry_of, object_of, spoil, states, stored
 
 from tasks import objects, storekeeping
 from tasks.records import RUN
 from tasks.storekeeping import DAY, Policy, Stock, Stored
+from tests.test_store import CONFIG, NAME, STEPS, STORE, entry_of, object_of, spoil, states, stored
 
 if TYPE_CHECKING:
     from tests.conftest import Repository
@@ -77,14 +77,20 @@ class TestPolicy:
         assert (2, 1001) == storekeeping.freed(found, results[:1])
 
 
-@pytest.fixture
-def made(repository: Repository) -> Repository:
+@pytest.fixture(scope="module")
+def original(shared: Repository) -> Repository:
     """Return a repository whose model was made with the factors 2, 3 and 4."""
-    repository.add(NAME)
+    shared.add(NAME)
     for factor in (2, 3, 4):
-        repository.write(CONFIG, {"hyperParameters": {"factor": factor}})
-        assert (0, dict.fromkeys(STEPS, "ran")) == states(repository)
-    return repository
+        shared.write(CONFIG, {"hyperParameters": {"factor": factor}})
+        assert (0, dict.fromkeys(STEPS, "ran")) == states(shared)
+    return shared
+
+
+@pytest.fixture
+def made(original: Repository, tmp_path: Path) -> Repository:
+    """Return a copy of it."""
+    return original.copied(tmp_path / "repository")
 
 
 def asked(repository: Repository, *words: str) -> Any:  # noqa: ANN401 - JSON is any value

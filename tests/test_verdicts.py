@@ -60,18 +60,31 @@ CHANGES: dict[str, Callable[[Repository], object]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def trained(shared: Repository) -> Repository:
+    """Return a repository in which all is up to date, and no verdict is remembered."""
+    shared.add("good-python")
+    shared.write("data.csv", (shared.path / f"{MODEL}/data.csv").read_text())
+    (shared.path / f"{MODEL}/data.csv").unlink()
+    assert shared.doit().returncode == 0
+    with sqlite3.connect(shared.path / "build/state.db") as connection:
+        connection.execute("delete from verdict")
+    return shared
+
+
 @pytest.fixture
-def settled(repository: Repository) -> Repository:
+def settled(trained: Repository, tmp_path: Path) -> Repository:
     """Return a repository of which it is remembered that nothing is to do."""
-    repository.add("good-python")
-    repository.write("data.csv", (repository.path / f"{MODEL}/data.csv").read_text())
-    (repository.path / f"{MODEL}/data.csv").unlink()
-    assert repository.doit().returncode == 0
+    repository = trained.copied(tmp_path / "repository")
     assert repository.doit().stdout == NOTHING
     with sqlite3.connect(repository.path / "build/state.db") as connection:
         assert connection.execute("select subject from verdict").fetchall() == [(MODEL,)]
-    assert repository.doit().stdout == NOTHING
     return repository
+
+
+def test_what_is_remembered_is_said_again(settled: Repository) -> None:
+    """Where nothing has changed, the verdict holds."""
+    assert settled.doit().stdout == NOTHING
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))

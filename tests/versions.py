@@ -8,6 +8,9 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasks.affected import since
+from tasks.git import merge_base
+from tasks.state import STATE_FILE, State
 from tests.conftest import Repository
 
 if TYPE_CHECKING:
@@ -60,8 +63,23 @@ class Versioned(Repository):
         assert (0, "") == (done.returncode, done.stderr), done.stderr
         return done.stdout
 
-    def affected(self, base: str = "HEAD", **variables: str) -> dict[str, dict[str, list[str]]]:
-        """Return the reasons of `doit affected`, by model and step."""
+    def affected(self, base: str = "HEAD") -> dict[str, dict[str, list[str]]]:
+        """Return what `doit affected` tells, without the command: reasons by model and step."""
+        here = os.getcwd()
+        os.chdir(self.path)
+        try:
+            state = State(STATE_FILE)
+            found = since(merge_base(base), state)
+            state.save({})
+        finally:
+            os.chdir(here)
+        gone = {f"{one.model.name} is gone: there is nothing to build": {} for one in found.gone}
+        return {**{one.model.name: {**one.reasons} for one in found.affected}, **gone}
+
+    def told_affected(
+        self, base: str = "HEAD", **variables: str
+    ) -> dict[str, dict[str, list[str]]]:
+        """Return what the command tells, in the same form."""
         found: dict[str, dict[str, list[str]]] = {}
         reasons: list[str] = []
         for line in self.told("affected", "--base", base, **variables).splitlines()[1:]:

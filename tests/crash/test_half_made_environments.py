@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.assertions import wait_until
 from tests.crash import interception
 from tests.crash.amounts import PARTS, SEED, amount, chosen, count
 from tests.crash.interception import KILL_ALL, PASS
-from tests.crashing import VICTIMS, kill, processes_of, wait_until
+from tests.crashing import VICTIMS, kill, processes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.assertions import wait_until
 from tests.crash.amounts import PARTS, SEED, amount, count
 from tests.crash.inputs import TRAINING, assert_current, evaluated, verify_published
-from tests.crashing import PATIENCE_SECONDS, family_of, kill, processes_of, wait_until
+from tests.crashing import PATIENCE_SECONDS, family_of, kill, processes_of
 
 if TYPE_CHECKING:
     from tests.conftest import Repository
