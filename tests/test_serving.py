@@ -21,7 +21,6 @@ import pytest
 from tests.assertions import wait_until
 from tests.broker import free_port
 from tests.conftest import RUNNER, Repository
-from tests.crashing import wait_until
 from tests.serving import Server, answer_of, asked, children, one_by_one, resident_bytes, serving
 
 if TYPE_CHECKING:
