@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 10.0
 GRACE_SECONDS = 1.0
+LAST_SECONDS = 0.1
 LONGEST_START = 600.0
 """After how many seconds a worker that does not get ready is killed."""
 
@@ -58,7 +59,7 @@ class Keeper:
     def _start(self, place: Place) -> None:
         def ended(how: str) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: all is over
-                self._loop.call_soon_threadsafe(self._ended, place, how)
+                self._loop.call_soon_threadsafe(self._end_soon, place, how)
 
         if self.closed:
             return
@@ -67,6 +68,11 @@ class Keeper:
             place.worker.start(self._socket, ended)
         except (UserError, OSError, RuntimeError) as error:  # the last: no thread can be had
             self._ended(place, f"could not be started: {error}")
+
+    def _end_soon(self, place: Place, how: str) -> None:
+        """Let a worker go that has ended, once what it said last is read: it may say why."""
+        pause = LAST_SECONDS if place.channel else 0.0
+        self._loop.call_later(pause, self._ended, place, how)
 
     def _ended(self, place: Place, how: str) -> None:
         """Start a worker again that has ended, after a pause that grows."""
