@@ -69,11 +69,11 @@ class Revision:
         """
         model = discover.read_model(folder, self.state.files)
         sources = {one.source for dataset in model.datasets.values() for one in dataset.files}
-        near = {os.path.normpath(os.path.join(folder, source)) for source in sources}
-        wanted = near | {os.path.normpath(source) for source in sources}
-        missing = [
-            path for path in wanted if not os.path.lexists(path) and self._is_untracked(path)
-        ]
+        missing = set()
+        for source in sources:
+            may_be = [os.path.normpath(path) for path in (os.path.join(folder, source), source)]
+            if not any(map(os.path.lexists, may_be)):  # else what is there was meant
+                missing |= set(filter(self._is_untracked, may_be))
         for path in missing:
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
             os.symlink(f"{self.here}/{path}", path)

@@ -89,6 +89,16 @@ def test_where_the_edit_is_does_not_matter(clone: Versioned) -> None:
     assert {} == clone.affected("main")
 
 
+def test_data_that_hides_other_data(clone: Versioned) -> None:
+    """A new file in the model's folder goes before that of the repository, committed or not."""
+    other(clone)
+    clone.commit()
+
+    clone.write(f"{OTHER}/data/x.csv", "3,4\n")
+
+    assert ["data data/x.csv changed"] == clone.affected()["other"]["train"]
+
+
 def test_what_others_did_meanwhile_does_not_count(clone: Versioned) -> None:
     """Compared is with the commit at which the branch left the other one."""
     clone.git("checkout", "--quiet", "-b", "topic")
