@@ -178,6 +178,7 @@ def model_paths(step: Step, state: State) -> Iterator[str]:
         *(dataset.path for dataset in model.datasets.values()),
         lock_file.lock_path(model),
         *requirements.files,
+        *requirements.links,
         *packages,
     )
     yield from (path for path in named if path and os.path.isfile(path))

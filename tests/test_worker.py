@@ -29,6 +29,7 @@ from tasks.progress import Activity
 from tasks.shared import shared
 from tasks.snapshot import STATE_FILE
 from tasks.state import State
+from tests.workshop import OFFLINE, Workshop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,6 +143,22 @@ def test_a_framework_of_the_repository_s_own(sent: Repository, tmp_path: Path) -
     done = work(sent, request("train", tmp_path))
 
     assert (0, b"") == (done.returncode, done.stderr)
+
+
+def test_packages_of_a_folder_of_the_repository(sent: Repository, tmp_path: Path) -> None:
+    """What the folder holds travels too, and the lock fits there as it does here."""
+    (sent.path / "wheels").mkdir()
+    Workshop(sent, State(STATE_FILE)).wheel("two", "1.0")
+    modules = "model_definitions/ant/model_modules"
+    sent.write(f"{modules}/requirements.txt", f"{OFFLINE}two\n")
+    sent.write(f"{modules}/helper.py", "import two\n\nTEXT = two.VERSION\n")
+    key = request("train", tmp_path)
+
+    done = work(sent, key, MODEL_CACHE=str(tmp_path / "another cache"))
+
+    assert 0 == done.returncode, done.stdout
+    ready = prepared("train")
+    assert store.restore(ready.step, ready.inputs, State(STATE_FILE), pytest.fail)
 
 
 def test_a_model_that_fails_elsewhere(sent: Repository, tmp_path: Path) -> None:

@@ -90,6 +90,18 @@ class Requirements:
         ]
 
     @property
+    def links(self) -> list[str]:
+        """The files in folders of this repository in which packages are looked for."""
+        found = [_OPTION.fullmatch(option) for option in self.options]
+        folders = [one[2] for one in found if one and one[1] in _FIND_LINKS]
+        return [
+            f"{folder}/{name}"
+            for folder in folders
+            if os.path.isdir(folder) and not os.path.isabs(folder)
+            for name in sorted(os.listdir(folder))
+        ]
+
+    @property
     def building(self) -> list[str]:
         """The options that decide what is installed of a package, such as `--no-binary NAME`.
 
