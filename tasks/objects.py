@@ -46,11 +46,15 @@ class Unsound(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """Which record belongs to a key; `signature` is empty where nobody has signed it."""
+    """Which record belongs to a key; `signature` is empty where nobody has signed it.
+
+    In the store on this disk it says whether it was `fetched` from the store of others.
+    """
 
     key: str
     record: str
     signature: str = ""
+    fetched: bool = False
 
     def signed(self, secret: str) -> Entry:
         """Return it with the HMAC-SHA256 (RFC 2104) of key and record under a secret."""
@@ -72,7 +76,10 @@ def read_entry(key: str, data: bytes) -> Entry:
     """Return what an entry's file says.  Raises Unsound where it is not that of this key."""
     try:
         found = json.loads(data)
-        entry = Entry(found["key"], found["record"], found["signature"])
+        entry = Entry(
+            found["key"], found["record"], found["signature"],
+            bool(found.get("fetched")),  # one of before does not say
+        )  # fmt: skip
         good = found["format"] == FORMAT and entry.key == key and is_digest(entry.record)
     except (ValueError, KeyError, TypeError) as error:
         raise Unsound("its entry cannot be read") from error

@@ -13,7 +13,7 @@ import hashlib
 import importlib.util
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -64,7 +64,7 @@ class Shared:
         entry = objects.read_entry(key, data)
         if self.secret and not entry.is_signed(self.secret):
             raise Unsound(f"its entry is not signed with {SECRET_VARIABLE}")
-        return entry
+        return replace(entry, fetched=True)
 
     def fetch(self, digest: str, path: str) -> None:
         """Write an object to a path.  Raises Unsound where it is not there, or not what it says."""
@@ -94,7 +94,7 @@ class Shared:
 
     def put_entry(self, entry: Entry, path: str) -> None:
         """Put the entry of a key, after all that it leads to; `path` is free for it."""
-        signed = entry.signed(self.secret) if self.secret else entry
+        signed = entry.signed(self.secret) if self.secret else replace(entry, fetched=False)
         with open(path, "wb") as file:
             file.write(signed.written())
         self._ask(lambda: self._write(objects.place(ENTRIES, entry.key), path))
@@ -265,6 +265,11 @@ def check() -> None:
         )
 
 
+def secret() -> str:
+    """Return what entries are signed with, empty where they are not."""
+    return os.environ.get(SECRET_VARIABLE, "")
+
+
 @functools.cache
 def shared() -> Shared | None:
     """Return the store that the user names, None where there is none.
@@ -289,7 +294,7 @@ def shared() -> Shared | None:
         without_password(address),
         root.rstrip("/"),
         system,
-        os.environ.get(SECRET_VARIABLE, ""),
+        secret(),
         read_only,
         "there is no such folder" if gone else "",
     )

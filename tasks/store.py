@@ -17,7 +17,7 @@ from tasks import objects, plan, processes, records, results, runs
 from tasks.objects import Entry, Unsound
 from tasks.plan import BUILD
 from tasks.records import METRICS, RUN, Record
-from tasks.shared import Shared, Unreachable, shared
+from tasks.shared import SECRET_VARIABLE, Shared, Unreachable, secret, shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +31,7 @@ HITS = "store: hits"
 """What the state remembers of it: how many results were restored in this repository."""
 
 _FORGOTTEN = "store: forgotten"
+_UNSIGNED = f"it was fetched, and is not signed with {SECRET_VARIABLE}"
 
 
 def serves(step: Step) -> bool:
@@ -62,8 +63,11 @@ def restore(
     return records.read(step.folder, state.files)
 
 
-def keep(folder: str, say: Callable[[str], None], key: str = "") -> None:
-    """File a whole result that is about to be published, by its key or one that was accepted."""
+def keep(folder: str, say: Callable[[str], None], key: str = "", *, fetched: bool = False) -> None:
+    """File a whole result, by its key or one that was accepted.
+
+    It counts as made here, unless it is there already or `fetched` says what it was made of.
+    """
     try:
         with objects.writing(ROOT):
             record = _record(folder)
@@ -71,9 +75,30 @@ def keep(folder: str, say: Callable[[str], None], key: str = "") -> None:
                 objects.put(ROOT, digest, f"{folder}/{name}")
             digest = objects.digest_of(f"{folder}/{RUN}")
             objects.put(ROOT, digest, f"{folder}/{RUN}")
-            objects.put_entry(ROOT, Entry(key or record.key, digest))
+            entry = _filed(key or record.key, digest)
+            objects.put_entry(ROOT, entry or Entry(key or record.key, digest, fetched=fetched))
     except OSError as error:
         say(f"the result is not kept in {ROOT}: {_reason(error)}")
+
+
+def unsigned(record: Record) -> bool:
+    """Return whether a result here was fetched, and is not known to be signed with our secret."""
+    digest = objects.digest_of(f"{record.folder}/{RUN}")
+    found = [entry for key in record.keys if (entry := _filed(key, digest))]
+    return any(one.fetched and not (secret() and one.is_signed(secret())) for one in found)
+
+
+def _filed(key: str, digest: str) -> Entry | None:
+    """Return the entry of a key here, None where it does not lead to this record."""
+    with contextlib.suppress(Unsound):
+        entry = objects.find_entry(ROOT, key)
+        return entry if entry and entry.record == digest else None
+    return None
+
+
+def _is_believed(entry: Entry) -> bool:
+    """Return whether an entry was made here, or is signed where a secret is given."""
+    return not (secret() and entry.fetched) or entry.is_signed(secret())
 
 
 def share(key: str, scratch: str, say: Callable[[str], None]) -> None:
@@ -84,6 +109,9 @@ def share(key: str, scratch: str, say: Callable[[str], None]) -> None:
     try:
         entry = objects.find_entry(ROOT, key)
         if entry is None:
+            return
+        if not _is_believed(entry):
+            say(f"the result is not shared: {_UNSIGNED}")
             return
         there = _sound_entry(to, key)
         if there and there.record == entry.record:
@@ -147,6 +175,9 @@ def _entry(key: str, say: Callable[[str], None]) -> Entry | None:
         entry = objects.find_entry(ROOT, key)
     except (Unsound, OSError) as error:
         say(f"its stored result is not used: {_reason(error)}")
+        entry = None
+    if entry is not None and not _is_believed(entry):
+        say(f"its stored result is not used: {_UNSIGNED}")
         entry = None
     others = shared()
     if entry is not None or others is None:

@@ -223,7 +223,7 @@ def test_entry_of_another_store(web: str, tmp_path: Path, monkeypatch: pytest.Mo
     shared.shared.cache_clear()
     assert store is not None
     store.put_entry(Entry("a" * 64, "b" * 64), str(tmp_path / "entry"))
-    assert Entry("a" * 64, "b" * 64) == store.entry("a" * 64)
+    assert Entry("a" * 64, "b" * 64, fetched=True) == store.entry("a" * 64)
     assert store.entry("c" * 64) is None
     there = tmp_path / "web/store" / objects.place(objects.ENTRIES, "a" * 64)
     twin = tmp_path / "web/store" / objects.place(objects.ENTRIES, "d" * 64)

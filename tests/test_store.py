@@ -468,6 +468,59 @@ class TestShared:
         assert (0, dict.fromkeys(STEPS, state)) == (status, ended)
         assert ("is not signed with MODEL_STORE_KEY" in warnings(events)) == (state == "ran")
 
+    def test_what_was_fetched_is_not_signed(self, repository: Repository, others: str) -> None:
+        """A result that was taken without a key is neither believed nor shared with one."""
+        repository.add(NAME)
+        states(repository, MODEL_STORE=others)
+        victim, third = clone(repository, "victim"), clone(repository, "third")
+        assert (0, dict.fromkeys(STEPS, "restored")) == states(victim, MODEL_STORE=others)
+        fetched = entry_of(victim).read_bytes()
+        unmake(victim)
+        signed = {"MODEL_STORE_KEY": "secret"}
+
+        status, events = told(victim, **signed)
+
+        ended = {e["step"]: e["state"] for e in events if e["event"] == "finish"}
+        assert (0, dict.fromkeys(STEPS, "ran")) == (status, ended)
+        assert "it was fetched, and is not signed with MODEL_STORE_KEY" in warnings(events)
+        entry_of(victim).write_bytes(fetched)
+        unmake(victim)
+        assert "ran" == states(victim, MODEL_STORE=others, **signed)[1][STEPS[0]]
+        assert (0, dict.fromkeys(STEPS, "restored")) == states(third, MODEL_STORE=others, **signed)
+        record = f"build/models/{NAME}/train/run.json"
+        assert victim.read(record) == third.read(record) != repository.read(record)
+
+    def test_what_was_fetched_with_a_signature(self, repository: Repository, others: str) -> None:
+        """It stays signed, also where it went through a clone without the key."""
+        repository.add(NAME)
+        signed = {"MODEL_STORE_KEY": "secret"}
+        states(repository, MODEL_STORE=others, **signed)
+        other = clone(repository, "other")
+        states(other, MODEL_STORE=others)
+        unmake(other)
+        shutil.rmtree(others)
+
+        assert (0, dict.fromkeys(STEPS, "restored")) == states(other, MODEL_STORE=others)
+        unmake(other)
+        assert (0, dict.fromkeys(STEPS, "restored")) == states(other, **signed)
+        third = clone(repository, "third")
+        assert (0, dict.fromkeys(STEPS, "restored")) == states(third, MODEL_STORE=others, **signed)
+
+    def test_an_acceptance_does_not_sign(self, repository: Repository, others: str) -> None:
+        """What was fetched without a signature gets none by being accepted."""
+        repository.add(NAME)
+        states(repository, MODEL_STORE=others)
+        victim, third = clone(repository, "victim"), clone(repository, "third")
+        states(victim, MODEL_STORE=others)
+        for one in (victim, third):
+            one.write(CONFIG, {"hyperParameters": {"factor": 7}})
+        signed = {"MODEL_STORE_KEY": "secret"}
+
+        done = victim.doit("accept", STEPS[0], "--why", "no matter", MODEL_STORE=others, **signed)
+
+        assert 0 == done.returncode, done.stderr
+        assert "ran" == states(third, MODEL_STORE=others, **signed)[1][STEPS[0]]
+
     def test_the_secret_stays_with_the_runner(self, made: Repository, others: str) -> None:
         """A model cannot read what signs."""
         training = f"model_definitions/{NAME}/model_modules/training.py"
@@ -507,6 +560,14 @@ class TestEntry:
         assert not entry.is_signed("other")
         assert not Entry("c" * 64, "b" * 64, entry.signature).is_signed("secret")
         assert not Entry("a" * 64, "c" * 64, entry.signature).is_signed("secret")
+
+    def test_whether_it_was_fetched(self) -> None:
+        """It is kept; an entry of before, which does not say, was made here."""
+        entry = Entry("a" * 64, "b" * 64, fetched=True)
+        before = {"format": 1, "key": "a" * 64, "record": "b" * 64, "signature": ""}
+
+        assert entry == objects.read_entry(entry.key, entry.written())
+        assert not objects.read_entry(entry.key, json.dumps(before).encode()).fetched
 
     def test_of_another_key(self) -> None:
         """An entry counts under its own key alone."""
