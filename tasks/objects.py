@@ -141,11 +141,15 @@ def beside(path: str) -> str:
 def take(root: str, digest: str, path: str) -> None:
     """Have an object appear at a path, where nothing is.
 
-    Raises FileNotFoundError where there is none, and Unsound where it is not what it should be; it
-    is gone then.
+    Raises Unsound where there is none, and where it is not what it should be; it is gone then.
     """
     source = f"{root}/{place(OBJECTS, digest)}"
-    _appear(source, path, beside(path))
+    try:
+        _appear(source, path, beside(path))
+    except FileNotFoundError:
+        if os.path.exists(source):
+            raise
+        raise Unsound(f"object {digest[:12]} is gone") from None
     if digest_of(path) != digest:
         os.remove(path)
         with contextlib.suppress(FileNotFoundError):
@@ -172,7 +176,10 @@ def drop_entry(root: str, key: str) -> None:
 
 
 def read(root: str, digest: str) -> bytes:
-    """Return an object that is small.  Raises FileNotFoundError and Unsound, as `take`."""
+    """Return an object that is small.
+
+    Raises FileNotFoundError where there is none, and Unsound where it is not what it should be.
+    """
     with open(f"{root}/{place(OBJECTS, digest)}", "rb") as file:
         data = file.read()
     if hashlib.sha256(data).hexdigest() != digest:

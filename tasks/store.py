@@ -49,10 +49,11 @@ def restore(
         return None
     with runs.fresh_run(step) as run:
         try:
-            _lay_out(entry, inputs, run)
-            objects.put_entry(ROOT, entry)
+            with objects.writing(ROOT):  # nothing of it is collected or swept meanwhile
+                _lay_out(entry, inputs, run)
+                _put_entry(entry, say)
         except (Unsound, Unreachable, OSError) as error:
-            if isinstance(error, (Unsound, FileNotFoundError)):
+            if isinstance(error, Unsound):
                 objects.drop_entry(ROOT, key)
             say(f"its stored result is not used: {_reason(error)}")
             return None
@@ -191,10 +192,18 @@ def _entry(key: str, say: Callable[[str], None]) -> Entry | None:
     return None
 
 
+def _put_entry(entry: Entry, say: Callable[[str], None]) -> None:
+    """File the entry of a result that is laid out, which stands whether that succeeds or not."""
+    try:
+        objects.put_entry(ROOT, entry)
+    except OSError as error:
+        say(f"the result is not kept in {ROOT}: {_reason(error)}")
+
+
 def _lay_out(entry: Entry, inputs: Mapping[str, str], run: Run) -> None:
     """Have all files of a stored result in a run's folder, as they were.
 
-    Raises Unsound, Unreachable and FileNotFoundError where that cannot be.
+    Raises Unsound where it is not as it was stored, Unreachable and OSError where it cannot be had.
     """
     _take(entry.record, f"{run.work}/{RUN}", run)
     try:
@@ -207,7 +216,7 @@ def _lay_out(entry: Entry, inputs: Mapping[str, str], run: Run) -> None:
         raise Unsound("its record is that of something else")
     for name, digest in outputs.items():
         if processes.stopping():
-            raise Unsound("interrupted")
+            raise InterruptedError("interrupted")
         if posixpath.isabs(name) or ".." in name.split("/"):
             raise Unsound(f"its file {name!a} would lie outside")
         path = f"{run.work}/{name}"
@@ -219,14 +228,13 @@ def _take(digest: str, path: str, run: Run) -> None:
     """Have an object appear at a path; one that is not here, or spoilt, is fetched."""
     try:
         objects.take(ROOT, digest, path)
-    except (FileNotFoundError, Unsound):
+    except Unsound:
         others = shared()
         if others is None:
             raise
         fetched = f"{run.scratch}/{digest}"
         others.fetch(digest, fetched)
-        with objects.writing(ROOT):
-            objects.put(ROOT, digest, fetched)
+        objects.put(ROOT, digest, fetched)
         objects.take(ROOT, digest, path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -21,6 +22,7 @@ from tasks import (
     manifests,
     objects,
     preparation,
+    processes,
     remote,
     requests,
     shared,
@@ -37,8 +39,9 @@ from tasks.state import State
 from tasks.storekeeping import DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from tasks.records import Record
     from tests.conftest import Repository
 
 MODEL = "model_definitions/ant"
@@ -216,6 +219,71 @@ def test_nothing_is_collected_of_what_is_put(
     assert of_request
     assert len(held) > of_request
     assert all(held)
+
+
+def made(repository: Repository, scratch: Path) -> preparation.Prepared:
+    """Have the training made elsewhere, and restored here once; return it, ready to run."""
+    key = put(scratch)
+    assert 0 == work(repository, "none", key).returncode
+    state = State(STATE_FILE)
+    step = Step(discover.read_model(MODEL, state.files), "train")
+    ready = preparation.prepare(step, state, Activity())
+    assert restored(ready, pytest.fail)
+    return ready
+
+
+def restored(ready: preparation.Prepared, say: Callable[[str], None]) -> Record | None:
+    """Restore the training."""
+    return store.restore(ready.step, ready.inputs, State(STATE_FILE), say)
+
+
+def test_nothing_is_swept_of_what_is_restored(
+    sent: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another `doit` that starts meanwhile leaves alone what a restore has in the making."""
+    ready, put_entry = made(sent, tmp_path), objects.put_entry
+    half = sent.write(f"{store.ROOT}/{objects.MAKING}/half", "half")
+
+    def sweeping(root: str, entry: objects.Entry) -> None:
+        objects.sweep(root)
+        assert half.exists()
+        put_entry(root, entry)
+
+    monkeypatch.setattr(objects, "put_entry", sweeping)
+
+    assert restored(ready, pytest.fail)
+
+
+@pytest.mark.parametrize("name", ["put_entry", "take"])
+def test_an_entry_is_dropped_for_its_objects_alone(
+    sent: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A result that is laid out stands without its entry too; other files are no reason."""
+    ready, said = made(sent, tmp_path), []
+
+    def failing(*_words: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file", "build/something else")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(objects, name, failing)
+        record = restored(ready, said.append)
+
+    assert (name == "put_entry") == (record is not None)
+    assert "build/something else is gone" in said[0]
+    assert objects.find_entry(store.ROOT, ready.key)
+
+
+def test_an_interrupted_restore(
+    sent: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was stored is still stored."""
+    ready, said = made(sent, tmp_path), []
+    monkeypatch.setattr(processes, "stopping", lambda: True)
+
+    assert restored(ready, said.append) is None
+
+    assert ["its stored result is not used: interrupted"] == said
+    assert objects.find_entry(store.ROOT, ready.key)
 
 
 @pytest.mark.usefixtures("sent")
