@@ -75,21 +75,27 @@ class Shared:
         self._ask(lambda: self.system.get_file(self._at(name), path), size)
         if objects.digest_of(path) != digest:
             os.remove(path)
-            if not self.read_only:
-                self._ask(lambda: self._remove(name))
+            self._remove_spoilt(digest)
             raise Unsound(f"object {digest[:12]} is not what was stored")
 
     def read(self, digest: str) -> bytes:
         """Return an object that is small.  Raises Unsound, as `fetch`."""
         data = self._ask(lambda: self._read(objects.place(OBJECTS, digest)))
-        if data is None or hashlib.sha256(data).hexdigest() != digest:
-            raise Unsound(f"object {digest[:12]} is not there, or not what was stored")
+        if data is None:
+            raise Unsound(f"object {digest[:12]} is not there")
+        if hashlib.sha256(data).hexdigest() != digest:
+            self._remove_spoilt(digest)
+            raise Unsound(f"object {digest[:12]} is not what was stored")
         return data
+
+    def has(self, digest: str, size: int) -> bool:
+        """Return whether there is an object of a digest and size."""
+        return self._ask(lambda: self._size(objects.place(OBJECTS, digest))) == size
 
     def put(self, digest: str, path: str) -> None:
         """Put a file, unless there is an object of its digest and size."""
         name, size = objects.place(OBJECTS, digest), os.path.getsize(path)
-        if self._ask(lambda: self._size(name)) != size:
+        if not self.has(digest, size):
             self._ask(lambda: self._write(name, path), size)
 
     def put_entry(self, entry: Entry, path: str) -> None:
@@ -213,6 +219,11 @@ class Shared:
             self.system.put_file(path, self._at(name), method="put")
         else:
             self.system.put_file(path, self._at(name))
+
+    def _remove_spoilt(self, digest: str) -> None:
+        """Remove an object that is not what was stored: whoever has it puts it back then."""
+        if not self.read_only:
+            self._ask(lambda: self._remove(objects.place(OBJECTS, digest)))
 
     def _remove(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError, NotImplementedError):

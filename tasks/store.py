@@ -114,21 +114,29 @@ def share(key: str, scratch: str, say: Callable[[str], None]) -> None:
         if not _is_believed(entry):
             say(f"the result is not shared: {_UNSIGNED}")
             return
-        there = _sound_entry(to, key)
-        if there and there.record == entry.record:
-            to.used(objects.ENTRIES, key)
-            return
-        record = Record("", json.loads(objects.read(ROOT, entry.record)))
-        if record.key != key and there:
-            return  # what was accepted takes no place of what was made
-        with to.writing():
-            for digest in sorted({*record.outputs.values(), entry.record}):
-                to.put(digest, f"{ROOT}/{objects.place(objects.OBJECTS, digest)}")
-            to.put_entry(entry, f"{scratch}/entry")
+        _put(to, entry, f"{scratch}/entry")
     except Unreachable:
         _tell(to, say)
     except (OSError, Unsound) as error:
         say(f"the result is not shared: {_reason(error)}")
+
+
+def _put(to: Shared, entry: Entry, path: str) -> None:
+    """Put what is not there yet, or no longer, of a result; `path` is free for its entry."""
+    there = _sound_entry(to, entry.key)
+    record = Record("", json.loads(objects.read(ROOT, entry.record)))
+    digests = sorted({*record.outputs.values(), entry.record})
+    files = {digest: f"{ROOT}/{objects.place(objects.OBJECTS, digest)}" for digest in digests}
+    if there and there.record == entry.record:
+        if all(to.has(digest, os.path.getsize(file)) for digest, file in files.items()):
+            to.used(objects.ENTRIES, entry.key)
+            return
+    elif there and record.key != entry.key:
+        return  # what was accepted takes no place of what was made
+    with to.writing():
+        for digest, file in files.items():
+            to.put(digest, file)
+        to.put_entry(entry, path)
 
 
 def _sound_entry(to: Shared, key: str) -> Entry | None:

@@ -410,6 +410,27 @@ class TestShared:
         third = clone(repository, "third")
         assert "restored" == states(third, MODEL_STORE=others)[1][f"train:{NAME}"]
 
+    @pytest.mark.parametrize("lost", ["all", "one", "a part of one"])
+    def test_lost(self, repository: Repository, others: str, lost: str) -> None:
+        """Whoever has a result puts back what is lost, so that those who only read have it."""
+        repository.add(NAME)
+        states(repository, MODEL_STORE=others)
+        path = object_of(repository, "models/model.txt", Path(others))
+        if lost == "all":
+            shutil.rmtree(Path(others) / objects.OBJECTS)
+        elif lost == "one":
+            path.unlink()
+        else:
+            path.chmod(0o644)
+            path.write_text("2")
+        unmake(repository)
+        assert (0, dict.fromkeys(STEPS, "restored")) == states(repository, MODEL_STORE=others)
+
+        reader = clone(repository, "reader")
+        assert (0, dict.fromkeys(STEPS, "restored")) == states(
+            reader, MODEL_STORE=others, MODEL_STORE_READ_ONLY="1"
+        )
+
     def test_what_is_spoilt_here_is_fetched(self, repository: Repository, others: str) -> None:
         """An object that is spoilt here comes from the store of others."""
         repository.add(NAME)

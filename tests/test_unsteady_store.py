@@ -221,6 +221,25 @@ def test_nothing_is_collected_of_what_is_put(
     assert all(held)
 
 
+@pytest.mark.usefixtures("sent")
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_small_object_that_is_spoilt(tmp_path: Path, *, read_only: bool) -> None:
+    """It is removed by whoever may write, so that it is put anew."""
+    (tmp_path / "file").write_text("good")
+    digest = objects.digest_of(str(tmp_path / "file"))
+    to = shared.shared()
+    assert to is not None
+    to.put(digest, str(tmp_path / "file"))
+    path = root() / objects.place(objects.OBJECTS, digest)
+    path.write_text("evil")
+    to.read_only = read_only
+
+    with pytest.raises(objects.Unsound):
+        to.read(digest)
+
+    assert read_only == path.exists()
+
+
 def made(repository: Repository, scratch: Path) -> preparation.Prepared:
     """Have the training made elsewhere, and restored here once; return it, ready to run."""
     key = put(scratch)
