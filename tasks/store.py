@@ -14,10 +14,11 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from tasks import objects, plan, processes, records, results, runs
+from tasks.answers import Unreachable
 from tasks.objects import Entry, Unsound
 from tasks.plan import BUILD
 from tasks.records import METRICS, RUN, Record
-from tasks.shared import SECRET_VARIABLE, Shared, Unreachable, secret, shared
+from tasks.shared import SECRET_VARIABLE, Shared, secret, shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,13 +109,14 @@ def share(key: str, scratch: str, say: Callable[[str], None]) -> None:
     if to is None or to.read_only:
         return
     try:
-        entry = objects.find_entry(ROOT, key)
-        if entry is None:
-            return
-        if not _is_believed(entry):
-            say(f"the result is not shared: {_UNSIGNED}")
-            return
-        _put(to, entry, f"{scratch}/entry")
+        with objects.writing(ROOT):  # nothing of it is collected here meanwhile
+            entry = objects.find_entry(ROOT, key)
+            if entry is None:
+                return
+            if not _is_believed(entry):
+                say(f"the result is not shared: {_UNSIGNED}")
+                return
+            _put(to, entry, f"{scratch}/entry")
     except Unreachable:
         _tell(to, say)
     except (OSError, Unsound) as error:
@@ -273,5 +275,5 @@ def _reason(error: Exception) -> str:
 
 
 def _tell(others: Shared, say: Callable[[str], None]) -> None:
-    if trouble := others.trouble_to_tell():
+    for trouble in others.troubles_to_tell():
         say(trouble)

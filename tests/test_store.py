@@ -395,6 +395,27 @@ class TestShared:
         repository.doit("-a", **variables)
         assert [] == os.listdir(others)
 
+    def test_what_cannot_be_written_is_read(self, repository: Repository, others: str) -> None:
+        """A store that takes nothing, as on a disk that is only read, still gives what it has."""
+        repository.add(NAME)
+        states(repository, MODEL_STORE=others)
+        other = clone(repository, "other")
+        first = other.path / "model_definitions/a-new-one"
+        shutil.copytree(other.path / f"model_definitions/{NAME}", first)
+        document = json.loads((first / "model.json").read_text())
+        (first / "model.json").write_text(json.dumps({**document, "id": "new", "name": "New"}))
+        shutil.rmtree(f"{others}/{objects.MAKING}")
+        Path(others, objects.MAKING).write_text("no folder")
+
+        done = other.doit("run", "-n", "1", "--reporter", "json", MODEL_STORE=others)
+
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        ended = {e["step"]: e["state"] for e in events if e["event"] == "finish"}
+        assert ["train:a-new-one", "ran"] == list(next(iter(ended.items())))
+        assert dict.fromkeys(STEPS, "restored") == {step: ended[step] for step in STEPS}
+        assert 1 == warnings(events).count(f"nothing more is put into the store {others} in this")
+        assert "is left alone" not in warnings(events)
+
     def test_spoilt(self, repository: Repository, others: str) -> None:
         """A spoilt object is not believed, and made good by whoever may write."""
         repository.add(NAME)
