@@ -170,7 +170,7 @@ def _publish(
         entries = [*record.run.get("accepted", ()), asdict(accepted)]
         records.write_run(run.work, {**record.run, "accepted": entries})
         results.settle(run.work)
-        store.keep(run.work, say, accepted.key)
+        store.keep(run.work, say, accepted.key, fetched=store.unsigned(record))
         results.publish(run, step, state.files)
         store.share(accepted.key, run.scratch, say)
 

@@ -15,10 +15,11 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from tasks.answers import Unreachable
 from tasks.folders import is_there, raised, remove_tree
 from tasks.looks import look
 from tasks.records import write_json
-from tasks.shared import Unreachable, shared
+from tasks.shared import shared
 from tasks.state import open_state
 
 if TYPE_CHECKING:

@@ -46,11 +46,15 @@ class Unsound(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """Which record belongs to a key; `signature` is empty where nobody has signed it."""
+    """Which record belongs to a key; `signature` is empty where nobody has signed it.
+
+    In the store on this disk it says whether it was `fetched` from the store of others.
+    """
 
     key: str
     record: str
     signature: str = ""
+    fetched: bool = False
 
     def signed(self, secret: str) -> Entry:
         """Return it with the HMAC-SHA256 (RFC 2104) of key and record under a secret."""
@@ -72,7 +76,10 @@ def read_entry(key: str, data: bytes) -> Entry:
     """Return what an entry's file says.  Raises Unsound where it is not that of this key."""
     try:
         found = json.loads(data)
-        entry = Entry(found["key"], found["record"], found["signature"])
+        entry = Entry(
+            found["key"], found["record"], found["signature"],
+            bool(found.get("fetched")),  # one of before does not say
+        )  # fmt: skip
         good = found["format"] == FORMAT and entry.key == key and is_digest(entry.record)
     except (ValueError, KeyError, TypeError) as error:
         raise Unsound("its entry cannot be read") from error
@@ -134,11 +141,15 @@ def beside(path: str) -> str:
 def take(root: str, digest: str, path: str) -> None:
     """Have an object appear at a path, where nothing is.
 
-    Raises FileNotFoundError where there is none, and Unsound where it is not what it should be; it
-    is gone then.
+    Raises Unsound where there is none, and where it is not what it should be; it is gone then.
     """
     source = f"{root}/{place(OBJECTS, digest)}"
-    _appear(source, path, beside(path))
+    try:
+        _appear(source, path, beside(path))
+    except FileNotFoundError:
+        if os.path.exists(source):
+            raise
+        raise Unsound(f"object {digest[:12]} is gone") from None
     if digest_of(path) != digest:
         os.remove(path)
         with contextlib.suppress(FileNotFoundError):
@@ -165,7 +176,10 @@ def drop_entry(root: str, key: str) -> None:
 
 
 def read(root: str, digest: str) -> bytes:
-    """Return an object that is small.  Raises FileNotFoundError and Unsound, as `take`."""
+    """Return an object that is small.
+
+    Raises FileNotFoundError where there is none, and Unsound where it is not what it should be.
+    """
     with open(f"{root}/{place(OBJECTS, digest)}", "rb") as file:
         data = file.read()
     if hashlib.sha256(data).hexdigest() != digest:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks import datasets, discover, objects, plan, records, store
+from tasks.answers import Unreachable
 from tasks.environments import lock_file
 from tasks.environments.requirements import package_files, read
 from tasks.errors import UserError
@@ -25,7 +26,7 @@ from tasks.folders import walk
 from tasks.model import SAMPLES
 from tasks.plan import Step
 from tasks.profiles import STORE_VARIABLE
-from tasks.shared import READ_ONLY_VARIABLE, SECRET_VARIABLE, Shared, Unreachable, shared
+from tasks.shared import READ_ONLY_VARIABLE, SECRET_VARIABLE, Shared, shared
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:

@@ -2,7 +2,8 @@
 
 It is laid out like the one on this disk (`objects`).  Nothing that it says is believed but by its
 digest, and where `MODEL_STORE_KEY` is set, by a signature.  It may be slow, full, spoilt or gone:
-the first trouble is told, and for the rest of the run it is left alone.
+the first trouble is told, and for the rest of the run it is left alone.  One that cannot be written
+to is still read.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ import functools
 import hashlib
 import importlib.util
 import os
-import threading
-from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasks import objects, processes
+from tasks.answers import Unreachable, within
 from tasks.errors import UserError, without_password
 from tasks.objects import ENTRIES, OBJECTS, Entry, Unsound
 from tasks.profiles import STORE_VARIABLE
@@ -40,13 +40,12 @@ PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "http": "aiohttp", "https": "aiohttp", 
 T = TypeVar("T")
 
 
-class Unreachable(Exception):
-    """The store does not do what it is asked for; the message says why."""
-
-
 @dataclass
 class Shared:
-    """A store elsewhere.  `trouble` is why it is left alone; it is told once (`told`)."""
+    """A store elsewhere.
+
+    `trouble` is why it is left alone, `write_trouble` why it is only read; each is told once.
+    """
 
     address: str
     root: str
@@ -54,7 +53,8 @@ class Shared:
     secret: str = ""
     read_only: bool = False
     trouble: str = ""
-    told: bool = False
+    write_trouble: str = ""
+    told: frozenset[str] = frozenset()
 
     def entry(self, key: str) -> Entry | None:
         """Return the entry of a key, None where there is none that is good."""
@@ -64,7 +64,7 @@ class Shared:
         entry = objects.read_entry(key, data)
         if self.secret and not entry.is_signed(self.secret):
             raise Unsound(f"its entry is not signed with {SECRET_VARIABLE}")
-        return entry
+        return replace(entry, fetched=True)
 
     def fetch(self, digest: str, path: str) -> None:
         """Write an object to a path.  Raises Unsound where it is not there, or not what it says."""
@@ -75,29 +75,35 @@ class Shared:
         self._ask(lambda: self.system.get_file(self._at(name), path), size)
         if objects.digest_of(path) != digest:
             os.remove(path)
-            if not self.read_only:
-                self._ask(lambda: self._remove(name))
+            self._remove_spoilt(digest)
             raise Unsound(f"object {digest[:12]} is not what was stored")
 
     def read(self, digest: str) -> bytes:
         """Return an object that is small.  Raises Unsound, as `fetch`."""
         data = self._ask(lambda: self._read(objects.place(OBJECTS, digest)))
-        if data is None or hashlib.sha256(data).hexdigest() != digest:
-            raise Unsound(f"object {digest[:12]} is not there, or not what was stored")
+        if data is None:
+            raise Unsound(f"object {digest[:12]} is not there")
+        if hashlib.sha256(data).hexdigest() != digest:
+            self._remove_spoilt(digest)
+            raise Unsound(f"object {digest[:12]} is not what was stored")
         return data
+
+    def has(self, digest: str, size: int) -> bool:
+        """Return whether there is an object of a digest and size."""
+        return self._ask(lambda: self._size(objects.place(OBJECTS, digest))) == size
 
     def put(self, digest: str, path: str) -> None:
         """Put a file, unless there is an object of its digest and size."""
         name, size = objects.place(OBJECTS, digest), os.path.getsize(path)
-        if self._ask(lambda: self._size(name)) != size:
-            self._ask(lambda: self._write(name, path), size)
+        if not self.has(digest, size):
+            self._change(lambda: self._write(name, path), size)
 
     def put_entry(self, entry: Entry, path: str) -> None:
         """Put the entry of a key, after all that it leads to; `path` is free for it."""
-        signed = entry.signed(self.secret) if self.secret else entry
+        signed = entry.signed(self.secret) if self.secret else replace(entry, fetched=False)
         with open(path, "wb") as file:
             file.write(signed.written())
-        self._ask(lambda: self._write(objects.place(ENTRIES, entry.key), path))
+        self._change(lambda: self._write(objects.place(ENTRIES, entry.key), path))
 
     def document(self, kind: str, key: str) -> bytes | None:
         """Return a small file of some other kind that is kept under a key, None without one."""
@@ -107,12 +113,12 @@ class Shared:
         """Put such a file, after all that it leads to."""
         with open(f"{scratch}/document", "wb") as file:
             file.write(data)
-        self._ask(lambda: self._write(objects.place(kind, key), file.name))
+        self._change(lambda: self._write(objects.place(kind, key), file.name))
 
     def put_file(self, kind: str, key: str, path: str) -> None:
         """Put a file of any size that is kept under a key."""
         name = objects.place(kind, key)
-        self._ask(lambda: self._write(name, path), os.path.getsize(path))
+        self._change(lambda: self._write(name, path), os.path.getsize(path))
 
     def fetch_file(self, kind: str, key: str, path: str) -> bool:
         """Write such a file to a path, and return whether there is one."""
@@ -125,7 +131,7 @@ class Shared:
 
     def drop_document(self, kind: str, key: str) -> None:
         """Remove what is kept under a key, whatever its size."""
-        self._ask(lambda: self._remove(objects.place(kind, key)))
+        self._change(lambda: self._remove(objects.place(kind, key)))
 
     def used(self, kind: str, key: str) -> None:
         """Note in a folder that something was used just now, so that it is not collected soon."""
@@ -139,7 +145,7 @@ class Shared:
         with contextlib.ExitStack() as held:
             if self.is_folder:
                 hold = objects.writing(self.root)
-                self._ask(lambda: held.enter_context(hold), seconds=COLLECTION_SECONDS)
+                self._change(lambda: held.enter_context(hold), seconds=COLLECTION_SECONDS)
             yield
 
     def insisting(self) -> Iterator[None]:
@@ -151,7 +157,7 @@ class Shared:
 
     def ask_again(self) -> None:
         """Have it asked from now on as if there had been no trouble."""
-        self.trouble = ""
+        self.trouble = self.write_trouble = ""
 
     def trouble_now(self) -> str:
         """Return why it cannot be read, asked for what is surely not there; empty where it can."""
@@ -159,27 +165,42 @@ class Shared:
             self.entry("0" * 64)
         return self.trouble
 
-    def trouble_to_tell(self) -> str:
-        """Return what is wrong with it, the first time that it is asked for; else nothing."""
-        if self.told or not self.trouble:
-            return ""
-        self.told = True
-        return f"the store {self.address} is left alone in this run: {self.trouble}"
+    def troubles_to_tell(self) -> list[str]:
+        """Return what is wrong with it, each the first time that it is asked for."""
+        troubles = {
+            f"the store {self.address} is left alone in this run": self.trouble,
+            f"nothing more is put into the store {self.address} in this run": self.write_trouble,
+        }
+        found = {text: why for text, why in troubles.items() if why and text not in self.told}
+        self.told |= found.keys()
+        return [f"{text}: {why}" for text, why in found.items()]
 
     @property
     def is_folder(self) -> bool:
         """Whether it is a folder, and not a server's."""
         return "file" in self.system.protocol
 
-    def _ask(self, act: Callable[[], T], size: int = 0, *, seconds: float | None = None) -> T:
+    def _ask(self, act: Callable[[], T], size: int = 0) -> T:
         """Do something within a time, or raise Unreachable and do not ask again."""
         if self.trouble:
             raise Unreachable(self.trouble)
-        seconds = ANSWER_SECONDS if seconds is None else seconds
         try:
-            return _within(seconds + size / SLOWEST_BYTES, act)
+            return within(ANSWER_SECONDS + size / SLOWEST_BYTES, act)
         except Unreachable as error:
             self.trouble = str(error)
+            raise
+
+    def _change(
+        self, act: Callable[[], object], size: int = 0, *, seconds: float | None = None
+    ) -> None:
+        """Do something that writes within a time, or raise Unreachable and write no more."""
+        if trouble := self.trouble or self.write_trouble:
+            raise Unreachable(trouble)
+        seconds = ANSWER_SECONDS if seconds is None else seconds
+        try:
+            within(seconds + size / SLOWEST_BYTES, act)
+        except Unreachable as error:
+            self.write_trouble = str(error)
             raise
 
     def _at(self, name: str) -> str:
@@ -214,37 +235,15 @@ class Shared:
         else:
             self.system.put_file(path, self._at(name))
 
+    def _remove_spoilt(self, digest: str) -> None:
+        """Remove an object that is not what was stored: whoever has it puts it back then."""
+        if not self.read_only:
+            with contextlib.suppress(Unreachable):  # where that may not be, other things still may
+                within(ANSWER_SECONDS, lambda: self._remove(objects.place(OBJECTS, digest)))
+
     def _remove(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError, NotImplementedError):
             self.system.rm_file(self._at(name))
-
-
-def _within(seconds: float, act: Callable[[], T]) -> T:
-    """Return what a function does, or raise Unreachable where it fails or takes longer.
-
-    The thread of one that never answers is left behind: nothing can end it.
-    """
-    answers: SimpleQueue[tuple[Any, Exception | None]] = SimpleQueue()
-
-    def work() -> None:
-        try:
-            answers.put((act(), None))
-        except Exception as error:  # noqa: BLE001 - whatever a library raises, a step goes on
-            answers.put((None, error))
-
-    threading.Thread(target=work, name="store", daemon=True).start()
-    try:
-        value, error = answers.get(timeout=seconds)
-    except Empty:
-        raise Unreachable(f"no answer within {seconds:.0f} s") from None
-    if error is not None:
-        raise Unreachable(_said(error)) from error
-    return value  # type: ignore[no-any-return]
-
-
-def _said(error: Exception) -> str:
-    lines = without_password(str(error)).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def check() -> None:
@@ -263,6 +262,11 @@ def check() -> None:
             f"`{STORE_VARIABLE}` needs the package `{package}`, which is not installed",
             hint=f"`.venv/bin/uv pip install --python .venv/bin/python {package}`",
         )
+
+
+def secret() -> str:
+    """Return what entries are signed with, empty where they are not."""
+    return os.environ.get(SECRET_VARIABLE, "")
 
 
 @functools.cache
@@ -289,7 +293,7 @@ def shared() -> Shared | None:
         without_password(address),
         root.rstrip("/"),
         system,
-        os.environ.get(SECRET_VARIABLE, ""),
+        secret(),
         read_only,
         "there is no such folder" if gone else "",
     )

@@ -14,10 +14,11 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from tasks import objects, plan, processes, records, results, runs
+from tasks.answers import Unreachable
 from tasks.objects import Entry, Unsound
 from tasks.plan import BUILD
 from tasks.records import METRICS, RUN, Record
-from tasks.shared import Shared, Unreachable, shared
+from tasks.shared import SECRET_VARIABLE, Shared, secret, shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ HITS = "store: hits"
 """What the state remembers of it: how many results were restored in this repository."""
 
 _FORGOTTEN = "store: forgotten"
+_UNSIGNED = f"it was fetched, and is not signed with {SECRET_VARIABLE}"
 
 
 def serves(step: Step) -> bool:
@@ -48,10 +50,11 @@ def restore(
         return None
     with runs.fresh_run(step) as run:
         try:
-            _lay_out(entry, inputs, run)
-            objects.put_entry(ROOT, entry)
+            with objects.writing(ROOT):  # nothing of it is collected or swept meanwhile
+                _lay_out(entry, inputs, run)
+                _put_entry(entry, say)
         except (Unsound, Unreachable, OSError) as error:
-            if isinstance(error, (Unsound, FileNotFoundError)):
+            if isinstance(error, Unsound):
                 objects.drop_entry(ROOT, key)
             say(f"its stored result is not used: {_reason(error)}")
             return None
@@ -62,8 +65,11 @@ def restore(
     return records.read(step.folder, state.files)
 
 
-def keep(folder: str, say: Callable[[str], None], key: str = "") -> None:
-    """File a whole result that is about to be published, by its key or one that was accepted."""
+def keep(folder: str, say: Callable[[str], None], key: str = "", *, fetched: bool = False) -> None:
+    """File a whole result, by its key or one that was accepted.
+
+    It counts as made here, unless it is there already or `fetched` says what it was made of.
+    """
     try:
         with objects.writing(ROOT):
             record = _record(folder)
@@ -71,9 +77,30 @@ def keep(folder: str, say: Callable[[str], None], key: str = "") -> None:
                 objects.put(ROOT, digest, f"{folder}/{name}")
             digest = objects.digest_of(f"{folder}/{RUN}")
             objects.put(ROOT, digest, f"{folder}/{RUN}")
-            objects.put_entry(ROOT, Entry(key or record.key, digest))
+            entry = _filed(key or record.key, digest)
+            objects.put_entry(ROOT, entry or Entry(key or record.key, digest, fetched=fetched))
     except OSError as error:
         say(f"the result is not kept in {ROOT}: {_reason(error)}")
+
+
+def unsigned(record: Record) -> bool:
+    """Return whether a result here was fetched, and is not known to be signed with our secret."""
+    digest = objects.digest_of(f"{record.folder}/{RUN}")
+    found = [entry for key in record.keys if (entry := _filed(key, digest))]
+    return any(one.fetched and not (secret() and one.is_signed(secret())) for one in found)
+
+
+def _filed(key: str, digest: str) -> Entry | None:
+    """Return the entry of a key here, None where it does not lead to this record."""
+    with contextlib.suppress(Unsound):
+        entry = objects.find_entry(ROOT, key)
+        return entry if entry and entry.record == digest else None
+    return None
+
+
+def _is_believed(entry: Entry) -> bool:
+    """Return whether an entry was made here, or is signed where a secret is given."""
+    return not (secret() and entry.fetched) or entry.is_signed(secret())
 
 
 def share(key: str, scratch: str, say: Callable[[str], None]) -> None:
@@ -82,24 +109,36 @@ def share(key: str, scratch: str, say: Callable[[str], None]) -> None:
     if to is None or to.read_only:
         return
     try:
-        entry = objects.find_entry(ROOT, key)
-        if entry is None:
-            return
-        there = _sound_entry(to, key)
-        if there and there.record == entry.record:
-            to.used(objects.ENTRIES, key)
-            return
-        record = Record("", json.loads(objects.read(ROOT, entry.record)))
-        if record.key != key and there:
-            return  # what was accepted takes no place of what was made
-        with to.writing():
-            for digest in sorted({*record.outputs.values(), entry.record}):
-                to.put(digest, f"{ROOT}/{objects.place(objects.OBJECTS, digest)}")
-            to.put_entry(entry, f"{scratch}/entry")
+        with objects.writing(ROOT):  # nothing of it is collected here meanwhile
+            entry = objects.find_entry(ROOT, key)
+            if entry is None:
+                return
+            if not _is_believed(entry):
+                say(f"the result is not shared: {_UNSIGNED}")
+                return
+            _put(to, entry, f"{scratch}/entry")
     except Unreachable:
         _tell(to, say)
     except (OSError, Unsound) as error:
         say(f"the result is not shared: {_reason(error)}")
+
+
+def _put(to: Shared, entry: Entry, path: str) -> None:
+    """Put what is not there yet, or no longer, of a result; `path` is free for its entry."""
+    there = _sound_entry(to, entry.key)
+    record = Record("", json.loads(objects.read(ROOT, entry.record)))
+    digests = sorted({*record.outputs.values(), entry.record})
+    files = {digest: f"{ROOT}/{objects.place(objects.OBJECTS, digest)}" for digest in digests}
+    if there and there.record == entry.record:
+        if all(to.has(digest, os.path.getsize(file)) for digest, file in files.items()):
+            to.used(objects.ENTRIES, entry.key)
+            return
+    elif there and record.key != entry.key:
+        return  # what was accepted takes no place of what was made
+    with to.writing():
+        for digest, file in files.items():
+            to.put(digest, file)
+        to.put_entry(entry, path)
 
 
 def _sound_entry(to: Shared, key: str) -> Entry | None:
@@ -148,6 +187,9 @@ def _entry(key: str, say: Callable[[str], None]) -> Entry | None:
     except (Unsound, OSError) as error:
         say(f"its stored result is not used: {_reason(error)}")
         entry = None
+    if entry is not None and not _is_believed(entry):
+        say(f"its stored result is not used: {_UNSIGNED}")
+        entry = None
     others = shared()
     if entry is not None or others is None:
         return entry
@@ -160,10 +202,18 @@ def _entry(key: str, say: Callable[[str], None]) -> Entry | None:
     return None
 
 
+def _put_entry(entry: Entry, say: Callable[[str], None]) -> None:
+    """File the entry of a result that is laid out, which stands whether that succeeds or not."""
+    try:
+        objects.put_entry(ROOT, entry)
+    except OSError as error:
+        say(f"the result is not kept in {ROOT}: {_reason(error)}")
+
+
 def _lay_out(entry: Entry, inputs: Mapping[str, str], run: Run) -> None:
     """Have all files of a stored result in a run's folder, as they were.
 
-    Raises Unsound, Unreachable and FileNotFoundError where that cannot be.
+    Raises Unsound where it is not as it was stored, Unreachable and OSError where it cannot be had.
     """
     _take(entry.record, f"{run.work}/{RUN}", run)
     try:
@@ -176,7 +226,7 @@ def _lay_out(entry: Entry, inputs: Mapping[str, str], run: Run) -> None:
         raise Unsound("its record is that of something else")
     for name, digest in outputs.items():
         if processes.stopping():
-            raise Unsound("interrupted")
+            raise InterruptedError("interrupted")
         if posixpath.isabs(name) or ".." in name.split("/"):
             raise Unsound(f"its file {name!a} would lie outside")
         path = f"{run.work}/{name}"
@@ -188,14 +238,13 @@ def _take(digest: str, path: str, run: Run) -> None:
     """Have an object appear at a path; one that is not here, or spoilt, is fetched."""
     try:
         objects.take(ROOT, digest, path)
-    except (FileNotFoundError, Unsound):
+    except Unsound:
         others = shared()
         if others is None:
             raise
         fetched = f"{run.scratch}/{digest}"
         others.fetch(digest, fetched)
-        with objects.writing(ROOT):
-            objects.put(ROOT, digest, fetched)
+        objects.put(ROOT, digest, fetched)
         objects.take(ROOT, digest, path)
 
 
@@ -226,5 +275,5 @@ def _reason(error: Exception) -> str:
 
 
 def _tell(others: Shared, say: Callable[[str], None]) -> None:
-    if trouble := others.trouble_to_tell():
+    for trouble in others.troubles_to_tell():
         say(trouble)

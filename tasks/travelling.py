@@ -21,11 +21,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks import checkpoints
+from tasks.answers import Unreachable
 from tasks.checkpoints import KIND
 from tasks.fingerprint import canonical
 from tasks.objects import Unsound
 from tasks.runs import RUNS
-from tasks.shared import SECRET_VARIABLE, Shared, Unreachable, shared
+from tasks.shared import SECRET_VARIABLE, Shared, shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,7 +17,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tasks import execute, news, preparation, processes, requests, retries, shared, store
+from tasks import answers, execute, news, preparation, processes, requests, retries, shared, store
 from tasks.errors import AttemptFailed, UserError
 from tasks.objects import Unsound
 from tasks.places import Local, On
@@ -135,10 +135,11 @@ def _see_shared(step: Step, key: str, scratch: str) -> None:
     assert to is not None  # noqa: S101 - the request was in it
     for _ in to.insisting():
         store.share(key, scratch, told.append)
+        told += [to.write_trouble] if to.write_trouble else []
         try:
             if to.entry(key):
                 return
-        except (shared.Unreachable, Unsound) as error:
+        except (answers.Unreachable, Unsound) as error:
             told.append(str(error))
     failed = AttemptFailed(
         f"The result of {step.task} cannot be put into the store",

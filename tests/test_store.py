@@ -401,6 +401,27 @@ class TestShared:
         repository.doit("-a", **variables)
         assert [] == os.listdir(others)
 
+    def test_what_cannot_be_written_is_read(self, repository: Repository, others: str) -> None:
+        """A store that takes nothing, as on a disk that is only read, still gives what it has."""
+        repository.add(NAME)
+        states(repository, MODEL_STORE=others)
+        other = clone(repository, "other")
+        first = other.path / "model_definitions/a-new-one"
+        shutil.copytree(other.path / f"model_definitions/{NAME}", first)
+        document = json.loads((first / "model.json").read_text())
+        (first / "model.json").write_text(json.dumps({**document, "id": "new", "name": "New"}))
+        shutil.rmtree(f"{others}/{objects.MAKING}")
+        Path(others, objects.MAKING).write_text("no folder")
+
+        done = other.doit("run", "-n", "1", "--reporter", "json", MODEL_STORE=others)
+
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        ended = {e["step"]: e["state"] for e in events if e["event"] == "finish"}
+        assert ["train:a-new-one", "ran"] == list(next(iter(ended.items())))
+        assert dict.fromkeys(STEPS, "restored") == {step: ended[step] for step in STEPS}
+        assert 1 == warnings(events).count(f"nothing more is put into the store {others} in this")
+        assert "is left alone" not in warnings(events)
+
     def test_spoilt(self, repository: Repository, others: str) -> None:
         """A spoilt object is not believed, and made good by whoever may write."""
         repository.add(NAME)
@@ -415,6 +436,27 @@ class TestShared:
         assert "20.0" == other.read(f"build/models/{NAME}/train/models/model.txt")
         third = clone(repository, "third")
         assert "restored" == states(third, MODEL_STORE=others)[1][f"train:{NAME}"]
+
+    @pytest.mark.parametrize("lost", ["all", "one", "a part of one"])
+    def test_lost(self, repository: Repository, others: str, lost: str) -> None:
+        """Whoever has a result puts back what is lost, so that those who only read have it."""
+        repository.add(NAME)
+        states(repository, MODEL_STORE=others)
+        path = object_of(repository, "models/model.txt", Path(others))
+        if lost == "all":
+            shutil.rmtree(Path(others) / objects.OBJECTS)
+        elif lost == "one":
+            path.unlink()
+        else:
+            path.chmod(0o644)
+            path.write_text("2")
+        unmake(repository)
+        assert (0, dict.fromkeys(STEPS, "restored")) == states(repository, MODEL_STORE=others)
+
+        reader = clone(repository, "reader")
+        assert (0, dict.fromkeys(STEPS, "restored")) == states(
+            reader, MODEL_STORE=others, MODEL_STORE_READ_ONLY="1"
+        )
 
     def test_what_is_spoilt_here_is_fetched(self, repository: Repository, others: str) -> None:
         """An object that is spoilt here comes from the store of others."""
@@ -474,6 +516,59 @@ class TestShared:
         assert (0, dict.fromkeys(STEPS, state)) == (status, ended)
         assert ("is not signed with MODEL_STORE_KEY" in warnings(events)) == (state == "ran")
 
+    def test_what_was_fetched_is_not_signed(self, repository: Repository, others: str) -> None:
+        """A result that was taken without a key is neither believed nor shared with one."""
+        repository.add(NAME)
+        states(repository, MODEL_STORE=others)
+        victim, third = clone(repository, "victim"), clone(repository, "third")
+        assert (0, dict.fromkeys(STEPS, "restored")) == states(victim, MODEL_STORE=others)
+        fetched = entry_of(victim).read_bytes()
+        unmake(victim)
+        signed = {"MODEL_STORE_KEY": "secret"}
+
+        status, events = told(victim, **signed)
+
+        ended = {e["step"]: e["state"] for e in events if e["event"] == "finish"}
+        assert (0, dict.fromkeys(STEPS, "ran")) == (status, ended)
+        assert "it was fetched, and is not signed with MODEL_STORE_KEY" in warnings(events)
+        entry_of(victim).write_bytes(fetched)
+        unmake(victim)
+        assert "ran" == states(victim, MODEL_STORE=others, **signed)[1][STEPS[0]]
+        assert (0, dict.fromkeys(STEPS, "restored")) == states(third, MODEL_STORE=others, **signed)
+        record = f"build/models/{NAME}/train/run.json"
+        assert victim.read(record) == third.read(record) != repository.read(record)
+
+    def test_what_was_fetched_with_a_signature(self, repository: Repository, others: str) -> None:
+        """It stays signed, also where it went through a clone without the key."""
+        repository.add(NAME)
+        signed = {"MODEL_STORE_KEY": "secret"}
+        states(repository, MODEL_STORE=others, **signed)
+        other = clone(repository, "other")
+        states(other, MODEL_STORE=others)
+        unmake(other)
+        shutil.rmtree(others)
+
+        assert (0, dict.fromkeys(STEPS, "restored")) == states(other, MODEL_STORE=others)
+        unmake(other)
+        assert (0, dict.fromkeys(STEPS, "restored")) == states(other, **signed)
+        third = clone(repository, "third")
+        assert (0, dict.fromkeys(STEPS, "restored")) == states(third, MODEL_STORE=others, **signed)
+
+    def test_an_acceptance_does_not_sign(self, repository: Repository, others: str) -> None:
+        """What was fetched without a signature gets none by being accepted."""
+        repository.add(NAME)
+        states(repository, MODEL_STORE=others)
+        victim, third = clone(repository, "victim"), clone(repository, "third")
+        states(victim, MODEL_STORE=others)
+        for one in (victim, third):
+            one.write(CONFIG, {"hyperParameters": {"factor": 7}})
+        signed = {"MODEL_STORE_KEY": "secret"}
+
+        done = victim.doit("accept", STEPS[0], "--why", "no matter", MODEL_STORE=others, **signed)
+
+        assert 0 == done.returncode, done.stderr
+        assert "ran" == states(third, MODEL_STORE=others, **signed)[1][STEPS[0]]
+
     def test_the_secret_stays_with_the_runner(self, made: Repository, others: str) -> None:
         """A model cannot read what signs."""
         training = f"model_definitions/{NAME}/model_modules/training.py"
@@ -513,6 +608,14 @@ class TestEntry:
         assert not entry.is_signed("other")
         assert not Entry("c" * 64, "b" * 64, entry.signature).is_signed("secret")
         assert not Entry("a" * 64, "c" * 64, entry.signature).is_signed("secret")
+
+    def test_whether_it_was_fetched(self) -> None:
+        """It is kept; an entry of before, which does not say, was made here."""
+        entry = Entry("a" * 64, "b" * 64, fetched=True)
+        before = {"format": 1, "key": "a" * 64, "record": "b" * 64, "signature": ""}
+
+        assert entry == objects.read_entry(entry.key, entry.written())
+        assert not objects.read_entry(entry.key, json.dumps(before).encode()).fetched
 
     def test_of_another_key(self) -> None:
         """An entry counts under its own key alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -17,10 +18,12 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from tasks import (
+    answers,
     discover,
     manifests,
     objects,
     preparation,
+    processes,
     remote,
     requests,
     shared,
@@ -37,8 +40,9 @@ from tasks.state import State
 from tasks.storekeeping import DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from tasks.records import Record
     from tests.conftest import Repository
 
 MODEL = "model_definitions/ant"
@@ -142,7 +146,10 @@ def work(repository: Repository, fault: str, key: str) -> subprocess.CompletedPr
     [
         ("checkpoints", "its checkpoint in the store"),  # the second one cannot be put
         ("removal", "Access Denied"),  # nothing may be removed there
-        ("results", "is left alone"),  # the result cannot be put, the first time
+        (
+            "results",
+            "nothing more is put into the store",
+        ),  # the result cannot be put, the first time
     ],
 )
 def test_a_result_outlives_it(sent: Repository, tmp_path: Path, fault: str, said: str) -> None:
@@ -183,21 +190,20 @@ def test_nothing_is_collected_of_what_is_put(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a result or a request is put into a folder, it is held."""
-    held: list[bool] = []
+    held, tops = list[bool](), [root()]
     put_entry, put_object = shared.Shared.put_entry, shared.Shared.put
 
-    def look() -> None:
-        with (root() / objects.HELD).open("r+") as file:
+    def is_held(top: Path) -> bool:
+        with (top / objects.HELD).open("r+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                held.append(True)
-            else:
-                held.append(False)
+                return True
+            return False
 
     def looking(real: Any) -> Any:  # noqa: ANN401 - a function
         def act(*words: Any) -> None:  # noqa: ANN401 - of any kind
-            look()
+            held.append(all(is_held(top) for top in tops))
             real(*words)
 
         return act
@@ -211,11 +217,145 @@ def test_nothing_is_collected_of_what_is_put(
     digest = objects.digest_of(str(tmp_path / "run"))
     objects.put(store.ROOT, digest, str(tmp_path / "run"))
     objects.put_entry(store.ROOT, objects.Entry(key, digest))
+    tops.append(Path(store.ROOT))  # what is put is not collected here either
     store.share(key, str(tmp_path), pytest.fail)
 
     assert of_request
     assert len(held) > of_request
     assert all(held)
+
+
+@pytest.mark.usefixtures("sent")
+def test_troubles_are_two(tmp_path: Path) -> None:
+    """What cannot be written is read; what cannot be read is left alone; each is told once."""
+    key = put(tmp_path)
+    to = shared.shared()
+    assert to is not None
+    system, to.system = to.system, SimpleNamespace(protocol="s3")
+
+    with pytest.raises(answers.Unreachable, match="put_file"):
+        to.put_file("checkpoints", key, str(tmp_path / "document"))
+    to.system = system
+    assert to.document(objects.REQUESTS, key)
+    with pytest.raises(answers.Unreachable, match="put_file"):
+        to.put_file("checkpoints", key, str(tmp_path / "document"))
+    (told,) = to.troubles_to_tell()
+    assert f"nothing more is put into the store {to.address} in this run: " in told
+
+    to.system = SimpleNamespace(protocol="s3")
+    for _ in range(2):
+        with pytest.raises(answers.Unreachable, match="cat_file"):
+            to.document(objects.REQUESTS, key)
+        to.system = system
+    (told,) = to.troubles_to_tell()
+    assert f"the store {to.address} is left alone in this run: " in told
+    to.ask_again()
+    assert to.document(objects.REQUESTS, key)
+    to.put_file("checkpoints", key, str(tmp_path / "document"))
+    assert [] == to.troubles_to_tell()
+
+
+@pytest.mark.usefixtures("sent")
+def test_a_file_that_is_missing_here(tmp_path: Path) -> None:
+    """It is told as one, and the store is not blamed."""
+    said: list[str] = []
+    record = {"key": "a" * 64, "outputs": {"file": "b" * 64}, "step": "train"}
+    (tmp_path / "run").write_text(json.dumps(record))
+    digest = objects.digest_of(str(tmp_path / "run"))
+    objects.put(store.ROOT, digest, str(tmp_path / "run"))
+    objects.put_entry(store.ROOT, objects.Entry("a" * 64, digest))
+
+    store.share("a" * 64, str(tmp_path), said.append)
+
+    missing = f"{store.ROOT}/{objects.place(objects.OBJECTS, 'b' * 64)}"
+    assert [f"the result is not shared: {missing} is gone"] == said
+    to = shared.shared()
+    assert to is not None
+    assert [] == to.troubles_to_tell()
+
+
+@pytest.mark.usefixtures("sent")
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_small_object_that_is_spoilt(tmp_path: Path, *, read_only: bool) -> None:
+    """It is removed by whoever may write, so that it is put anew."""
+    (tmp_path / "file").write_text("good")
+    digest = objects.digest_of(str(tmp_path / "file"))
+    to = shared.shared()
+    assert to is not None
+    to.put(digest, str(tmp_path / "file"))
+    path = root() / objects.place(objects.OBJECTS, digest)
+    path.write_text("evil")
+    to.read_only = read_only
+
+    with pytest.raises(objects.Unsound):
+        to.read(digest)
+
+    assert read_only == path.exists()
+
+
+def made(repository: Repository, scratch: Path) -> preparation.Prepared:
+    """Have the training made elsewhere, and restored here once; return it, ready to run."""
+    key = put(scratch)
+    assert 0 == work(repository, "none", key).returncode
+    state = State(STATE_FILE)
+    step = Step(discover.read_model(MODEL, state.files), "train")
+    ready = preparation.prepare(step, state, Activity())
+    assert restored(ready, pytest.fail)
+    return ready
+
+
+def restored(ready: preparation.Prepared, say: Callable[[str], None]) -> Record | None:
+    """Restore the training."""
+    return store.restore(ready.step, ready.inputs, State(STATE_FILE), say)
+
+
+def test_nothing_is_swept_of_what_is_restored(
+    sent: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another `doit` that starts meanwhile leaves alone what a restore has in the making."""
+    ready, put_entry = made(sent, tmp_path), objects.put_entry
+    half = sent.write(f"{store.ROOT}/{objects.MAKING}/half", "half")
+
+    def sweeping(root: str, entry: objects.Entry) -> None:
+        objects.sweep(root)
+        assert half.exists()
+        put_entry(root, entry)
+
+    monkeypatch.setattr(objects, "put_entry", sweeping)
+
+    assert restored(ready, pytest.fail)
+
+
+@pytest.mark.parametrize("name", ["put_entry", "take"])
+def test_an_entry_is_dropped_for_its_objects_alone(
+    sent: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A result that is laid out stands without its entry too; other files are no reason."""
+    ready, said = made(sent, tmp_path), []
+
+    def failing(*_words: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file", "build/something else")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(objects, name, failing)
+        record = restored(ready, said.append)
+
+    assert (name == "put_entry") == (record is not None)
+    assert "build/something else is gone" in said[0]
+    assert objects.find_entry(store.ROOT, ready.key)
+
+
+def test_an_interrupted_restore(
+    sent: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was stored is still stored."""
+    ready, said = made(sent, tmp_path), []
+    monkeypatch.setattr(processes, "stopping", lambda: True)
+
+    assert restored(ready, said.append) is None
+
+    assert ["its stored result is not used: interrupted"] == said
+    assert objects.find_entry(store.ROOT, ready.key)
 
 
 @pytest.mark.usefixtures("sent")

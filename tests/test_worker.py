@@ -247,6 +247,22 @@ def test_paths_that_lead_out(sent: Repository, tmp_path: Path) -> None:
     assert "The request has a file that would lie outside" == error["headline"]
 
 
+def test_a_training_that_nobody_has_signed(
+    sent: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was fetched without a key is not signed to be worked on elsewhere."""
+    assert 0 == work(sent, request("train", tmp_path)).returncode
+    ready = prepared("train")
+    assert store.restore(ready.step, ready.inputs, State(STATE_FILE), pytest.fail)
+    monkeypatch.setenv("MODEL_STORE_KEY", "hush hush")
+    shared.cache_clear()
+
+    with pytest.raises(requests.UserError) as caught:
+        request("evaluate", tmp_path)
+
+    assert "it was fetched, and is not signed with MODEL_STORE_KEY" in str(caught.value)
+
+
 @pytest.mark.usefixtures("sent")
 def test_a_program_that_is_none_of_its_files(tmp_path: Path) -> None:
     """What is no file of the request keeps its mode."""

@@ -12,7 +12,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from tasks import clusters, news, pods, profiles, shared
+from tasks import answers, clusters, news, pods, profiles, shared
 from tasks.containers import RUNNER
 from tasks.errors import UserError
 from tasks.objects import Unsound
@@ -262,7 +262,7 @@ class Job:
     def _taken_away(self) -> Ended:
         """Return the end of a Job that somebody has deleted; another runner may have, when done."""
         store, made = shared.shared(), False
-        with contextlib.suppress(shared.Unreachable, Unsound):
+        with contextlib.suppress(answers.Unreachable, Unsound):
             made = store is not None and store.entry(self._request.key) is not None
         return Ended(ok=made, reason="deleted", message="" if made else "its Job was deleted")
 
