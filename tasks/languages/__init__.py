@@ -20,6 +20,7 @@ ReadSource: TypeAlias = (
 )
 """Returns what a source imports (None: unknown), and the names that its top level gives.
 
+What it may read by a path is among what it imports, see `paths`.
 The name `*` stands for what cannot be told, in both.  A language may return a third: the digest of
 what of the source can count for a result, empty where that is every byte.
 """
@@ -30,7 +31,7 @@ RUNTIME = Path(__file__).parent.parent / "runtime"
 GRAMMAR = (3, 10)
 """The Python in whose syntax trees are compared: the oldest that runs the build system."""
 
-_KIND = "source 7"
+_KIND = "source 8"
 
 
 def _nobody(_detail: str) -> None:

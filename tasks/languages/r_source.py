@@ -10,6 +10,8 @@ import itertools
 import re
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from tasks.languages import paths
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -61,11 +63,14 @@ class Wanted(NamedTuple):
     version: str = ""
 
 
-def read_source(data: bytes) -> tuple[list[str] | None, list[str]]:
-    """Return the files that a source runs (None: unknown), and the functions that it defines."""
+def read_source(data: bytes) -> tuple[list[str], list[str]]:
+    """Return the files that a source runs or may read, and the functions that it defines.
+
+    What cannot be told and what its strings may be paths of stands as in `paths`.
+    """
     words = tokens(data)
     depth, names = 0, set()
-    read: list[str] | None = []
+    read = set()
     for at, word in enumerate(words):
         if word.kind == "sign":
             depth += (word.text in _OPENING) - (word.text in _CLOSING)
@@ -74,8 +79,9 @@ def read_source(data: bytes) -> tuple[list[str] | None, list[str]]:
             names.add(word.text)
         if word.kind == "name" and word.text in _READS_FILE | _READS_ANYTHING:
             path = _literal(words, at) if word.text in _READS_FILE else ""
-            read = [*read, path] if path and read is not None else None
-    return read, sorted(names)
+            read.add(path or paths.UNKNOWN)
+    strings = (word.text for word in words if word.kind == "string")
+    return sorted(read | paths.found(strings, ".R", read)), sorted(names)
 
 
 def _literal(words: Sequence[Token], at: int) -> str:
