@@ -31,7 +31,7 @@ RUNTIME = Path(__file__).parent.parent / "runtime"
 GRAMMAR = (3, 10)
 """The Python in whose syntax trees are compared: the oldest that runs the build system."""
 
-_KIND = "source 9"
+_KIND = "source 10"
 
 
 def _nobody(_detail: str) -> None:
