@@ -224,6 +224,17 @@ def test_a_file_that_is_read_by_its_path_counts(repository: Repository, name: st
     assert "train:good-python ok" in repository.doit().stdout
 
 
+@pytest.mark.parametrize("cache", [".ruff_cache", ".pytest_cache", ".mypy_cache"])
+def test_caches_of_tools_are_no_part_of_a_model(repository: Repository, cache: str) -> None:
+    """Whoever runs a linter or tests beside the sources trains nothing anew."""
+    model = repository.add("good-python")
+    assert_works(repository, model, "20.0")
+
+    repository.write(f"{MODULES}/{cache}/v/found.json", "{}")
+
+    assert NOTHING == repository.doit().stdout
+
+
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_processes_that_a_model_starts_find_its_modules(
     repository: Repository, method: str
