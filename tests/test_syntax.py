@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks.environments import interpreters
-from tasks.fingerprint import canonical
+from tasks.fingerprint import Files, canonical
 from tasks.languages import GRAMMAR as OLDEST
-from tasks.languages import python, syntax
+from tasks.languages import python, said, syntax
 from tasks.state import State
 from tests.conftest import RUNNER
 from tests.workshop import ASK
@@ -320,6 +320,17 @@ def test_all_pythons_agree(repository: Repository, monkeypatch: pytest.MonkeyPat
     for name, digests in told.items():
         differs = [s for s, one, other in zip(sources, first, digests, strict=True) if one != other]
         assert [] == differs, name
+
+
+def test_what_is_remembered_is_of_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one that runs the build system can read newer syntax, or not any more."""
+    kinds: list[str] = []
+    files = Files()
+    monkeypatch.setattr(files, "note", lambda _path, kind, _make: kinds.append(kind) or "{}")
+
+    said("source.py", python.read_source, files)
+
+    assert sysconfig.get_python_version() in kinds[0].split()
 
 
 def test_the_grammar_is_whole() -> None:

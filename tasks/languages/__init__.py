@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -31,7 +32,8 @@ RUNTIME = Path(__file__).parent.parent / "runtime"
 GRAMMAR = (3, 10)
 """The Python in whose syntax trees are compared: the oldest that runs the build system."""
 
-_KIND = "source 10"
+# With the Python that reads, for another knows newer syntax.
+_KIND = f"source 10 {sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def _nobody(_detail: str) -> None:
