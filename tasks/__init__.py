@@ -4,9 +4,9 @@ A module imports only from those before it in this list (tests/test_ladder.py ho
 
 errors, looks, profiles, surroundings, snapshot, model, retries, positions, resources, cron,
 cgroups, hashing, status_line, fingerprint, folders, readme, usage, redaction, processes, front,
-state,
-languages (syntax, reflection, python, r_source, r_home, r_packages, r_cran, r_library, r, packing,
-spark, spark_cluster, spark_size, pyspark, sql), frameworks, validate, sources, datasets, discover,
+state, languages (syntax, reflection, paths,
+python, r_source, r_home, r_packages, r_cran, r_library, r, packing, spark,
+spark_cluster, spark_size, pyspark, sql), frameworks, validate, sources, datasets, discover,
 plan, records, git, environments (interpreters, days, corrections, requirements, uv, compiler,
 resolve, lock_file, locks, contents, build, reasons), explain, listing, metrics, publish, answers,
 objects, shared, progress, news, runs, containers, clusters, pods, limits, places (cluster, pod_log,

@@ -70,7 +70,8 @@ class Language:
     that depend on the machine or the sources; it is told the packages that the model itself names,
     as the index spells them.  `tools` names the programs from outside the environment, with the
     version that counts for a result.  `settings` is what of `model.json` counts for a step besides
-    what counts for every language; `library` is about packages that uv knows nothing of.
+    what counts for every language; `library` is about packages that uv knows nothing of.  `plainly`
+    is how a source is to bring in others, so that their changes are seen.
     """
 
     suffix: str
@@ -84,6 +85,10 @@ class Language:
     tools: Callable[[Model, State], dict[str, str]] = _nothing
     settings: Callable[[Mapping[str, Any], str], dict[str, str]] = _no_settings
     library: Library | None = None
+    plainly: str = (
+        "import it from model_modules/ by a plain statement, or make it a package that"
+        " requirements.txt names"
+    )
 
 
 _PYTHON_ENTRIES = {
@@ -114,6 +119,8 @@ LANGUAGES: Mapping[str, Language] = {
         requirements=r.requirements,
         tools=r.tools,
         library=Library("R package", r.lock_library, r.library_identity, r.install_library),
+        plainly='source() it by a plain string, as in source("model_modules/helper.R"), or make it'
+        " a package that requirements.R names",
     ),
     # A database may have a file of its own, which stands before the one for all.
     "sql": Language(

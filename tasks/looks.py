@@ -23,7 +23,10 @@ SECOND_NS = 1_000_000_000
 
 MODELS = "model_definitions"
 
-SKIPPED = frozenset({"__pycache__", ".ipynb_checkpoints", ".git", ".DS_Store"})
+CACHES = frozenset({"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"})
+"""Folders that tools leave beside sources."""
+
+SKIPPED = CACHES | {".ipynb_checkpoints", ".git", ".DS_Store"}
 """Names that are no part of a model."""
 
 Look: TypeAlias = "tuple[int, int, int, int] | None"

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tasks import datasets, discover, plan, records, results
+from tasks import datasets, discover, frameworks, plan, records, results
 from tasks.environments import build
 from tasks.errors import InvalidModel, UserError
 from tasks.looks import look
@@ -131,6 +131,5 @@ def check_imports(prepared: Prepared, imported: list[str]) -> None:
             f"The {step.name} step of model `{step.model.name}` imported what no import statement"
             f" in its {PACKAGE} names",
             *(("file", os.path.relpath(path)) for path in hidden),
-            hint=f"import it from {PACKAGE}/ by a plain statement, or make it a package that"
-            " requirements.txt names, so that a change to it is seen",
+            hint=f"{frameworks.language(step.model).plainly}, so that a change to it is seen",
         )

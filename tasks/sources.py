@@ -1,9 +1,9 @@
 """Which of a model's files a step reads: the code that it imports, and all that is not code.
 
 Found by reading import statements, as a compiler's dependency files do for `#include`; how, each
-language knows.  Where a source imports in a way that cannot be read (`importlib`, `exec` ...),
-every file counts.  After a run the model's process says what it did import, and `execute` holds it
-against this.
+language knows.  Where a source imports in a way that cannot be read (`importlib`, `exec` ...), or
+may read a source by its path, every file counts.  After a run the model's process says what it did
+import, and `execute` holds it against this.
 
 A source counts by its syntax tree where its text and its line numbers cannot reach what the step
 makes, else byte by byte (`trees`).
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks import frameworks
-from tasks.languages import GRAMMAR, said
+from tasks.languages import GRAMMAR, paths, said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from tasks.model import Model
 
 PACKAGE = "model_modules"
-UNKNOWN = "*"
-
-_NEVER_READ = (".ipynb", "README.md")
-_SETUP = {"requirements.txt", "requirements.R"}  # they decide the environment, nothing else
 
 
 def read_by_step(step: str, model: Model, files: Files) -> dict[str, str]:
@@ -56,7 +52,7 @@ def read_by_step(step: str, model: Model, files: Files) -> dict[str, str]:
     if step == "train" and model.monitored:
         for name in _reached(_entries("score", sources), sources):
             reached.setdefault(name, "`monitoring`: what was trained is asked through it")
-    return reached | rest
+    return _named(reached, model, sources) | reached | rest
 
 
 def missing(step: str, model: Model, files: Files) -> list[str]:
@@ -154,12 +150,25 @@ def _sources(model: Model, files: Files) -> _Sources:
 
 
 def _is_source(name: str, suffix: str) -> bool:
-    return name.endswith(suffix) and posixpath.basename(name) not in _SETUP
+    return name.endswith(suffix) and posixpath.basename(name) not in paths.SETUP
 
 
 def _is_read(name: str, suffix: str) -> bool:
     """Return whether a file that is no source counts for every step."""
-    return not name.endswith((suffix, *_NEVER_READ)) and posixpath.basename(name) not in _SETUP
+    never = name.endswith((suffix, *paths.NEVER_READ)) or posixpath.basename(name) in paths.SETUP
+    return not never
+
+
+def _named(reached: Iterable[str], model: Model, sources: _Sources) -> dict[str, str]:
+    """Return the files that a source of these may read though no step does, with the reason."""
+    found: dict[str, str] = {}
+    for source in reached:
+        for one in sources.said(source)["imports"] or ():
+            if one.startswith(paths.NAMED):
+                ends = one.removeprefix(paths.NAMED)
+                hits = [name for name in model.sources if posixpath.basename(name).endswith(ends)]
+                found |= dict.fromkeys(hits, f"`{source}` names it")
+    return found
 
 
 def _reached(entries: Iterable[str], sources: _Sources) -> dict[str, str]:
@@ -170,8 +179,8 @@ def _reached(entries: Iterable[str], sources: _Sources) -> dict[str, str]:
         name, reason = waiting.popitem()
         reached[name] = reason
         imports = sources.said(name)["imports"]
-        if imports is None or UNKNOWN in imports:
-            every = f"`{name}` imports in a way that cannot be read, so every source counts"
+        if imports is None or paths.UNKNOWN in imports:
+            every = f"what `{name}` imports or reads cannot be told, so every source counts"
             return dict.fromkeys(sources.code, every)
         for path in imports:
             for hit in _resolve(path, name, sources) - reached.keys():

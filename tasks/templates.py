@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 FOLDER = "model_templates"
 RUNNER = str(Path(__file__).parent.parent)
 
-LEFT_OUT = SKIPPED | {
-    "build", ".venv", ".nox", ".tox", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis",
-}  # fmt: skip
+LEFT_OUT = SKIPPED | {"build", ".venv", ".nox", ".tox", ".hypothesis"}
 """What is not copied from a template: histories, caches and what is generated."""
 
 PATIENCE_SECONDS = 30

@@ -211,6 +211,30 @@ def trains(repository: Repository, head: str, body: str = "") -> None:
 WRITES_MODEL = '    with open("models/model.txt", "w") as file:\n        file.write("20.0")\n'
 
 
+@pytest.mark.parametrize("name", ["helper.py", "README.md", "requirements.txt"])
+def test_a_file_that_is_read_by_its_path_counts(repository: Repository, name: str) -> None:
+    """A source that is packed beside the model, and what else no step reads unless it names it."""
+    model = repository.add("good-python")
+    repository.write(f"{MODULES}/{name}", "# one\n")
+    trains(repository, "import shutil\n", f'shutil.copy("model_modules/{name}", "models/{name}")')
+    assert_works(repository, model, "20.0")
+
+    repository.write(f"{MODULES}/{name}", "# two\n")
+
+    assert "train:good-python ok" in repository.doit().stdout
+
+
+@pytest.mark.parametrize("cache", [".ruff_cache", ".pytest_cache", ".mypy_cache"])
+def test_caches_of_tools_are_no_part_of_a_model(repository: Repository, cache: str) -> None:
+    """Whoever runs a linter or tests beside the sources trains nothing anew."""
+    model = repository.add("good-python")
+    assert_works(repository, model, "20.0")
+
+    repository.write(f"{MODULES}/{cache}/v/found.json", "{}")
+
+    assert NOTHING == repository.doit().stdout
+
+
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_processes_that_a_model_starts_find_its_modules(
     repository: Repository, method: str

@@ -70,15 +70,29 @@ def test_a_package_has_the_line_that_names_it_first() -> None:
         ('score.batch = \\(x) 1\n"of text" <- function() 1', ([], ["of text", "score.batch"])),
         ("train <- function(x) {\n  inner <- function(y) y\n}", ([], ["train"])),
         ("# f <- function() 1\nx <- 'g <- function() 1'", ([], [])),
-        ("source(\"model_modules/a.R\"); sys.source('b.R', e)", (["model_modules/a.R", "b.R"], [])),
-        ("source(path)", (None, [])),
-        ("lapply(files, source)", (None, [])),
-        ('eval(parse("a.R"))', (None, [])),
-        ('system("Rscript a.R")', (None, [])),
+        ("source(\"model_modules/a.R\"); sys.source('b.R', e)", (["b.R", "model_modules/a.R"], [])),
+        ("source(path)", (["*"], [])),
+        ("lapply(files, source)", (["*"], [])),
+        ('eval(parse("a.R"))', (["*"], [])),
+        ('system("Rscript a.R")', (["*"], [])),
+        ('readLines("a.R")', (["*"], [])),
+        ('source(encoding = "UTF-8", file = "model_modules/a.R")', (["model_modules/a.R"], [])),
+        ('source(local = TRUE, "model_modules/a.R")', (["model_modules/a.R"], [])),
+        ('source(echo = FALSE, encoding = "UTF-8", fil = "a")', (["*"], [])),
+        ('source("model_modules/a.R", chdir = TRUE)', (["*"], [])),
+        ('source("model_modules/a.R", chd = T)', (["*"], [])),
+        ('sys.source("model_modules/a.R", e, TRUE)', (["*"], [])),
+        ('sys.source(file = "model_modules/a.R", e, TRUE)', (["*"], [])),
+        ('source("model_modules/\\x61.R")', (["*"], [])),
+        ('setwd("data"); source("model_modules/a.R")', (["*", "model_modules/a.R"], [])),
+        ("withr::with_dir('data', read())", (["*"], [])),
+        ('do.call("source", list(path))', (["*"], [])),
+        ('eval(str2expression("x"))', (["*"], [])),
+        ('eval(str2lang("x"))', (["*"], [])),
     ],
 )
-def test_sources_are_read(source: str, expected: tuple[list[str] | None, list[str]]) -> None:
-    """Which files a source runs, None where that cannot be told, and the functions at its top."""
+def test_sources_are_read(source: str, expected: tuple[list[str], list[str]]) -> None:
+    """Which files a source runs, `*` where that cannot be told, and the functions at its top."""
     assert expected == read_source(source.encode())
 
 

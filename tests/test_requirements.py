@@ -193,6 +193,7 @@ def test_a_package_is_its_sources(shop: Workshop) -> None:
     for left in ("build/lib/x.py", "dist/x.whl", "src/features.egg-info/PKG-INFO", ".git/HEAD"):
         shop.repository.write(f"{folder}/{left}", "left")
     shop.repository.write(f"{folder}/src/features/__pycache__/x.pyc", "left")
+    shop.repository.write(f"{folder}/.pytest_cache/README.md", "left")
     os.symlink("..", shop.repository.path / folder / "src/loop")
 
     assert before == package_digest(folder, Files())

@@ -54,12 +54,56 @@ CASES = {
         {"training.py": "from . import a", "a.py": "x = __import__('b')", "b.py": ""},
         {"a.py", "b.py"},
     ),
+    "exec by the module with it": (
+        {"training.py": "import builtins\nbuiltins.exec(text)", "helper.py": ""}, {"helper.py"},
+    ),
+    "exec by an import": (
+        {"training.py": "from builtins import exec as run", "helper.py": ""}, {"helper.py"},
+    ),
+    "a source read by its path": (
+        {"training.py": "copy('model_modules/scoring.py')", "scoring.py": "", "helper.py": ""},
+        {"scoring.py", "helper.py"},
+    ),
+    "a source read by its name": (
+        {"training.py": "open(folder / 'helper.py')", "helper.py": ""}, {"helper.py"},
+    ),
+    "a source read by a path of bytes": (
+        {"training.py": "open(b'model_modules/helper.py')", "helper.py": ""}, {"helper.py"},
+    ),
+    "a source read by a name made at run time": (
+        {"training.py": "open(f'model_modules/{name}')", "helper.py": ""}, {"helper.py"},
+    ),
+    "a module by its name in a string": (
+        {"training.py": "find('model_modules.helper')", "helper.py": ""}, {"helper.py"},
+    ),
+    "a path in a helper": (
+        {"training.py": "from . import a", "a.py": "open('b.py')", "b.py": ""}, {"a.py", "b.py"},
+    ),
+    "other files by their path": (
+        {"training.py": "open('model_modules/data/x.csv')", "data/x.csv": "", "helper.py": ""},
+        {"data/x.csv"},
+    ),
+    "a docstring is no path": (
+        {"training.py": "'Train, see model_modules and helper.py'\ndef f():\n    'As helper.py'",
+         "helper.py": ""},
+        set(),
+    ),
     "syntax error": ({"training.py": "def", "helper.py": ""}, {"helper.py"}),
     "other files count": (
         {"training.py": "", "query.sql": "", "data/x.csv": ""}, {"query.sql", "data/x.csv"},
     ),
     "these do not": (
         {"training.py": "", "requirements.txt": "", "Notes.ipynb": "", "README.md": ""}, set(),
+    ),
+    "these do where a source names them": (
+        {"training.py": "from . import a\ncopy('model_modules/requirements.txt')",
+         "a.py": "open(f'{folder}/README.md'), open(b'Notes.ipynb')", "requirements.txt": "",
+         "Notes.ipynb": "", "Other.ipynb": "", "README.md": "", "lib/README.md": ""},
+        {"a.py", "requirements.txt", "Notes.ipynb", "README.md", "lib/README.md"},
+    ),
+    "these do not where others name them": (
+        {"training.py": "'See README.md'", "scoring.py": "open('README.md')", "README.md": ""},
+        set(),
     ),
 }  # fmt: skip
 
@@ -111,6 +155,19 @@ LANGUAGES = {
     "R source() of a name made at run time": (
         "r", {"training.R": "source(a)", "a.R": "", "scoring.R": ""}, {"a.R", "scoring.R"},
     ),
+    "R source read by its path": (
+        "r", {"training.R": 'file.copy("model_modules/scoring.R", "models")', "scoring.R": ""},
+        {"scoring.R"},
+    ),
+    "R other files by their path": (
+        "r", {"training.R": 'read.csv("model_modules/a.csv")', "a.csv": "", "scoring.R": ""},
+        {"a.csv"},
+    ),
+    "R packages named by a source": (
+        "r", {"training.R": 'readLines("model_modules/requirements.R") # README.md',
+              "requirements.R": "", "README.md": ""},
+        {"requirements.R"},
+    ),
     "R packages": ("r", {"training.R": "library(a)", "requirements.R": "library(a)"}, set()),
     "SQL": ("sql", {"training.sql": "select 1", "scoring.sql": ""}, set()),
     "SQL for one database": (
@@ -124,6 +181,18 @@ LANGUAGES = {
             "evaluation.sql": "",
         },
         {"a.sql", "c.sql", "sub/b.sql"},
+    ),
+    "SQL include of what no step reads": (
+        "sql", {
+            "training.sql": '{% include "README.md" %}', "README.md": "", "requirements.txt": "",
+        },
+        {"README.md"},
+    ),
+    "SQL script read by its path": (
+        "sql", {"training.sql": "from read_text('model_modules/a.sql')", "a.sql": ""}, {"a.sql"},
+    ),
+    "SQL other files by their path": (
+        "sql", {"training.sql": "from 'model_modules/a.csv'", "a.csv": "", "b.sql": ""}, {"a.csv"},
     ),
     "SQL include by an expression": (
         "sql", {"training.sql": "{% include x ~ '.sql' %}", "a.sql": "", "scoring.sql": ""},

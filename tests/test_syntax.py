@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks.environments import interpreters
-from tasks.fingerprint import canonical
+from tasks.fingerprint import Files, canonical
 from tasks.languages import GRAMMAR as OLDEST
-from tasks.languages import python, syntax
+from tasks.languages import python, said, syntax
 from tasks.state import State
 from tests.conftest import RUNNER
 from tests.workshop import ASK
@@ -135,6 +135,26 @@ BY_BYTES = {
     "log file": "import logging\nlogging.basicConfig(filename='models/a.log')",
     "log handler": "import logging\nh = logging.FileHandler('models/a.log')",
     "traceback in a log": "import logging\nlogging.error('x', exc_info=True)",
+    "a log handler of its own": "class H(logging.Handler):\n    def emit(self, r): kept.append(r)",
+    "an imported log handler": "from logging import Handler as Base",
+    "a log formatter of its own": "class F(logging.Formatter): pass",
+    "a formatted traceback": "text = formatter.formatException(error)",
+    "a traceback that was formatted": "kept.append(record.exc_text)",
+    "where a log was called": "place = log.findCaller()",
+    "records of its own": "log.makeRecord(*values)",
+    "a handler of rich": "from rich.logging import RichHandler",
+    "tracebacks of rich": "import rich.traceback",
+    "a console that tells lines": "from rich.console import Console\nConsole(file=f).log('x')",
+    "a cache of functions": "from joblib import Memory\nm = Memory('models')",
+    "a cache of functions by its module": "import joblib\nm = joblib.Memory('models')",
+    "a network with its source": "torch.save(n, p, _use_new_zipfile_serialization=False)",
+    "a network with its source, by words": "save(n, **{'_use_new_zipfile_serialization': False})",
+    "structlog": "from structlog.processors import CallsiteParameter",
+    "a line in capitals": "found = Parameter.LINENO",
+    "a name with a line in capitals": "from parameters import LINENO",
+    "the path of a source in bytes": "open(b'model_modules/data.txt')",
+    "code by a pattern": "match f:\n    case object(__code__=k): pass",
+    "a line by a pattern": "match f:\n    case Frame(f_lineno=k): pass",
     "error stream": "import sys\nsys.stderr = open('models/errors', 'w')",
     "redirected": "from contextlib import redirect_stderr\nwith redirect_stderr(f): pass",
     "names of a class": "found = {n: getattr(C, n) for n in dir(C)}",
@@ -201,6 +221,11 @@ BY_TREE = {
     "a pickle": "import joblib, pickle\njoblib.dump(a, 'models/a.joblib')",
     "our export": "from model_runtime.warehouse import connect, export\nexport(c, t)",
     "a log": "import logging\nlogging.getLogger(__name__).info('%s', x)",
+    "a log of an exception": "log = logging.getLogger(__name__)\nlog.exception('x')",
+    "a signal's handler": "signal.signal(signal.SIGTERM, handler)",
+    "other bytes": "x = b'\\x00PNG'",
+    "other patterns": "match p:\n    case Point(x=0, y=y): pass",
+    "memory": "x = memory_usage(memory=1)",
     "a warning": "import warnings\nwarnings.filterwarnings('ignore')",
 }
 
@@ -295,6 +320,17 @@ def test_all_pythons_agree(repository: Repository, monkeypatch: pytest.MonkeyPat
     for name, digests in told.items():
         differs = [s for s, one, other in zip(sources, first, digests, strict=True) if one != other]
         assert [] == differs, name
+
+
+def test_what_is_remembered_is_of_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one that runs the build system can read newer syntax, or not any more."""
+    kinds: list[str] = []
+    files = Files()
+    monkeypatch.setattr(files, "note", lambda _path, kind, _make: kinds.append(kind) or "{}")
+
+    said("source.py", python.read_source, files)
+
+    assert sysconfig.get_python_version() in kinds[0].split()
 
 
 def test_the_grammar_is_whole() -> None:

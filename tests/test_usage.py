@@ -19,7 +19,7 @@ from tasks import records
 from tasks.console import WIDTH_WITH_MEMORY, ConsoleReporter
 from tasks.processes import Ended, Watcher, run_logged
 from tasks.resources import MIB
-from tasks.wording import Step
+from tasks.wording import Shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -206,6 +206,6 @@ def test_the_table_on_narrow_terminals() -> None:
     for stream, width in zip(streams, (WIDTH_WITH_MEMORY, WIDTH_WITH_MEMORY - 1), strict=True):
         reporter = ConsoleReporter(stream, {})
         reporter._console = Console(file=stream, width=width)
-        reporter._print_table([Step(task, "ran", seconds=1.0)])
+        reporter._print_table([Shown(task, "ran", seconds=1.0)])
 
     assert [True, False] == ["5Mi" in stream.getvalue() for stream in streams]

@@ -21,6 +21,7 @@ from tasks.environments.interpreters import specifier
 from tasks.errors import UserError
 from tasks.fingerprint import canonical
 from tasks.folders import within
+from tasks.looks import CACHES
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 ANY_PYTHON = ">=3.6"
 DESCRIPTIONS = ("pyproject.toml", "setup.py", "setup.cfg")
 
-_NEVER_SOURCE = {"__pycache__", ".git", ".venv", ".nox", ".tox"}
+_NEVER_SOURCE = CACHES | {".git", ".venv", ".nox", ".tox"}
 _BUILT = {"build", "dist"}  # by a build by hand, at the top of the package
 _OPTION = re.compile(r"(--?[a-z-]+)[ =]?\s*(.*)")
 _FIND_LINKS = ("-f", "--find-links")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,6 +21,7 @@ ReadSource: TypeAlias = (
 )
 """Returns what a source imports (None: unknown), and the names that its top level gives.
 
+What it may read by a path is among what it imports, see `paths`.
 The name `*` stands for what cannot be told, in both.  A language may return a third: the digest of
 what of the source can count for a result, empty where that is every byte.
 """
@@ -30,7 +32,8 @@ RUNTIME = Path(__file__).parent.parent / "runtime"
 GRAMMAR = (3, 10)
 """The Python in whose syntax trees are compared: the oldest that runs the build system."""
 
-_KIND = "source 7"
+# With the Python that reads, for another knows newer syntax.
+_KIND = f"source 10 {sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def _nobody(_detail: str) -> None:

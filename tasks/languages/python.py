@@ -6,16 +6,20 @@ import ast
 import contextlib
 from typing import TYPE_CHECKING
 
-from tasks.languages import said
+from tasks.languages import paths, said
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
     from tasks.model import Model
     from tasks.state import State
 
 # What imports by a name made at run time, or runs a source as a program of its own.
-_DYNAMIC = {"importlib", "__import__", "exec", "eval", "runpy", "pkgutil", "imp", "subprocess"}
+_DYNAMIC = {
+    *("importlib", "__import__", "exec", "eval", "runpy", "pkgutil", "imp", "subprocess"),
+    *("builtins", "__builtins__"),  # `exec` by another way
+}
 
 # The modules that the runtime has stand-ins for, and the packages that bring the real ones.
 _STAND_INS = {
@@ -42,8 +46,9 @@ def requirements(model: Model, state: State, named: AbstractSet[str]) -> tuple[s
 def read_source(data: bytes) -> tuple[list[str] | None, list[str], str]:
     """Return what a source imports (None: unknown), and the names that its top level gives.
 
-    What is imported is dotted, with leading dots for relative imports; `*` stands for what cannot
-    be told.  The third is the digest of its syntax tree, empty where every byte counts.
+    What is imported is dotted, with leading dots for relative imports; what cannot be told and what
+    its strings may be paths of stands as in `paths`.  The third is the digest of its syntax tree,
+    empty where every byte counts.
     """
     # What was read before is remembered.
     from tasks.languages import reflection, syntax  # noqa: PLC0415
@@ -66,7 +71,21 @@ def read_source(data: bytes) -> tuple[list[str] | None, list[str], str]:
     dynamic = dynamic or any(name.partition(".")[0] in _DYNAMIC for name in imports)
     if dynamic or reflection.sees_itself(nodes, imports):
         digest = ""
-    return sorted(imports | {"*"} if dynamic else imports), _names(tree), digest
+    imports |= paths.found(_strings(nodes), ".py") | ({paths.UNKNOWN} if dynamic else set())
+    return sorted(imports), _names(tree), digest
+
+
+def _strings(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Yield the strings of a source, and its bytes, but for docstrings: nobody opens these."""
+    alone = set()
+    for node in nodes:  # from the outside in
+        if isinstance(node, ast.Expr):
+            alone.add(node.value)
+        elif isinstance(node, ast.Constant) and node not in alone:
+            if isinstance(node.value, str):
+                yield node.value
+            elif isinstance(node.value, bytes):
+                yield node.value.decode("latin-1")
 
 
 def parse_fault(data: bytes) -> tuple[int, str]:

@@ -10,6 +10,8 @@ import itertools
 import re
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from tasks.languages import paths
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -27,7 +29,10 @@ _TOKEN = re.compile(
 _OPENING, _CLOSING = "([{", ")]}"
 _ASSIGNS = ("<-", "=", "<<-")
 _READS_FILE = {"source", "sys.source"}
-_READS_ANYTHING = {"parse", "system", "system2"}
+_READS_ANYTHING = {
+    *("parse", "str2expression", "str2lang", "system", "system2"),
+    *("setwd", "with_dir", "local_dir"),  # paths are then seen from elsewhere
+}
 _BY_NAME = {"library", "require"}
 _ATTACHES = _BY_NAME | {"requireNamespace", "loadNamespace"}
 _INSTALLS = {
@@ -61,11 +66,14 @@ class Wanted(NamedTuple):
     version: str = ""
 
 
-def read_source(data: bytes) -> tuple[list[str] | None, list[str]]:
-    """Return the files that a source runs (None: unknown), and the functions that it defines."""
+def read_source(data: bytes) -> tuple[list[str], list[str]]:
+    """Return the files that a source runs or may read, and the functions that it defines.
+
+    What cannot be told and what its strings may be paths of stands as in `paths`.
+    """
     words = tokens(data)
     depth, names = 0, set()
-    read: list[str] | None = []
+    read = set()
     for at, word in enumerate(words):
         if word.kind == "sign":
             depth += (word.text in _OPENING) - (word.text in _CLOSING)
@@ -73,16 +81,28 @@ def read_source(data: bytes) -> tuple[list[str] | None, list[str]]:
         if depth == 0 and assigned in _ASSIGNS and is_made_by in ("function", "\\"):
             names.add(word.text)
         if word.kind == "name" and word.text in _READS_FILE | _READS_ANYTHING:
-            path = _literal(words, at) if word.text in _READS_FILE else ""
-            read = [*read, path] if path and read is not None else None
-    return read, sorted(names)
+            path = _file(words, at) if word.text in _READS_FILE else ""
+            read.add(path or paths.UNKNOWN)
+        elif word.kind == "string" and word.text in _READS_FILE:  # do.call("source", ...)
+            read.add(paths.UNKNOWN)
+    strings = (word.text for word in words if word.kind == "string")
+    return sorted(read | paths.found(strings, ".R", read)), sorted(names)
 
 
-def _literal(words: Sequence[Token], at: int) -> str:
-    """Return the first argument of the call of a function here, if it is a string."""
+def _file(words: Sequence[Token], at: int) -> str:
+    """Return the path in a call of source() here, if it is a string seen from where the run is."""
     called = at + 1 < len(words) and words[at + 1].text == "("
-    first = _arguments(words, at + 1)[:1] if called else []
-    return next((v[0].text for _, v in first if len(v) == 1 and v[0].kind == "string"), "")
+    arguments = _arguments(words, at + 1) if called else []
+    unnamed = [value for name, value in arguments if not name]
+    named = {name: value for name, value in arguments if name}
+    if "file" not in named:
+        named["file"], *unnamed = unnamed or [[]]
+    path = named.pop("file")
+    # R takes the beginning of an argument's name for it, and a third value as that of `chdir`.
+    if len(unnamed) > 1 or any("file".startswith(n) or "chdir".startswith(n) for n in named):
+        return ""
+    plain = len(path) == 1 and path[0].kind == "string" and "\\" not in path[0].text
+    return path[0].text if plain else ""
 
 
 def tokens(data: bytes) -> list[Token]:

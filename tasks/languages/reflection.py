@@ -25,7 +25,8 @@ _MODULES = {
     *("cloudpickle", "dill", "mlflow", "bentoml"),
     # the text of the sources, or where in it something was called
     *("loguru", "sacred", "torch.export", "torch.fx", "torch.jit", "torch.onnx", "torch.package"),
-    *("jax.export", "jax.experimental.export"),
+    *("jax.export", "jax.experimental.export", "rich.console", "rich.logging", "rich.traceback"),
+    *("structlog",),
 }
 
 # What is asked of a module, a frame, a class or a piece of code.
@@ -35,21 +36,28 @@ _NAMES = {
     *("get_data", "get_source", "getsource", "getsourcelines", "catch_warnings"),
     *("captureWarnings", "formatwarning", "showwarning", "excepthook", "print_stack"),
     *("redirect_stderr", "dup2", "FileHandler", "StreamHandler", "exc_info", "stack_info"),
+    # logs, and the tracebacks in them, that go elsewhere; `exception` alone goes to the run's own
+    *("Handler", "Formatter", "RichHandler", "exc_text", "findCaller", "formatException"),
+    *("formatStack", "get_console", "makeRecord", "setLogRecordFactory"),
     *("__cause__", "__context__", "tb_frame", "f_back", "gi_frame", "cr_frame", "ag_frame"),
     # Python 3.13 has the first line of a class among its names
     *("dir", "globals", "locals", "getmembers", "__prepare__"),
     # folders, which could be the one with the sources
     *("copytree", "fwalk", "iterdir", "listdir", "make_archive", "popen", "scandir", "system"),
     *("walk",),
-    # Keras keeps the code of a Lambda layer; the others are of PyTorch
-    *("Lambda", "jit", "to_onnx", "to_torchscript"),
+    # Keras keeps the code of a Lambda layer, joblib that of a function; the others are of PyTorch
+    *("Lambda", "Memory", "_legacy_save", "jit", "to_onnx", "to_torchscript"),
 }
 _ATTRIBUTES = _NAMES | {"export", "fx", "onnx"}
 _FUNCTIONS = _NAMES | {"compile"}
+_KEYWORDS = {"exc_info", "stack_info", "_use_new_zipfile_serialization"}
 _GLOBS = {"glob", "iglob", "rglob"}
 
 # In a string: what is looked up by name, formats of logs, and paths to sources.
-_TEXT = re.compile(r"lineno|__(?:file|code|spec|loader|dict)__|model_modules|\.py\b", re.IGNORECASE)
+_TEXT = re.compile(
+    r"lineno|__(?:file|code|spec|loader|dict)__|model_modules|\.py\b|_use_new_zipfile",
+    re.IGNORECASE,
+)
 # Names that no module has: with another ending, or a dash behind their first word.
 _NO_SOURCES = re.compile(r"\.(?!py|ipy)\w+$|(?:^|/)\w+-[^/]*$")
 
@@ -62,19 +70,28 @@ def sees_itself(nodes: Iterable[ast.AST], imports: Iterable[str]) -> bool:
 def _imports(name: str) -> bool:
     parts = name.lstrip(".").split(".")
     prefixes = {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
-    return bool(prefixes & _MODULES) or parts[-1] in _NAMES
+    return bool(prefixes & _MODULES) or parts[-1] in _NAMES or "lineno" in parts[-1].lower()
 
 
 def _looks(node: ast.AST) -> bool:
     if isinstance(node, ast.Name):
-        return node.id in _FUNCTIONS or "lineno" in node.id
+        return node.id in _FUNCTIONS or "lineno" in node.id.lower()
     if isinstance(node, ast.Attribute):
         if node.attr == "stderr" and isinstance(node.ctx, ast.Store):  # tracebacks go there
             return True
-        return node.attr in _ATTRIBUTES or "lineno" in node.attr or node.attr.startswith("co_")
+        return _asks_for(node.attr)
+    if isinstance(node, ast.MatchClass):
+        return any(map(_asks_for, node.kwd_attrs))
     if isinstance(node, ast.Constant):
-        return isinstance(node.value, str) and bool(_TEXT.search(node.value))
-    return isinstance(node, ast.Call) and (_globs(node) or _logs_into_a_file(node))
+        value = node.value
+        text = value.decode("latin-1") if isinstance(value, bytes) else value
+        return isinstance(text, str) and bool(_TEXT.search(text))
+    return isinstance(node, ast.Call) and (_globs(node) or _keeps_more(node))
+
+
+def _asks_for(attribute: str) -> bool:
+    lines = "lineno" in attribute.lower()
+    return lines or attribute in _ATTRIBUTES or attribute.startswith("co_")
 
 
 def _called(call: ast.Call) -> str:
@@ -91,9 +108,9 @@ def _globs(call: ast.Call) -> bool:
     return not (isinstance(text, str) and _NO_SOURCES.search(text))
 
 
-def _logs_into_a_file(call: ast.Call) -> bool:
-    """Return whether a call has logs, and the tracebacks in them, written elsewhere, or asks so."""
+def _keeps_more(call: ast.Call) -> bool:
+    """Return whether a call has tracebacks in logs, logs written elsewhere, or a source saved."""
     words = {keyword.arg for keyword in call.keywords}
-    return bool(words & {"exc_info", "stack_info"}) or (
+    return bool(words & _KEYWORDS) or (
         _called(call) == "basicConfig" and bool(words - {"level", "force"})
     )
