@@ -12,8 +12,7 @@ import pytest
 from tasks.model import Model
 from tasks.plan import Step
 from tasks.progress import READ_BYTES, Activity, Progress, _Follower, advanced, share
-from tasks.wording import Shown
-from tasks.wording import live_lines, log_line
+from tasks.wording import Shown, live_lines, log_line
 
 if TYPE_CHECKING:
     from pathlib import Path
