@@ -195,6 +195,19 @@ def test_folders_whose_names_no_task_can_have(repository: Repository) -> None:
     assert "hint: did you mean `a_b`?" in near.stderr
 
 
+def test_a_badly_named_folder_that_is_a_copy(repository: Repository) -> None:
+    """Its id is that of `model.json`, and its way is told as it can be shown."""
+    repository.add("good-python")
+    folder = os.fsdecode(b"caf\xe9")
+    shutil.copytree(repository.path / MODEL, repository.path / "model_definitions" / folder)
+
+    listed, checked = repository.doit("list"), repository.doit("check")
+
+    assert ("", "") == (listed.stderr, checked.stderr)
+    assert "is also the id of `model_definitions/caf\\xe9`" in checked.stdout
+    assert "model_definitions/caf\\xe9/model.json: warning: `id`" in checked.stdout
+
+
 def test_a_link_to_itself_and_one_that_leads_up(repository: Repository) -> None:
     """Neither is a model, and neither stops the others."""
     repository.add("good-python")
