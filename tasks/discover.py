@@ -272,8 +272,7 @@ def _rules(files: Files) -> str:
     """Return the digest of the rules that documents are checked by."""
     here = Path(__file__).parent
     rules = (
-        here / "positions.py",
-        here / "validate.py",
+        *(here / f"{name}.py" for name in ("positions", "rules", "slips", "validate")),
         *sorted((here / "schemas").glob("*.json")),
     )
     return "".join(files.digest(str(path))[:8] for path in rules)

@@ -241,10 +241,12 @@ class Check(ModelCommand):
 
 
 def _warnings(model: Model) -> list[Fault]:
-    """Return what the sources of a model show."""
-    if model.broken:
-        return []
-    return [*_unparsed(model), *_steps_without(model), *_damaged_lock(model)]
+    """Return what the sources of a model show, its lock and its data."""
+    from tasks import data_checks  # noqa: PLC0415 - no other command needs it
+
+    found = [] if model.broken else [*_unparsed(model), *_steps_without(model)]
+    found += [] if model.broken else _damaged_lock(model)
+    return [*found, *data_checks.warnings(model)]
 
 
 def _damaged_lock(model: Model) -> Iterator[Fault]:
