@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.errors import Fault
+from tasks.datasets import way_out
+from tasks.errors import Fault, without_password
 from tasks.model import STEPS
+from tasks.positions import parse, shown
 from tasks.slips import meant, squashed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tasks.model import Model
+    from tasks.model import Dataset, Model
 
 _ALSO = {
     "training": "train", "eval": "evaluate", "evaluation": "evaluate", "scoring": "score",
@@ -22,12 +25,25 @@ _ALSO = {
 
 def warnings(model: Model) -> Iterator[Fault]:
     """Yield all that looks wrong."""
+    by_path = {dataset.path: dataset for dataset in model.datasets.values()}
+    for dataset in by_path.values():
+        yield from _missing(dataset)
     top = f"{model.folder}/datasets"
     if os.path.isdir(top):
         yield from _misnamed(top)
         for entry in sorted(os.scandir(top), key=lambda entry: entry.name):
             if entry.is_dir():
                 yield from _misnamed(entry.path)
+
+
+def _missing(dataset: Dataset) -> Iterator[Fault]:
+    """Yield a warning for each data file that is not there: it may come later."""
+    missing = [one for one in dataset.files if not one.url and not os.path.exists(one.path)]
+    if missing:
+        parsed = parse(Path(dataset.path).read_bytes().decode(), dataset.path)
+        for file in missing:
+            message = f"expected a file that is there, found {shown(without_password(file.source))}"
+            yield parsed.fault(file.keys, message, way_out(file.source), warning=True)
 
 
 def _misnamed(folder: str) -> Iterator[Fault]:

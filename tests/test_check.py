@@ -66,3 +66,58 @@ def test_a_step_of_a_named_dataset(repository: Repository) -> None:
         f"{folder}/trian.json: warning: expected `train.json`, found `trian.json` alone",
         "  hint: did you mean `train.json`?",
     ] == said
+
+
+OF_PATHS = "a relative path starts at the model's folder or at the repository"
+OF_ADDRESSES = "addresses of this kind are not fetched, but `http://` and `https://` are"
+OF_HOME = "`~` is not expanded: name the folder in full, or from the model's folder"
+OF_WINDOWS = "a path has `/` between its folders, and no drive in front: `data/train.csv`"
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("data/nowhere.csv", OF_PATHS),
+        ("/nowhere.csv", OF_PATHS),
+        ("file:///nowhere.csv", OF_PATHS),
+        ("s3://me:secret@bucket/x.csv", OF_ADDRESSES),
+        ("abfss://container/x.csv", OF_ADDRESSES),
+        ("~/data.csv", OF_HOME),
+        ("C:\\x.csv", OF_WINDOWS),
+        ("a\\b.csv", OF_WINDOWS),
+        ("D:/x.csv", OF_WINDOWS),
+    ],
+)
+def test_a_data_file_that_is_missing(repository: Repository, source: str, hint: str) -> None:
+    """It may come later, so it is a warning, with its file, key and line; a run says the same."""
+    repository.add("good-python")
+    train = f"{MODEL}/datasets/train.json"
+    repository.write(train, {"a": 1, "parts": [{"data_path": source}]})
+    shown = source.replace("me:secret", "***")
+
+    assert (0, [
+        f"{train}:5: warning: `parts[0].data_path`: expected a file that is there, found `{shown}`",
+        f"  hint: {hint}",
+    ]) == checked(repository)  # fmt: skip
+
+    done = repository.doit("train")
+    assert 1 == done.returncode
+    assert f"`{train}` names a data file that is missing" in done.stdout
+    assert f"hint: {hint}" in done.stdout
+    assert (hint == OF_PATHS) == ("looked for" in done.stdout)
+    assert "secret" not in done.stdout
+
+
+def test_a_data_file_of_many_steps(repository: Repository) -> None:
+    """A dataset that serves every step is told once; what is fetched is no file to miss."""
+    repository.add("good-python")
+    repository.write(f"{MODEL}/datasets/big.json", {"url": "nowhere.csv"})
+    fetched = {"url": "https://example.org/a.csv", "sha256": 64 * "0"}
+    repository.write(f"{MODEL}/datasets/far.json", fetched)
+
+    status, said = checked(repository)
+
+    assert 0 == status
+    assert [f"{MODEL}/datasets/big.json:2: warning: `url`", f"  hint: {OF_PATHS}"] == [
+        said[0].partition(": expected")[0], *said[1:],
+    ]  # fmt: skip
