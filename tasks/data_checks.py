@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tasks.datasets import way_out
 from tasks.errors import Fault, without_password
-from tasks.model import STEPS
+from tasks.model import SAMPLES, STEPS
 from tasks.positions import parse, shown
 from tasks.slips import meant, squashed
 
@@ -34,6 +34,10 @@ def warnings(model: Model) -> Iterator[Fault]:
         for entry in sorted(os.scandir(top), key=lambda entry: entry.name):
             if entry.is_dir():
                 yield from _misnamed(entry.path)
+    if any(os.path.isdir(f"{model.root}/{os.path.dirname(place)}") for place in SAMPLES):
+        from tasks.serving import examples  # noqa: PLC0415 - slow to import, seldom needed
+
+        yield from examples.faults(model.root)
 
 
 def _missing(dataset: Dataset) -> Iterator[Fault]:

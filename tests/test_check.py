@@ -121,3 +121,46 @@ def test_a_data_file_of_many_steps(repository: Repository) -> None:
     assert [f"{MODEL}/datasets/big.json:2: warning: `url`", f"  hint: {OF_PATHS}"] == [
         said[0].partition(": expected")[0], *said[1:],
     ]  # fmt: skip
+
+
+FORM = 'a sample is a request: `{"data": {"names": [...], "ndarray": [...]}}`'
+OTHER = [
+    "1: warning: `data`: expected an object `data` with a list `ndarray`, found another form",
+    f"  hint: {FORM}",
+]
+NO_JSON = ["2: warning: invalid JSON in column 1: expected a value, found the end of the file"]
+
+
+@pytest.mark.parametrize("folder", ["samples", "model_modules/samples"])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"data":\n', NO_JSON),
+        ("[1]", OTHER),
+        ('{"instances": [[1]]}', OTHER),
+        ('{"data": {"ndarray": []}}', OTHER),
+    ],
+)
+def test_a_sample_request_that_is_none(
+    repository: Repository, folder: str, text: str, said: list[str]
+) -> None:
+    """It is told where it is, before a server stops at it."""
+    repository.add("good-python")
+    sample = f"{MODEL}/{folder}/data.json"
+    repository.write(sample, text)
+    repository.write(f"{MODEL}/{folder}/other.json", {"anything": 1})
+
+    assert (0, [f"{sample}:{said[0]}", *said[1:]]) == checked(repository)
+
+
+def test_other_samples(repository: Repository) -> None:
+    """Every file that a server reads must be JSON; a good sample is told nothing of."""
+    repository.add("good-python")
+    repository.write(f"{MODEL}/samples/data.json", {"data": {"ndarray": [[1.5]]}})
+    (repository.path / MODEL / "samples/more.json").write_bytes(b'{"a": "\xe9"}')
+
+    status, said = checked(repository)
+
+    assert 0 == status
+    start = f"{MODEL}/samples/more.json: warning: cannot be read: "
+    assert [start, f"  hint: {FORM}"] == [said[0][: len(start)], *said[1:]]
