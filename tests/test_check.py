@@ -164,3 +164,59 @@ def test_other_samples(repository: Repository) -> None:
     assert 0 == status
     start = f"{MODEL}/samples/more.json: warning: cannot be read: "
     assert [start, f"  hint: {FORM}"] == [said[0][: len(start)], *said[1:]]
+
+
+def test_what_is_nearly_a_model(repository: Repository) -> None:
+    """Each would be passed over in silence; what is in a model is the model's."""
+    repository.add("good-python")
+    top = "model_definitions"
+    for name in ("upper", "group/swapped", "without"):
+        repository.add("good-python", name)
+    models = repository.path / top
+    (models / "upper/model.json").rename(models / "upper/Model.json")
+    (models / "group/swapped/model.json").rename(models / "group/swapped/modle.json")
+    (models / "without/model.json").unlink()
+    repository.write(f"{top}/model.json", "{}")
+    repository.write(f"{top}/notes/README.md", "later")
+    repository.write(f"{MODEL}/old/model_modules/training.py", "")
+    (models / "up").symlink_to("..")
+
+    assert (0, [
+        f"{top}/model.json: warning: expected a folder around each model, found none",
+        "  hint: move it into a folder of its own, with its model_modules",
+        f"{top}/group/swapped/modle.json: warning: expected `model.json`, found `modle.json`",
+        "  hint: did you mean `model.json`?",
+        f"{top}/upper/Model.json: warning: expected `model.json`, found `Model.json`",
+        "  hint: did you mean `model.json`?",
+        f"{top}/without: warning: expected `model.json` beside model_modules, found none",
+        "  hint: only a folder with a `model.json` is a model",
+    ]) == checked(repository)  # fmt: skip
+    assert (0, []) == checked(repository, "good-python")
+
+
+NO_REPOSITORY = (
+    "change to the folder of a repository of models, or begin one: `cli/repo-cli.py --init DIR`"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("model_definitons", "`model_definitons/` has nearly this name: rename it"),
+        ("models", NO_REPOSITORY),
+    ],
+)
+def test_no_folder_for_models(repository: Repository, name: str, hint: str) -> None:
+    """That nothing is to do there is no good news."""
+    repository.add("good-python")
+    (repository.path / "model_definitions").rename(repository.path / name)
+    wrong = f"there is no such folder in `{repository.path}`\n  hint: {hint}\n"
+
+    for words in ([], ["train"]):
+        done = repository.doit(*words)
+        assert (0, f"model_definitions: warning: {wrong}") == (done.returncode, done.stderr)
+    assert wrong in repository.doit("train:good-python").stderr
+    told = repository.doit("check")
+    counted = "0 models, of which 0 can run: 1 fault, 0 warnings\n"
+    assert (1, f"model_definitions: {wrong}{counted}") == (told.returncode, told.stdout)
+    assert (0, "") == ((listed := repository.doit("list")).returncode, listed.stderr)
