@@ -4,9 +4,10 @@ A module imports only from those before it in this list (tests/test_ladder.py ho
 
 errors, looks, profiles, surroundings, snapshot, model, retries, positions, resources, cron,
 cgroups, hashing, status_line, fingerprint, folders, readme, usage, redaction, processes, front,
-state, languages (syntax, reflection, paths,
-python, r_source, r_home, r_packages, r_cran, r_library, r, packing, spark,
-spark_cluster, spark_size, pyspark, sql), frameworks, validate, sources, datasets, discover,
+state,
+languages (syntax, reflection, paths, python, r_source, r_home, r_packages, r_cran, r_library, r,
+packing, spark, spark_cluster, spark_size, pyspark, sql), frameworks, slips, datasets, rules,
+validate, sources, discover,
 plan, records, git, environments (interpreters, days, corrections, requirements, uv, compiler,
 resolve, lock_file, locks, contents, build, reasons), explain, listing, metrics, publish, answers,
 objects, shared, progress, news, runs, containers, clusters, pods, limits, places (cluster, pod_log,
@@ -21,8 +22,8 @@ payloads.negotiation, settings, divergence, counts, columns, rows, windows, moni
 batches, workers, keeper, pool, metrics, output, access, bodies, openapi, page, connections,
 inference, asking, gateway, options, server), images (layers, compiled, parts, bases, bill, sealed,
 build), manifests, actions, generators, serve_image, travelling, worker, naming, run_command,
-commands, serve_command, queries, resources_command, store_commands, changes, diagnosis, readiness,
-machine, doctor, matrix, prompts, run_model, templates, scaffold, upkeep, repository
+commands, serve_command, data_checks, strays, queries, resources_command, store_commands, changes,
+diagnosis, readiness, machine, doctor, matrix, prompts, run_model, templates, scaffold, upkeep, repository
 
 `runtime/` is executed inside a model's own environment; it imports nothing from here and nothing
 from here imports it.  `launch` speaks to it through two JSON files.

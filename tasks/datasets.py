@@ -7,6 +7,7 @@ import copy
 import fcntl
 import hashlib
 import os
+import re
 import tempfile
 import urllib.parse
 from pathlib import Path
@@ -30,6 +31,9 @@ DATABASE_SUFFIX = ".duckdb"
 TIMEOUT_SECONDS = 60
 
 _FETCHING = ".fetching-"
+_ADDRESS = re.compile(r"(?!file://)[A-Za-z][\w.+-]*://")
+_DRIVE = re.compile(r"[A-Za-z]:/")
+_STARTS = "a relative path starts at the model's folder or at the repository"
 
 
 def cache_folder() -> str:
@@ -139,15 +143,28 @@ def fetch(data_file: DataFile, where: str, files: Files, say: Callable[[str], No
 def check(data_file: DataFile, where: str, files: Files) -> None:
     """Raise UserError for a data file that is missing here, or is not what its `sha256` says."""
     if not os.path.exists(data_file.path):
+        hint = way_out(data_file.source)
+        looked_for = [("looked for", os.path.abspath(data_file.path))] if hint == _STARTS else []
         raise UserError(
             f"`{where}` names a data file that is missing",
             ("key", ".".join(map(str, data_file.keys))),
-            ("file", data_file.source),
-            ("looked for", os.path.abspath(data_file.path)),
-            hint="a relative path starts at the model's folder or at the repository",
+            ("file", without_password(data_file.source)),
+            *looked_for,
+            hint=hint,
         )
     if data_file.sha256 and not os.path.isdir(data_file.path):
         _verify(data_file, files.digest(data_file.path), where)
+
+
+def way_out(source: str) -> str:
+    """Return the hint for a data file that is missing, by the way in which it is named."""
+    if _ADDRESS.match(source):
+        return "addresses of this kind are not fetched, but `http://` and `https://` are"
+    if source.startswith("~"):
+        return "`~` is not expanded: name the folder in full, or from the model's folder"
+    if "\\" in source or _DRIVE.match(source):
+        return "a path has `/` between its folders, and no drive in front: `data/train.csv`"
+    return _STARTS
 
 
 def _verify(data_file: DataFile, found: str, where: str) -> None:

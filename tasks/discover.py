@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import frameworks, validate
 from tasks.datasets import locate
-from tasks.errors import Fault, UserError
+from tasks.errors import Fault, UserError, printable
 from tasks.folders import links_out, walk
 from tasks.looks import MODELS, model_folders
 from tasks.model import DEFAULT_DATASET, SAMPLES, STEPS, Dataset, Model
@@ -67,7 +67,7 @@ def read_model(folder: str, files: Files) -> Model:
     """Return the model of a folder with its faults, as it is known in this run."""
     name = os.path.relpath(folder, MODELS)
     if _NO_TASK_NAME.search(name):
-        return _unnameable(name)
+        return _unnameable(name, folder, files)
     model = Model(name=name, folder=folder, root=folder)
     try:
         return _read_all(model, files)
@@ -147,17 +147,28 @@ def _engine_faults(model: Model) -> list[Fault]:
     return faults
 
 
-def _unnameable(name: str) -> Model:
-    """Return a model that has nothing but the fault of its folder's name."""
-    plain = _NO_TASK_NAME.sub("_", name)
-    while os.path.lexists(f"{MODELS}/{plain}"):  # another model has that name
-        plain += "_"
+def _unnameable(name: str, folder: str, files: Files) -> Model:
+    """Return a model whose folder's name is a fault: a name that no other has stands for it."""
+    quoted = _quoted(name)
+    while files.exists(f"{MODELS}/{quoted}"):  # a folder is called so
+        quoted += "%"
     fault = Fault(
-        f"{MODELS}/{plain}", 0, "",
+        printable(folder), 0, "",
         f"the folder's name is {name!a}, which a task cannot have",
         hint="rename the folder without `=`, `@`, `*`, `:`, a `-` in front and control characters",
     )  # fmt: skip
-    return Model(name=plain, folder=fault.file, root=fault.file, faults=(fault,))
+    document, found = _read("model", f"{folder}/model.json", files)
+    found = [replace(one, file=printable(one.file)) for one in found]
+    return Model(quoted, folder, folder, document or {}, faults=(fault, *found))
+
+
+def _quoted(name: str) -> str:
+    """Return a name that a task can have; `%` is quoted too, so that no two become one."""
+
+    def quote(found: re.Match[str]) -> str:
+        return "".join(f"%{byte:02X}" for byte in os.fsencode(found[0]))
+
+    return re.sub(f"%|{_NO_TASK_NAME.pattern}", quote, name)
 
 
 def _config_root(folder: str, files: Files) -> str:
@@ -261,8 +272,7 @@ def _rules(files: Files) -> str:
     """Return the digest of the rules that documents are checked by."""
     here = Path(__file__).parent
     rules = (
-        here / "positions.py",
-        here / "validate.py",
+        *(here / f"{name}.py" for name in ("positions", "rules", "slips", "validate")),
         *sorted((here / "schemas").glob("*.json")),
     )
     return "".join(files.digest(str(path))[:8] for path in rules)
@@ -282,9 +292,10 @@ def with_shared_ids(models: list[Model]) -> list[Model]:
 
 
 def _shared_id(model: Model, sharing: list[Model]) -> Fault:
-    others = " and ".join(f"`{other.folder}`" for other in sharing if other is not model)
+    folders = [printable(other.folder) for other in sharing if other is not model]
+    others = " and ".join(f"`{folder}`" for folder in folders)
     return Fault(
-        f"{model.folder}/model.json", 0, "id",
+        f"{printable(model.folder)}/model.json", 0, "id",
         f"`{model.id}` is also the id of {others}",
         hint="give one of them an id of its own: `python3 -c 'import uuid; print(uuid.uuid4())'`",
         warning=True,

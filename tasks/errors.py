@@ -117,6 +117,12 @@ def without_password(text: str) -> str:
     return re.sub(r"(?<=://)[^/@\s]+@", "***@", text)
 
 
+def printable(path: str) -> str:
+    """Return a path as it can be shown on one line: what has no letter is escaped."""
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return re.sub(r"[\x00-\x1f\x7f]", lambda found: ascii(found[0])[1:-1], text)
+
+
 def telling_line(message: str) -> str:
     """Return the line of a model's error that tells most: its first one.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import os
 import re
@@ -24,6 +25,9 @@ _PLACES = ["."]
 _NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """The errors of a path at which nothing is, also of a link that leads round in a circle."""
 
+_BEGIN = (
+    "change to the folder of a repository of models, or begin one: `cli/repo-cli.py --init DIR`"
+)
 _OF_EDITORS = re.compile(r"\.#.*|#.*#|.*~|\..*\.sw[a-z]")
 
 
@@ -138,6 +142,15 @@ def repository_of(folder: str) -> str:
             return str(place)
     raise UserError(
         f"There is no `{MODELS}/` in `{folder}` or above it",
-        hint="change to the folder of a repository of models, or begin one:"
-        " `cli/repo-cli.py --init DIR`",
+        hint=_BEGIN,
     )
+
+
+def no_models() -> Fault | None:
+    """Return what is wrong where the working directory has no folder for models."""
+    if os.path.isdir(MODELS):
+        return None
+    folders = [entry.name for entry in os.scandir() if is_folder(entry)]
+    near = difflib.get_close_matches(MODELS, folders, n=1, cutoff=0.8)
+    hint = f"`{near[0]}/` has nearly this name: rename it" if near else _BEGIN
+    return Fault(MODELS, 0, "", f"there is no such folder in `{os.getcwd()}`", hint)

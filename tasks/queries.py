@@ -17,6 +17,7 @@ from tasks import generators, listing, plan, profiles, sources
 from tasks.environments import lock_file, reasons
 from tasks.errors import Fault, UserError
 from tasks.explain import acceptance, explain
+from tasks.folders import no_models
 from tasks.model import STEPS
 from tasks.naming import KINDS, FriendlyCommand, folders_named, misspelled, named, option
 from tasks.state import open_state
@@ -212,19 +213,21 @@ class Check(ModelCommand):
     doc_purpose = "check the files of the models, without running anything"
     doc_usage = "[MODEL ...]"
     doc_description = (
-        "Exit status 1 where a model cannot run, a profile in pyproject.toml is not as it should"
-        " be, or the table of models in README.md is not that of the models; warnings leave it 0."
+        "Exit status 1 where a model cannot run, there is no folder for models, a profile in"
+        " pyproject.toml is not as it should be, or the table of models in README.md is not that"
+        " of the models; warnings leave it 0."
     )
 
     def _execute(self, json: bool, pos_args: list[str]) -> int:
         """Show every fault of the models, and those of all else where no model is named."""
-        from tasks import readme  # noqa: PLC0415 - no other command needs it
+        from tasks import readme, strays  # noqa: PLC0415 - no other command needs them
 
         models = models_named(pos_args)
         faults = [fault for model in models for fault in (*model.faults, *_warnings(model))]
         if not pos_args:
-            listed = readme.fault()
-            faults += [*profiles.faults(), *([listed] if listed else [])]
+            faults += strays.warnings({model.folder for model in models})
+            others = (no_models(), readme.fault())
+            faults += [*profiles.faults(), *(fault for fault in others if fault)]
         if json:
             print_json([asdict(fault) for fault in faults])
         else:
@@ -241,10 +244,12 @@ class Check(ModelCommand):
 
 
 def _warnings(model: Model) -> list[Fault]:
-    """Return what the sources of a model show."""
-    if model.broken:
-        return []
-    return [*_unparsed(model), *_steps_without(model), *_damaged_lock(model)]
+    """Return what the sources of a model show, its lock and its data."""
+    from tasks import data_checks  # noqa: PLC0415 - no other command needs it
+
+    found = [] if model.broken else [*_unparsed(model), *_steps_without(model)]
+    found += [] if model.broken else _damaged_lock(model)
+    return [*found, *data_checks.warnings(model)]
 
 
 def _damaged_lock(model: Model) -> Iterator[Fault]:

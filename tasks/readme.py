@@ -15,7 +15,7 @@ import urllib.parse
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.errors import Fault, UserError
+from tasks.errors import Fault, UserError, printable
 from tasks.looks import MODELS, model_folders
 from tasks.model import Model
 
@@ -109,7 +109,7 @@ def _table(found: Found) -> list[str]:
     for model in described():
         about = model.document.get("description")
         cells = (
-            f"[{_cell(model.name)}]({urllib.parse.quote(model.folder)})",
+            f"[{_cell(printable(model.name))}]({urllib.parse.quote(os.fsencode(model.folder))})",
             _cell(about if isinstance(about, str) and about.strip() else model.title),
             _cell(model.framework or "unknown"),
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from doit.cmd_run import Run as DoitRun
@@ -24,6 +26,7 @@ from tasks import (
     store,
 )
 from tasks.errors import UserError
+from tasks.folders import no_models
 from tasks.model import STEPS
 from tasks.naming import (
     KINDS,
@@ -129,6 +132,7 @@ class Run(FriendlyCommand, DoitRun):
                 f"`-n` takes 1 or more, not {num_process}\n\n"
                 "hint: without it there are as many steps at once as processors"
             )
+        self._warn_without_models()
         self.sel_tasks: list[str] = named(self.sel_tasks, dataset, self.task_list)
         try:
             if generators.Options.on:
@@ -165,6 +169,13 @@ class Run(FriendlyCommand, DoitRun):
             processes.stop_all()
             limits.clear_all()
             return processes.status_unread()
+
+    def _warn_without_models(self) -> None:
+        """Say on standard error that there is no folder for models, where steps are asked for."""
+        kinds = {word.partition(":")[0] for word in self._words}
+        fault = no_models() if kinds <= set(STEPS) and (kinds or self._plain) else None
+        if fault:
+            sys.stderr.write(f"{replace(fault, warning=True)}\n")
 
     def _vouch(self, folders: Iterable[str]) -> list[str]:
         """Have the next command that is like this one answered without doit, see `front`.

@@ -152,7 +152,7 @@ def row(kind: str, subject: str, conclusion: str, found: Mapping[str, Look]) -> 
     paths = [_BETWEEN.join(shared), _BETWEEN.join(own)]
     try:
         packed = array("Q", (part for path in shared + own for part in found[path] or _GONE))
-        "".join(paths).encode()
+        "".join([subject, *paths]).encode()
     except (OverflowError, UnicodeError):
         return None
     if len(packed) != sum(len(_GONE) for text in paths for _ in _split(text)):

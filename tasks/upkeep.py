@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tasks import discover, git, plan, readme, results, runs
 from tasks.environments import lock_file
-from tasks.errors import UserError
+from tasks.errors import UserError, printable
 from tasks.fingerprint import Files
 from tasks.folders import remove_tree
 from tasks.looks import MODELS
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 def find(word: str) -> Model:
     """Return the model that a person means.  Raises UserError where there is none."""
     model = plan.find_model(word, discover.discover(Files()))
-    if not os.path.lexists(model.folder):
-        raise UserError(f"`{model.folder}` has another name on the disk", hint="`doit check`")
+    shown = printable(model.folder)
+    if shown != model.folder:
+        raise UserError(f"`{shown}` cannot be written as it is", hint="rename the folder with `mv`")
     return model
 
 
@@ -42,7 +43,7 @@ def rename(model: Model, new: str) -> Model:
     title = line("name", new)
     if model.broken and not model.document:
         raise UserError(f"`{model.folder}/model.json` cannot be read", hint="`doit check`")
-    name = os.path.normpath(os.path.join(os.path.dirname(model.name), slug(title)))
+    name = os.path.relpath(f"{os.path.dirname(model.folder)}/{slug(title)}", MODELS)
     renamed = replace(model, name=name, folder=f"{MODELS}/{name}")
     if name != model.name and os.path.lexists(renamed.folder):
         raise UserError(f"`{renamed.folder}` exists", hint="choose another name for the model")

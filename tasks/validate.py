@@ -10,25 +10,24 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tasks import rules
 from tasks.cron import faults as schedule_faults
+from tasks.datasets import FILE_KEYS
 from tasks.errors import Fault, did_you_mean
 from tasks.frameworks import LANGUAGES
 from tasks.positions import Keys, Parsed, parse, shown
 from tasks.resources import faults as resource_faults
 from tasks.resources import nearest_memory
+from tasks.slips import squashed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
-
-DOWNLOAD_KEYS = ("url", "data_path", "dataset_file_path", "location")
-"""The keys of a dataset under which a download is recognised."""
 
 # How near a key that a schema does not list must be to one that it lists, to be thought misspelled.
 _NEAR = {"model": 0.6, "config": 0.8, "dataset": 0.88}
@@ -63,10 +62,11 @@ def check(kind: str, text: str | bytes, path: str) -> Checked:
         faults += _schema_faults(kind, parsed)
         faults += _unknown_keys(kind, parsed)
         if kind == "dataset":
-            faults += _download_faults(parsed)
+            faults += [*_download_faults(parsed), *rules.file_faults(parsed)]
         if kind == "model":
-            faults += [*_argument_faults(parsed), *_threshold_faults(parsed)]
-            faults += [*_column_faults(parsed), *resource_faults(parsed), *schedule_faults(parsed)]
+            faults += [*rules.argument_faults(parsed), *rules.threshold_faults(parsed)]
+            faults += [*rules.column_faults(parsed), *resource_faults(parsed)]
+            faults += schedule_faults(parsed)
         faults = sorted(dict.fromkeys(faults), key=lambda fault: fault.line)
         return Checked(value if parsed.valid else None, tuple(faults))
     if parsed.valid:
@@ -229,13 +229,9 @@ def _suggestion(word: object, known: Iterable[str], cutoff: float = _NEAR["model
 
 def _nearest(word: str, known: Iterable[str], cutoff: float) -> str:
     """Return the known word that is nearest, whatever its case and joints, or nothing."""
-    squashed = {_squashed(name): name for name in known}
-    near = difflib.get_close_matches(_squashed(word), squashed, n=1, cutoff=cutoff)
-    return squashed[near[0]] if near else ""
-
-
-def _squashed(word: str) -> str:
-    return word.casefold().replace("_", "").replace("-", "")
+    by_squashed = {squashed(name): name for name in known}
+    near = difflib.get_close_matches(squashed(word), by_squashed, n=1, cutoff=cutoff)
+    return by_squashed[near[0]] if near else ""
 
 
 # Downloads
@@ -245,63 +241,14 @@ def _download_faults(parsed: Parsed) -> Iterator[Fault]:
     """Yield a fault for each download without a checksum, and each nested checksum that is none."""
     checksum = schema("dataset")["properties"]["sha256"]
     validator = _validator("dataset").evolve(schema=checksum)
-    for keys, value in _objects(parsed.value, ()):
+    for keys, value in rules.objects(parsed.value, ()):
         if "sha256" in value:
             for error in validator.iter_errors(value["sha256"]):
                 yield from _translated(error, (*keys, "sha256"), parsed)
             continue
-        for key in DOWNLOAD_KEYS:
+        for key in FILE_KEYS:
             source = value.get(key)
             if isinstance(source, str) and source.startswith(("http://", "https://")):
                 message = f"expected `sha256` beside the download, found {shown(source)} alone"
                 hint = f'`sha256sum FILE` prints it: add `"sha256": "..."` beside `{key}`'
                 yield parsed.fault((*keys, key), message, hint)
-
-
-def _objects(value: object, keys: Keys) -> Iterator[tuple[Keys, Mapping[str, Any]]]:
-    if isinstance(value, dict):
-        yield keys, value
-        for key, item in value.items():
-            yield from _objects(item, (*keys, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _objects(item, (*keys, index))
-
-
-# What a schema cannot say
-
-
-def _argument_faults(parsed: Parsed) -> Iterator[Fault]:
-    """Yield a fault for the arguments of a program that a shell could not split."""
-    for keys, value in _objects(parsed.value, ()):
-        text = value.get("args")
-        if isinstance(text, str) and "resources" in keys:
-            try:
-                shlex.split(text)
-            except ValueError as error:
-                reason = str(error).lower()
-                yield parsed.fault((*keys, "args"), f"expected arguments, found {reason}")
-
-
-def _threshold_faults(parsed: Parsed) -> Iterator[Fault]:
-    """Yield a fault for each threshold that no number can meet."""
-    for keys, value in _objects(parsed.value, ()):
-        least, most = (value.get(key) for key in ("min", "max"))
-        if keys[:2] != ("evaluation", "thresholds"):
-            continue
-        if isinstance(least, (int, float)) and isinstance(most, (int, float)) and least > most:
-            message = f"expected `min` below `max`, found {least:g} and {most:g}"
-            yield parsed.fault(keys, message)
-
-
-def _column_faults(parsed: Parsed) -> Iterator[Fault]:
-    """Yield a fault for each column of requests or answers that is named as one before it."""
-    lines: dict[Keys, int] = {}
-    for keys, value in _objects(parsed.value, ()):
-        name = value.get("name")
-        if keys[:2] == ("serving", "schema") and isinstance(name, str):
-            column = (keys[2], name)
-            if column in lines:
-                again = f"expected each name once, found {shown(name)} on line {lines[column]} too"
-                yield parsed.fault((*keys, "name"), again)
-            lines.setdefault(column, parsed.lines[(*keys, "name")])

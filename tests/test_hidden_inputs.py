@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -164,6 +165,47 @@ def test_a_folder_whose_name_no_task_can_have(repository: Repository, name: str)
     assert "evaluate:good-python ok" in done.stdout
     assert 1 == repository.doit("check").returncode
     assert 0 == repository.doit("list").returncode
+
+
+def test_folders_whose_names_no_task_can_have(repository: Repository) -> None:
+    """Each is told by its own path, is taken for no other, and the others run."""
+    repository.add("good-python")
+    models = repository.path / "model_definitions"
+    for name in ("a_b", "a:b", "a=b", "a%3Ab", "a\nb", os.fsdecode(b"caf\xe9")):
+        shutil.copytree(repository.path / MODEL, models / name)
+        document = {**repository.json(f"{MODEL}/model.json"), "id": f"of {name!a}"}
+        (models / name / "model.json").write_text(json.dumps(document))
+
+    done = repository.doit()
+    checked = repository.doit("check")
+    rows = json.loads(repository.doit("list", "--json").stdout)
+    near = repository.doit("train:a_c")
+
+    assert 1 == done.returncode
+    for name in ("a_b", "a%3Ab", "good-python"):
+        assert f"evaluate:{name} ok" in done.stdout
+    names = ["a%0Ab", "a%3Ab", "a%3Ab%", "a%3Db", "a_b", "caf%E9", "good-python"]
+    assert names == [row["name"] for row in rows]
+    assert ["of 'a\\nb'", "of 'a%3Ab'", "of 'a:b'"] == [row["id"] for row in rows[:3]]
+    assert {} == rows[0]["metrics"]
+    for name in ("a:b", "a=b", "a\\nb", "caf\\xe9"):
+        assert f"\nmodel_definitions/{name}: the folder's name is '" in f"\n{checked.stdout}"
+    assert "7 models, of which 3 can run: 4 faults, 0 warnings" in checked.stdout
+    assert "" == checked.stderr
+    assert "hint: did you mean `a_b`?" in near.stderr
+
+
+def test_a_badly_named_folder_that_is_a_copy(repository: Repository) -> None:
+    """Its id is that of `model.json`, and its way is told as it can be shown."""
+    repository.add("good-python")
+    folder = os.fsdecode(b"caf\xe9")
+    shutil.copytree(repository.path / MODEL, repository.path / "model_definitions" / folder)
+
+    listed, checked = repository.doit("list"), repository.doit("check")
+
+    assert ("", "") == (listed.stderr, checked.stderr)
+    assert "is also the id of `model_definitions/caf\\xe9`" in checked.stdout
+    assert "model_definitions/caf\\xe9/model.json: warning: `id`" in checked.stdout
 
 
 def test_a_link_to_itself_and_one_that_leads_up(repository: Repository) -> None:

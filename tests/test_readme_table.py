@@ -41,6 +41,19 @@ def test_a_line_for_each_model(repository: Repository) -> None:
     ) == repository.read("README.md")
 
 
+def test_a_folder_whose_name_is_not_utf_8(repository: Repository) -> None:
+    """It stands in the table as it can be written, the link leads there."""
+    write_model(repository, os.fsdecode(b"caf\xe9"), id="c", description="Coffee")
+    repository.write("README.md", START + END)
+
+    assert 0 == repository.doit("readme").returncode
+    assert "| [caf\\xe9](model_definitions/caf%E9) | Coffee | python |" in repository.read(
+        "README.md"
+    )
+    checked = repository.doit("check")
+    assert (1, "") == (checked.returncode, checked.stderr)
+
+
 def test_windows_line_ends_stay(repository: Repository) -> None:
     """A file with CR and LF keeps them, and the table has them too."""
     write_model(repository, "a")

@@ -424,6 +424,29 @@ dataset.json:2: warning: `featureName`: expected a known key, found `featureName
   hint: did you mean `featureNames`?
 dataset.json:3: `test_split`: expected a number or a string, found an empty list
 
+### file-keys-misspelled: dataset
+{"ulr": "a.csv", "data_psth": "b.csv",
+"parts": [{"Data-Path": "c.csv", "shaa256": "00"}],
+"urls": "d.csv"}
+--- says
+dataset.json:1: warning: `ulr`: expected a known key, found `ulr`
+  hint: did you mean `url`?
+dataset.json:1: warning: `data_psth`: expected a known key, found `data_psth`
+  hint: did you mean `data_path`?
+dataset.json:2: warning: `parts[0].Data-Path`: expected a known key, found `Data-Path`
+  hint: did you mean `data_path`?
+dataset.json:2: warning: `parts[0].shaa256`: expected a known key, found `shaa256`
+  hint: did you mean `sha256`?
+dataset.json:3: warning: `urls`: expected a known key, found `urls`
+  hint: did you mean `url`?
+
+### no-file: dataset
+{"url": "",
+"data_path": null}
+--- says
+dataset.json:1: warning: `url`: expected a file, found an empty string
+  hint: leave the key out, or write `null`
+
 ### escapes-cannot-reach-the-terminal: model
 {"id": "1", "name": "n", "language": "R", "\u001b[31m": "\ud800"}
 --- says
@@ -506,6 +529,9 @@ RIGHT = [
     ("dataset", {"data_path": "https://example.org/a.csv", "sha256": DIGITS}),
     ("dataset", {"type": "CatalogBody", "sql": "SELECT 1", "featureNames": ["a"]}),
     ("dataset", {"predictions": {"database": "d", "table": "p"}, "featureMetadata": {}}),
+    ("dataset", {"url": "a.csv", "ulr": "b.csv", "parts": [{"location": "x", "locations": "y"}]}),
+    ("dataset", {"uri": "a", "urn": "b", "sql": "c", "ul": "d", "url2": "e", "ulr": 5}),
+    ("dataset", {"meta_path": "a", "data_date": "b", "vacation": "d"}),
     ("dataset", {"predictions": "predictions.csv", "start_date": "{{ start }}", "schema": ""}),
     ("dataset", {"url": "a.csv", "url2": "b.csv", "anything": {"goes": [1, {}]}}),
 ]

@@ -9,6 +9,7 @@ goes before all that.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import itertools
@@ -18,13 +19,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
-from tasks.errors import UserError
+from tasks.errors import Fault, UserError
 from tasks.model import DEFAULT_DATASET
+from tasks.positions import parse
 from tasks.serving.arrays import Array, RequestError
 from tasks.serving.schema import Column, Kind, Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tasks.model import Model
 
@@ -36,6 +38,7 @@ FIRST = "data"
 """The sample that comes first: `samples/data.json`."""
 
 _FOLDERS = ("samples", "model_modules/samples")
+_FORM = 'a sample is a request: `{"data": {"names": [...], "ndarray": [...]}}`'
 _DELIMITERS = ",;\t|"
 _TABLE = 2  # dimensions: rows of columns
 _KINDS: dict[type, Kind] = {bool: "boolean", int: "number", float: "number", str: "string"}
@@ -91,13 +94,39 @@ def examples(root: str) -> tuple[Example, ...]:
 
     Raises UserError for a file that is no JSON.
     """
+    return tuple(example for path in _paths(root) if (example := _example(path)))
+
+
+def faults(root: str) -> Iterator[Fault]:
+    """Yield a warning for each sample that serving stops at, and for a first one with no values."""
+    for path in _paths(root):
+        try:
+            example = _example(path)
+        except UserError as error:
+            yield _unreadable(path, dict(error.facts)["reason"])
+            continue
+        if example is None and os.path.basename(path) == f"{FIRST}.json":
+            message = "expected an object `data` with a list `ndarray`, found another form"
+            yield Fault(path, 1, "data", message, _FORM, warning=True)
+
+
+def _unreadable(path: str, reason: str) -> Fault:
+    """Return a warning for a sample that is no JSON, with its line where that is known."""
+    found: tuple[Fault, ...] = ()
+    with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:
+        found = parse(file.read(), path).faults
+    first = found[0] if found else Fault(path, 0, "", f"cannot be read: {reason}", _FORM)
+    return replace(first, warning=True)
+
+
+def _paths(root: str) -> list[str]:
+    """Return the samples in a model's folder, the first of them first."""
     for folder in (os.path.join(root, name) for name in _FOLDERS):
         if os.path.isdir(folder):
             names = [name for name in os.listdir(folder) if name.endswith(".json")]
             names.sort(key=lambda name: (name != f"{FIRST}.json", name))
-            found = [_example(os.path.join(folder, name)) for name in names]
-            return tuple(example for example in found if example)
-    return ()
+            return [os.path.join(folder, name) for name in names]
+    return []
 
 
 def _example(path: str) -> Example | None:
@@ -105,8 +134,7 @@ def _example(path: str) -> Example | None:
         with open(path, "rb") as file:
             document = msgspec.json.decode(file.read().removeprefix(codecs.BOM_UTF8))
     except (OSError, ValueError, RecursionError) as error:
-        hint = 'a sample is a request: `{"data": {"names": [...], "ndarray": [...]}}`'
-        raise UserError(f"`{path}` cannot be read", ("reason", error), hint=hint) from error
+        raise UserError(f"`{path}` cannot be read", ("reason", error), hint=_FORM) from error
     data = document.get("data") if isinstance(document, dict) else None
     data = data if isinstance(data, dict) else {}
     values, names = data.get("ndarray"), data.get("names") or ()
