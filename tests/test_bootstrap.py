@@ -66,3 +66,27 @@ def test_ctrl_c(checkout: Path) -> None:
     _, said = started.communicate(timeout=TIMEOUT_SECONDS)
     assert (130, "bootstrap: interrupted") == (started.returncode, said.splitlines()[-1])
     assert 2 == len(said.splitlines()), said
+
+
+def test_a_damaged_environment(checkout: Path) -> None:
+    """Where one of the project's own commands is gone, what brings it is done anew, and no more."""
+    made = f"bootstrap: making .venv with {checkout.parent}/bin/python3\n"
+    made += "bootstrap: installing the packages of requirements.txt\n"
+    assert (0, "doit list\n", made) == run(checkout, "doit", "list")
+
+    for name, said in (("doit", ""), ("nox", made)):
+        (checkout / f".venv/bin/{name}").unlink()
+        assert (0, f"{name} list\n", said) == run(checkout, name, "list")
+        assert (0, f"{name} list\n", "") == run(checkout, name, "list")
+
+
+def test_a_command_that_there_is_not(checkout: Path) -> None:
+    """It is told, as is how doit's own commands are called; what is found by its path is run."""
+    run(checkout, "true")
+    hint = "it is neither in .venv/bin nor on PATH; doit's own are called as in"
+    for name in ("list", "say", "./nowhere", "bootstrap"):
+        said = f"bootstrap: there is no command {name}\n\nhint: {hint} `./bootstrap doit list`\n"
+        assert (127, "", said) == run(checkout, name)
+
+    assert 126 == run(checkout, "./pyproject.toml")[0]
+    assert 0 == run(checkout, "./bootstrap", "true")[0]
