@@ -44,7 +44,9 @@ class StoreCommand(FriendlyCommand, DoitCmdBase):
     def execute(self, params: Any, args: list[str]) -> int:
         """Have doit load no tasks."""
         if args:
-            raise InvalidCommand(f"`doit {self.name}` takes no names, not `{args[0]}`")
+            own = {"store", "gc", "verify"} - {self.name}
+            hint = f"\n\nhint: `doit {args[0]}`" if args[0] in own else ""
+            raise InvalidCommand(f"`doit {self.name}` takes no names, not `{args[0]}`{hint}")
         generators.Options.kinds = frozenset()
         end_with_the_reader()
         try:

@@ -225,6 +225,22 @@ def test_measures_that_are_none(repository: Repository, words: tuple[str, str]) 
     assert "hint: " in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("store", "gc"), "\n\nhint: `doit gc`"),
+        (("store", "verify"), "\n\nhint: `doit verify`"),
+        (("store", "churn"), ""),
+    ],
+)
+def test_names(repository: Repository, words: tuple[str, str], hint: str) -> None:
+    """The commands take none; who takes one for a part of another is told how it is called."""
+    done = repository.doit(*words)
+
+    said = f"ERROR: `doit store` takes no names, not `{words[1]}`{hint}\n"
+    assert (3, said) == (done.returncode, done.stderr)
+
+
 def test_verify(made: Repository) -> None:
     """`doit verify` finds what is spoilt, removes it, and then finds nothing."""
     spoil(object_of(made, "models/model.txt"))
