@@ -147,6 +147,15 @@ def test_list_for_programs(varied: Repository) -> None:
     }
 
 
+def test_list_where_the_training_is_gone(varied: Repository) -> None:
+    """A model that is as new has no metrics, although its evaluation is still there."""
+    assert 0 == varied.doit("clean", "train:current").returncode
+
+    assert "current  python     new" in varied.doit("list", "current").stdout.splitlines()
+    assert 0 == varied.doit("train:current").returncode
+    assert "accuracy 0.900" in varied.doit("list", "current").stdout
+
+
 def test_list_of_tasks_is_doits_own(varied: Repository) -> None:
     """With `--all`, the list is doit's own, of its tasks."""
     done = varied.doit("list", "--all", "train")
