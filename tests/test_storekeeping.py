@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import objects, storekeeping
+from tasks import objects, store_forms, storekeeping
 from tasks.records import RUN
 from tasks.storekeeping import DAY, Policy, Stock, Stored
 from tests.test_store import CONFIG, NAME, STEPS, STORE, entry_of, object_of, spoil, states, stored
@@ -129,6 +129,42 @@ def test_gc(made: Repository) -> None:
     assert (0, dict.fromkeys(STEPS, "ran")) == states(made)
     made.write(CONFIG, {"hyperParameters": {"factor": 4}})
     assert (0, dict.fromkeys(STEPS, "restored")) == states(made)
+
+
+def test_gc_says_what_would_go(made: Repository) -> None:
+    """Each with its step, its last use, its size and the beginning of its key, up to a number."""
+    words = ("gc", "--keep", "1", "--dry-run")
+    told = asked(made, *words)["gone"]
+    assert 4 == len(told)
+    assert told[0] in asked(made, "store")["results"]
+
+    first, empty, head, *lines = made.doit(*words).stdout.splitlines()
+
+    assert ("", "STEP LAST USED (UTC) SIZE KEY") == (empty, " ".join(head.split()))
+    assert first.startswith("build/store: 4 results would go, ")
+    assert [(one["task"], one["key"][:12]) for one in told] == [
+        (line.split()[0], line.split()[-1]) for line in lines
+    ]
+    assert all(re.search(r"  20\d\d-\d\d-\d\d \d\d:\d\d  \d", line) for line in lines)
+
+    many = [result(str(number), 1) for number in range(22)]
+    lines = store_forms.going(many, Stock(many, {}, {"ab": "its entry cannot be read"}))
+    assert 1 + store_forms.MOST + 2 == len(lines)
+    assert ["and 2 more", "ab cannot be used: its entry cannot be read"] == lines[-2:]
+
+
+def test_gc_says_why_more_stays(made: Repository) -> None:
+    """Where a size cannot be reached, or nothing goes, it is said what keeps the rest."""
+    kept = "stay: linked in build/models, needed by a branch or tag"
+    for words, why in (
+        (["--size", "1"], f"{kept} or among the newest 3 of their step"),
+        ([], f"{kept} or among the newest 3 of their step"),
+        (["--keep", "0", "--age", "30d"], f"{kept} or used within 30d"),
+        (["--keep", "0", "--size", "1", "--dry-run"], "stay: linked in build/models or needed"),
+    ):
+        assert why in made.doit("gc", *words).stdout, words
+    for words in (["--size", "1G"], ["--keep", "1", "--dry-run"], ["--keep", "1"]):
+        assert "stay" not in made.doit("gc", *words).stdout, words
 
 
 def test_gc_keeps_what_is_linked(made: Repository) -> None:
