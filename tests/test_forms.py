@@ -49,7 +49,7 @@ bad@big     not good enough  accuracy   0.700  0.610  -0.090  >= 0.7          BR
                              auc                              >= 0.5          BROKEN
 late        not run
 cut         interrupted
-old         up to date       f1 0.500
+old         up to date       f1         0.500  0.500   0.000
 """
 
 MARKDOWN = """\
@@ -99,7 +99,7 @@ def shown(evaluations: list[Evaluation], width: int = 200) -> str:
 
 
 def test_table() -> None:
-    """Each metric has a row, with what it was and is; of what was up to date one row is enough."""
+    """Each metric has a row, with what it was and is, of what was up to date too."""
     assert TABLE == shown(EVALUATIONS)
 
 
