@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 KINDS = ("env", "lock", "image", "k8s", *STEPS)
 
+_NO_NUMBER = re.compile(
+    r"Error parsing parameter '(?P<option>\w+)' <class 'int'>\.\n"
+    r"invalid literal for int\(\) with base 10: (?P<quote>['\"])(?P<value>.*)(?P=quote)"
+)
+"""How doit and Python say it."""
+
 
 def option(name: str, kind: type, help_text: str) -> dict[str, Any]:
     """Return an option as doit describes one; its default is that of its type."""
@@ -40,10 +46,21 @@ def parsed(command: Command, words: list[str]) -> tuple[Any, list[str]]:
     except CmdParseError as error:
         reason = str(error).partition("(parsing options")[0].strip().rpartition("parsing Command: ")
         raise InvalidCommand(
-            f"`doit {command.name}`: {reason[2]}\n\n"
+            f"`doit {command.name}`: {_no_number(command, words, reason[2]) or reason[2]}\n\n"
             f"hint: `doit help {command.name}` lists its options"
         ) from error
     return options, rest
+
+
+def _no_number(command: Command, words: Sequence[str], reason: str) -> str:
+    """Return what is wrong with an option that takes a number, nothing for another reason."""
+    found = _NO_NUMBER.fullmatch(reason)
+    if not found:
+        return ""
+    short = command.cmdparser[found["option"]].short
+    name = command.cmdparser[found["option"]].long
+    typed = f"-{short}" if short and any(w.startswith(f"-{short}") for w in words) else f"--{name}"
+    return f"{typed} takes a number, not {found['value']}"
 
 
 class FriendlyCommand:

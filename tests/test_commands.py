@@ -97,6 +97,24 @@ def test_options_behind_words(repository: Repository, command: str) -> None:
     assert f"`doit {command}`: option --jsn not recognized" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("-n x", "`doit run`: -n takes a number, not x"),
+        ("run --process=1.5", "`doit run`: --process takes a number, not 1.5"),
+        ("gc --keep it's", "`doit gc`: --keep takes a number, not it's"),
+        ("serve --port 80a", "`doit serve`: --port takes a number, not 80a"),
+    ],
+)
+def test_what_is_no_number(repository: Repository, words: str, said: str) -> None:
+    """An option that takes one says so, in our words."""
+    done = repository.doit(*words.split())
+
+    command = said.split("`")[1].removeprefix("doit ")
+    hint = f"hint: `doit help {command}` lists its options"
+    assert (3, f"ERROR: {said}\n\n{hint}\n") == (done.returncode, done.stderr)
+
+
 def test_list_on_a_terminal(varied: Repository) -> None:
     """As many metrics are shown as there is room for; how many more there are is said."""
     reading, terminal = pty.openpty()
