@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,7 @@ from tasks.queries import JSON_OPTION, end_with_the_reader
 from tasks.shared import shared as shared_store
 from tasks.state import open_state
 from tasks.storekeeping import Policy
-from tasks.wording import counted, duration, size_text
+from tasks.wording import counted, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -244,13 +246,9 @@ def _overview(root: str, found: Stock, hits: int) -> list[str]:
     if others := shared_store():
         how = "is only read" if others.read_only else "is read and written"
         lines.append(f"{others.address} {how}{', signed' if others.secret else ''}")
-    rows = [("STEP", "MADE", "TOOK", "SIZE", "KEY")]
-    rows += [
-        (one.task, one.made, duration(one.seconds), size_text(one.size), one.key[:12])
-        for one in found.results
-    ]
-    if found.results:
-        lines += ["", *store_forms.columns(rows)]
+    wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    table = store_forms.there(found, wide)
+    lines += ["", *table] if table else []
     return [*lines, *store_forms.unsound(found)]
 
 

@@ -1,11 +1,12 @@
-"""What is told of a store's results: which go, and why others stay.  Pure functions."""
+"""What is told of a store's results: which are there, which go, and why.  Pure functions."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from tasks.records import utc
-from tasks.wording import size_text
+from tasks.wording import duration, shorten, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,18 @@ if TYPE_CHECKING:
 MOST = 20
 """How many of the results that would go are told in lines."""
 
-_DIGITS = 12  # of a key
+_DIGITS = 8  # of a key
+_SHORTEST = 12  # columns for a step, however narrow the terminal
+
+
+def there(found: Stock, width: int) -> list[str]:
+    """Return a table of the results, for a terminal of some columns."""
+    rows = [("STEP", "MADE (UTC)", "TOOK", "SIZE", "KEY")]
+    rows += [
+        (one.task, _minute(one.made), duration(one.seconds), size_text(one.size), one.key[:_DIGITS])
+        for one in found.results
+    ]
+    return columns(rows, width) if found.results else []
 
 
 def going(chosen: Sequence[Stored], found: Stock) -> list[str]:
@@ -49,10 +61,13 @@ def staying(found: Stock, freed: int, policy: Policy, age: str) -> list[str]:
     return [f"{size_text(left)} stay: {', '.join(why[:-1])} or {why[-1]}"]
 
 
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as text in columns."""
+def columns(rows: Sequence[Sequence[str]], width: int = sys.maxsize) -> list[str]:
+    """Return rows as text in columns; where they do not fit, the first loses its middle."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    over = sum(widths) + 2 * (len(widths) - 1) - width
+    widths[0] = max(widths[0] - max(over, 0), min(widths[0], _SHORTEST))
+    shown = [(shorten(row[0], widths[0]), *row[1:]) for row in rows]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in shown]
 
 
 def _minute(time: str) -> str:

@@ -116,6 +116,22 @@ def test_store(made: Repository) -> None:
     assert 6 == len(re.findall(r":good-python +2", shown))
 
 
+def test_the_store_fits_a_terminal() -> None:
+    """A row has at most 80 columns: a long name loses its middle, and all else stays."""
+    key, name = "ab" * 32, "evaluate:python-xgboost-diabetes-with-a-name-that-goes-on"
+    made = [
+        Stored(key, task, "2026-11-30T21:59:29Z", 3725, NOW, 987_654_321, frozenset())
+        for task in (name, "evaluate:python-xgboost-diabetes")
+    ]
+
+    lines = store_forms.there(Stock(made, {}, {}), 80)
+
+    assert [80] == sorted({len(line) for line in lines[1:]})
+    assert lines[1].endswith("  2026-11-30 21:59  1 h 02 min  987.7 MB  abababab")
+    assert lines[1].startswith("evaluate:pyth")
+    assert name in store_forms.there(Stock(made, {}, {}), 120)[1]
+
+
 def test_gc(made: Repository) -> None:
     """`doit gc` leaves what is linked and the newest; what is left is whole and serves."""
     assert 4 == asked(made, "gc", "--keep", "1", "--dry-run")["results"]
@@ -142,7 +158,7 @@ def test_gc_says_what_would_go(made: Repository) -> None:
 
     assert ("", "STEP LAST USED (UTC) SIZE KEY") == (empty, " ".join(head.split()))
     assert first.startswith("build/store: 4 results would go, ")
-    assert [(one["task"], one["key"][:12]) for one in told] == [
+    assert [(one["task"], one["key"][:8]) for one in told] == [
         (line.split()[0], line.split()[-1]) for line in lines
     ]
     assert all(re.search(r"  20\d\d-\d\d-\d\d \d\d:\d\d  \d", line) for line in lines)
