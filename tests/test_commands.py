@@ -65,6 +65,18 @@ def test_help_is_wrapped_once(command: EntryPoint) -> None:
     assert [] == [line for line in lines if not line.endswith(".")]
 
 
+@pytest.mark.parametrize("command", ["run", "list", "gc"])
+def test_help_without_what_is_doits_own(repository: Repository, command: str) -> None:
+    """Options for a state that is not ours are not shown, by either way to ask; they work still."""
+    asked_for = repository.doit("help", command).stdout
+
+    assert asked_for == repository.doit(command, "--help").stdout
+    for option in ("--db-file", "--backend", "--check_file_uptodate"):
+        assert option not in asked_for
+    assert "--seek-file" in asked_for
+    assert 0 == repository.doit("list", "--check_file_uptodate", "md5").returncode
+
+
 def test_list(varied: Repository) -> None:
     """The list has a line a model: its state and what it last measured."""
     done = varied.doit("list")
