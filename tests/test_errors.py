@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks import processes
 from tasks.errors import telling_line, without_password
 
 OF_A_WORKER = """
@@ -60,6 +61,20 @@ def test_every_error_has_a_way_out() -> None:
 def test_the_line_that_tells_most(message: str, expected: str) -> None:
     """It is the first with a text, or what an error elsewhere says at the end."""
     assert expected == telling_line(message)
+
+
+def test_a_long_line_of_a_log(tmp_path: Path) -> None:
+    """What is shown of it ends where nobody reads on; the file has it whole."""
+    log = tmp_path / "run.log"
+    text = f"first\nFatal Python error\n{'numpy.core, ' * 500}\n{'é' * processes.LONGEST_SHOWN}\n"
+    log.write_text(text, encoding="utf-8")
+
+    told = processes.tail(str(log), 3).splitlines()
+
+    assert ["Fatal Python error", "é" * processes.LONGEST_SHOWN] == [told[0], told[2]]
+    assert told[1].startswith("numpy.core, numpy.core, ")
+    assert (processes.LONGEST_SHOWN + 2, " …") == (len(told[1]), told[1][-2:])
+    assert text == log.read_text(encoding="utf-8")
 
 
 def test_an_address_without_its_password() -> None:
