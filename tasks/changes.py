@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 from doit.exceptions import InvalidCommand
 
-from tasks import affected, difference_forms, differences, git, shards
+from tasks import affected, difference_forms, differences, generators, git, shards
 from tasks.errors import UserError
 from tasks.naming import option
 from tasks.queries import JSON_OPTION, ModelCommand, print_json
 from tasks.state import open_state
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tasks.affected import Found
 
 
@@ -33,12 +35,14 @@ class Affected(ModelCommand):
     def _execute(self, base: str, json: bool, pos_args: list[str]) -> int:
         """Tell what differs, or print the matrix of CI that builds it."""
         if pos_args or not base:
+            how = "its commit behind `--base`" if pos_args else "a commit"
             raise InvalidCommand(
-                "`doit affected` takes a commit: `doit affected --base origin/main`"
+                f"`doit affected` takes {how}\n\n"
+                f"hint: `doit affected --base {pos_args[0] if pos_args else 'origin/main'}`"
             )
         state = open_state()
         try:
-            found = affected.since(git.merge_base(base), state)
+            found = affected.since(_commit(base, git.merge_base, "doit affected --base"), state)
             matrix = shards.matrix(found.affected, state) if json else None
         except UserError as error:
             raise InvalidCommand(str(error)) from error
@@ -48,6 +52,22 @@ class Affected(ModelCommand):
             _show(found, base)
         self.dep_manager.close()
         return 0
+
+
+def _commit(word: str, find: Callable[[str], str], how: str) -> str:
+    """Return the commit that a word stands for.  `how` is what is written before it.
+
+    Raises UserError where there is none, and people may have named a model.
+    """
+    try:
+        return find(word)
+    except UserError as error:
+        if all(word not in {one.name, one.id, one.title} for one in generators.models()):
+            raise
+        raise UserError(
+            f"`{word}` is a model, and `{how.removesuffix(' --base')}` takes a commit",
+            hint=f"`{how} HEAD` shows what differs of every model",
+        ) from error
 
 
 def _show(found: Found, base: str) -> None:
@@ -76,6 +96,16 @@ class Compare(ModelCommand):
     )
     cmd_options = (option("markdown", bool, "print Markdown, for a pull request"), JSON_OPTION)
 
+    def parse_execute(self, in_args: list[str]) -> int:
+        """Tell who names the commit as `affected` takes it how it is named here."""
+        words = [part for word in in_args for part in word.split("=", 1)]
+        if "--base" in words[:-1]:
+            raise InvalidCommand(
+                "`doit compare` takes its commit without `--base`\n\n"
+                f"hint: `doit compare {words[words.index('--base') + 1]}`"
+            )
+        return super().parse_execute(in_args)
+
     def _execute(self, markdown: bool, json: bool, pos_args: list[str]) -> int:
         """Show the models that differ."""
         if len(pos_args) > 1 or (markdown and json):
@@ -83,7 +113,7 @@ class Compare(ModelCommand):
         revision = pos_args[0] if pos_args else "HEAD"
         state = open_state()
         try:
-            found = affected.since(git.commit(revision), state)
+            found = affected.since(_commit(revision, git.commit, "doit compare"), state)
         except UserError as error:
             raise InvalidCommand(str(error)) from error
         compared = differences.since(revision, found, state)

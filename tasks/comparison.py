@@ -42,11 +42,17 @@ class Change:
     def cells(self) -> list[str]:
         """Name, before, after, delta, threshold and verdict as the tables show them."""
         numbers = ["" if n is None else number_text(n) for n in (self.before, self.after)]
-        delta = "" if self.delta is None else f"{'+' * (self.delta > 0)}{number_text(self.delta)}"
+        delta = "" if self.delta is None else _delta_text(self.delta)
         bounds = ((">=", self.least), ("<=", self.most))
         threshold = ", ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
         good = "ok" if threshold and self.after is not None else ""
         return [self.name, *numbers, delta, threshold, "BROKEN" if self.broken else good]
+
+
+def _delta_text(delta: float) -> str:
+    """Return a difference with its sign; of small ones all have as many digits that count."""
+    small = isinstance(delta, float) and 0 < abs(delta) < 1
+    return f"{'+' * (delta > 0)}{f'{delta:#.3g}' if small else number_text(delta)}"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,10 @@ LOG_LINES = 20
 
 KILLED = (-signal.SIGKILL, processes.SIGNALLED + signal.SIGKILL)
 """The exit status of a process that was killed, and of one whose child was."""
+
+# Of a part that a package lacks, `a.b`, no requirement is to be added.
+_NO_MODULE = re.compile(r"No module named '(\w+)'$")
+_NO_R_PACKAGE = re.compile("there is no package called [\u2018'\"](.+?)[\u2019'\"]")
 
 FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
 """The signals that a process does not raise itself."""
@@ -91,4 +97,16 @@ def failed(  # noqa: PLR0913, PLR0917 - all that is known
     headline = f"Model `{model}` failed to {step.name}: {error['type']}: {said}"
     where = f"{step.model.root}/{error['where']}" if error["where"] else "outside its own files"
     reason = "oom" if error["type"] == "MemoryError" else "error"
-    return AttemptFailed(headline, ("where", where), ("log", lines), reason=reason)
+    hint = _way_out(step, said)
+    return AttemptFailed(headline, ("where", where), ("log", lines), hint=hint, reason=reason)
+
+
+def _way_out(step: Step, said: str) -> str:
+    """Return how a step gets the module or package that it misses, nothing for other errors."""
+    module, package = _NO_MODULE.search(said), _NO_R_PACKAGE.search(said)
+    own = f"{step.model.root}/{PACKAGE}"
+    if module and any(os.path.exists(f"{own}/{module[1]}{end}") for end in (".py", "/")):
+        return f"it is in {PACKAGE}: write `from .{module[1]} import …`"
+    if module:
+        return f"add it to {own}/requirements.txt, by the name of its package"
+    return f"add it to {own}/requirements.R" if package else ""

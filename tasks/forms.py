@@ -37,20 +37,15 @@ _SHORTEST_NAMES = 20
 
 
 def table(evaluations: Sequence[Evaluation], width: int) -> list[Line]:
-    """Return the lines of a table: a row for each metric, one in all for what was up to date."""
+    """Return the lines of a table: a row for each metric, of what was up to date as well."""
     names = max(_SHORTEST_NAMES, width // 3)
     rows = [_HEADS]
     for one in evaluations:
         first = [shorten(clean(one.name), names), one.state]
-        if one.state == "up to date":
-            rows.append([*first, _short(one)])
-            continue
         for cells in [change.cells for change in one.measured] or [[""] * len(_HEADS[2:])]:
             rows.append([*first, *map(clean, cells)])
             first = ["", ""]
-    whole = [row for row in rows if len(row) == len(_HEADS)]
-    widths = [max(map(len, column)) for column in zip(*whole, strict=True)]
-    widths[:2] = [max(len(row[number]) for row in rows) for number in range(2)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [_line(row, widths) for row in rows]
 
 
@@ -67,7 +62,7 @@ def _short(one: Evaluation) -> str:
 def _line(row: list[str], widths: list[int]) -> Line:
     """Return a row as aligned texts; the head has a style, and so have states and verdicts."""
     line: Line = []
-    for head, text, wide in zip(_HEADS, row, widths, strict=False):
+    for head, text, wide in zip(_HEADS, row, widths, strict=True):
         aligned = f"{text:>{wide}}" if head in _RIGHT else f"{text:<{wide}}"
         style = "dim" if row is _HEADS else _STYLES.get(text, "")
         line += [(aligned, style), "  "]

@@ -114,7 +114,8 @@ def commit(revision: str) -> str:
     except UserError as error:
         top()  # there may be no repository at all
         hint = DEEPER if _shallow() else "`git fetch` brings what others have"
-        hint = hint if ask("rev-list", "-n1", "--all").strip() else "nothing is committed yet"
+        if not ask("rev-list", "-n1", "--all").strip():
+            hint = "nothing is committed yet: `git add -A && git commit`"
         if set(revision) == {"0"}:
             hint = "zeros alone stand for none: name a branch, such as `origin/main`"
         raise UserError(f"There is no commit `{revision}` in this clone", hint=hint) from error

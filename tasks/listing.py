@@ -67,7 +67,8 @@ def row(model: Model, state: State) -> dict[str, Any]:
         "state": word,
         "reasons": next((reasons[step.task] for step in stale), []),
         "datasets": list(model.dataset_names),
-        "metrics": records.metrics(evaluate.folder, state.files),
+        # Of a training that is gone, the evaluation says nothing of what stands here now.
+        "metrics": {} if word == "new" else records.metrics(evaluate.folder, state.files),
         "accepted": {task: told(one) for task, one in accepted.items() if one},
         "faults": [asdict(fault) for fault in model.faults],
     }

@@ -8,8 +8,8 @@ import re
 import signal
 from typing import TYPE_CHECKING, Any
 
-from doit.cmd_base import subtasks_iter
-from doit.cmdparse import CmdParseError
+from doit.cmd_base import Command, subtasks_iter
+from doit.cmdparse import CmdParse, CmdParseError
 from doit.exceptions import InvalidCommand, InvalidDodoFile
 
 from tasks import generators, plan, processes
@@ -20,11 +20,18 @@ from tasks.model import STEPS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from doit.cmd_base import Command
-
     from tasks.model import Model
 
 KINDS = ("env", "lock", "image", "k8s", *STEPS)
+
+_OF_DOITS_STATE = ("DB backend", "doit core")
+"""doit's sections of options that work and that nobody needs here."""
+
+_NO_NUMBER = re.compile(
+    r"Error parsing parameter '(?P<option>\w+)' <class 'int'>\.\n"
+    r"invalid literal for int\(\) with base 10: (?P<quote>['\"])(?P<value>.*)(?P=quote)"
+)
+"""How doit and Python say it."""
 
 
 def option(name: str, kind: type, help_text: str) -> dict[str, Any]:
@@ -40,10 +47,21 @@ def parsed(command: Command, words: list[str]) -> tuple[Any, list[str]]:
     except CmdParseError as error:
         reason = str(error).partition("(parsing options")[0].strip().rpartition("parsing Command: ")
         raise InvalidCommand(
-            f"`doit {command.name}`: {reason[2]}\n\n"
+            f"`doit {command.name}`: {_no_number(command, words, reason[2]) or reason[2]}\n\n"
             f"hint: `doit help {command.name}` lists its options"
         ) from error
     return options, rest
+
+
+def _no_number(command: Command, words: Sequence[str], reason: str) -> str:
+    """Return what is wrong with an option that takes a number, nothing for another reason."""
+    found = _NO_NUMBER.fullmatch(reason)
+    if not found:
+        return ""
+    short = command.cmdparser[found["option"]].short
+    name = command.cmdparser[found["option"]].long
+    typed = f"-{short}" if short and any(w.startswith(f"-{short}") for w in words) else f"--{name}"
+    return f"{typed} takes a number, not {found['value']}"
 
 
 class FriendlyCommand:
@@ -55,6 +73,16 @@ class FriendlyCommand:
     def takes_options_behind(self, _word: str) -> bool:
         """Return whether what stands behind a word can be an option of this command."""
         return True
+
+    def help(self: Any) -> str:
+        """Return doit's help, without the options for a state of its own: ours is in build/."""
+        parser = self.cmdparser
+        shown = [one for one in parser.options if one.section not in _OF_DOITS_STATE]
+        self._cmdparser = CmdParse(shown)
+        try:
+            return str(Command.help(self))
+        finally:
+            self._cmdparser = parser
 
     def parse_execute(self: Any, in_args: list[str]) -> int:
         """Parse and execute, as doit calls it; Ctrl-C needs no traceback."""

@@ -28,6 +28,7 @@ TAIL_BYTES = 2_000_000
 STOP_SECONDS = 5.0
 ELSEWHERE_SECONDS = 20.0
 LOOK_SECONDS = 0.2
+LONGEST_SHOWN = 400  # characters of a line
 FIRST_SECONDS = 0.05  # how often a process is measured while it is younger than a second
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -265,11 +266,16 @@ def stop_all() -> None:
 
 
 def tail(path: str, lines: int = 20) -> str:
-    """Return the last lines of a log, decoded as well as can be."""
+    """Return the last lines of a log as they are shown: decoded as well as can be, none too long.
+
+    After a segfault, for instance, there is a line with the names of all extension modules.
+    """
     with contextlib.suppress(OSError), open(path, "rb") as file:
         file.seek(max(0, os.path.getsize(path) - 65536))
-        text = file.read().decode("utf-8", "replace")
-        return "\n".join(text.splitlines()[-lines:])
+        last = file.read().decode("utf-8", "replace").splitlines()[-lines:]
+        return "\n".join(
+            f"{one[:LONGEST_SHOWN]} …" if len(one) > LONGEST_SHOWN else one for one in last
+        )
     return ""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
-from tasks import generators, needed, records, status_line, store, storekeeping
+from tasks import generators, needed, records, status_line, store, store_forms, storekeeping
 from tasks.errors import UserError
 from tasks.model import STEPS
 from tasks.naming import FriendlyCommand, option
@@ -22,10 +24,10 @@ from tasks.queries import JSON_OPTION, end_with_the_reader
 from tasks.shared import shared as shared_store
 from tasks.state import open_state
 from tasks.storekeeping import Policy
-from tasks.wording import counted, duration, size_text
+from tasks.wording import counted, size_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tasks.storekeeping import Stock, Stored
 
@@ -44,7 +46,9 @@ class StoreCommand(FriendlyCommand, DoitCmdBase):
     def execute(self, params: Any, args: list[str]) -> int:
         """Have doit load no tasks."""
         if args:
-            raise InvalidCommand(f"`doit {self.name}` takes no names, not `{args[0]}`")
+            own = {"store", "gc", "verify"} - {self.name}
+            hint = f"\n\nhint: `doit {args[0]}`" if args[0] in own else ""
+            raise InvalidCommand(f"`doit {self.name}` takes no names, not `{args[0]}`{hint}")
         generators.Options.kinds = frozenset()
         end_with_the_reader()
         try:
@@ -81,10 +85,7 @@ class Store(StoreCommand):
             "bytes": found.size,
             "objects": len(found.sizes),
             "restored": hits,
-            "results": [
-                {name: value for name, value in asdict(one).items() if name != "objects"}
-                for one in found.results
-            ],
+            "results": _told(found.results),
             "unsound": dict(found.unsound),
         }
         self.print("\n".join(_overview(root, found, hits)), document if json else None)
@@ -120,31 +121,29 @@ class Gc(StoreCommand):
     def _execute(self, keep: int, age: str, size: str, shared: bool, json: bool) -> int:
         """Choose, remove, and show what went."""
         root = _root(shared=shared)
-        if keep < 0:
-            raise UserError(f"`--keep {keep}` is not understood", hint="write it like `3`")
-        policy = Policy(
-            keep,
-            frozenset(_linked()),
-            _measure("age", age, SPANS) if age else None,
-            int(_measure("size", size, UNITS)) if size else None,
-        )
+        policy = _policy(keep, age, size)
+        chosen: list[Stored] = []
 
         def to_go(stock: Stock) -> Sequence[Stored]:
-            return storekeeping.to_go(stock, policy, storekeeping.clock(root))
+            chosen[:] = storekeeping.to_go(stock, policy, storekeeping.clock(root))
+            return chosen
 
         found = storekeeping.stock(root)
         if to_go(found):  # else nobody needs to ask Git
             policy = replace(policy, keys=policy.keys | _needed())
         if self._dry_run:
-            going = to_go(found)
-            went = (len(going) + len(found.unsound), *storekeeping.freed(found, going))
+            freed = storekeeping.freed(found, to_go(found))
+            went = (len(chosen) + len(found.unsound), *freed)
         else:
             went = storekeeping.collect(root, to_go)
-        names = ("results", "objects", "bytes")
-        document = {"dry_run": self._dry_run, **dict(zip(names, went, strict=True))}
+        counts = dict(zip(("results", "objects", "bytes"), went, strict=True))
+        document = {"dry_run": self._dry_run, **counts, "gone": _told(chosen)}
         verb = "would go" if self._dry_run else "went"
-        text = f"{root}: {counted(went[0], 'result')} {verb}, {size_text(went[2])}"
-        self.print(text, document if json else None)
+        lines = [f"{root}: {counted(went[0], 'result')} {verb}, {size_text(went[2])}"]
+        lines += store_forms.staying(found, went[2], policy, age)
+        listed = store_forms.going(chosen, found) if self._dry_run else []
+        lines += ["", *listed] if listed else []
+        self.print("\n".join(lines), document if json else None)
         return 0
 
 
@@ -209,6 +208,18 @@ def _root(*, shared: bool) -> str:
     return others.root
 
 
+def _policy(keep: int, age: str, size: str) -> Policy:
+    """Return what is kept, before Git is asked.  Raises UserError for a measure that is none."""
+    if keep < 0:
+        raise UserError(f"`--keep {keep}` is not understood", hint="write it like `3`")
+    return Policy(
+        keep,
+        frozenset(_linked()),
+        _measure("age", age, SPANS) if age else None,
+        int(_measure("size", size, UNITS)) if size else None,
+    )
+
+
 def _linked() -> Iterator[str]:
     """Yield the keys of each result that is linked now, current or not."""
     files = open_state().files
@@ -235,17 +246,17 @@ def _overview(root: str, found: Stock, hits: int) -> list[str]:
     if others := shared_store():
         how = "is only read" if others.read_only else "is read and written"
         lines.append(f"{others.address} {how}{', signed' if others.secret else ''}")
-    rows = [("STEP", "MADE", "TOOK", "SIZE", "KEY")]
-    rows += [
-        (one.task, one.made, duration(one.seconds), size_text(one.size), one.key[:12])
-        for one in found.results
+    wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    table = store_forms.there(found, wide)
+    lines += ["", *table] if table else []
+    return [*lines, *store_forms.unsound(found)]
+
+
+def _told(results: Iterable[Stored]) -> list[dict[str, Any]]:
+    """Return what programs are told of results."""
+    return [
+        {name: value for name, value in asdict(one).items() if name != "objects"} for one in results
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    if found.results:
-        lines.append("")
-        lines += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    lines += [f"{key[:12]} cannot be used: {why}" for key, why in found.unsound.items()]
-    return lines
 
 
 def _measure(name: str, text: str, units: dict[str, Any]) -> float:

@@ -298,7 +298,8 @@ def test_a_fault_that_was_there_before(clone: Versioned) -> None:
 def test_nothing_committed_yet(repository: Repository) -> None:
     """A repository without a commit says so; zeros are no commit either; nor is nothing."""
     begin(repository.path)
-    for base, said in (("HEAD", "nothing is committed yet"), ("0" * 40, "zeros alone")):
+    nothing = "nothing is committed yet: `git add -A && git commit`\n"
+    for base, said in (("HEAD", nothing), ("0" * 40, "zeros alone")):
         done = repository.doit("affected", "--base", base)
         assert 3 == done.returncode
         assert said in done.stderr

@@ -65,6 +65,18 @@ def test_help_is_wrapped_once(command: EntryPoint) -> None:
     assert [] == [line for line in lines if not line.endswith(".")]
 
 
+@pytest.mark.parametrize("command", ["run", "list", "gc"])
+def test_help_without_what_is_doits_own(repository: Repository, command: str) -> None:
+    """Options for a state that is not ours are not shown, by either way to ask; they work still."""
+    asked_for = repository.doit("help", command).stdout
+
+    assert asked_for == repository.doit(command, "--help").stdout
+    for option in ("--db-file", "--backend", "--check_file_uptodate"):
+        assert option not in asked_for
+    assert "--seek-file" in asked_for
+    assert 0 == repository.doit("list", "--check_file_uptodate", "md5").returncode
+
+
 def test_list(varied: Repository) -> None:
     """The list has a line a model: its state and what it last measured."""
     done = varied.doit("list")
@@ -95,6 +107,24 @@ def test_options_behind_words(repository: Repository, command: str) -> None:
 
     assert done.returncode == 3
     assert f"`doit {command}`: option --jsn not recognized" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("-n x", "`doit run`: -n takes a number, not x"),
+        ("run --process=1.5", "`doit run`: --process takes a number, not 1.5"),
+        ("gc --keep it's", "`doit gc`: --keep takes a number, not it's"),
+        ("serve --port 80a", "`doit serve`: --port takes a number, not 80a"),
+    ],
+)
+def test_what_is_no_number(repository: Repository, words: str, said: str) -> None:
+    """An option that takes one says so, in our words."""
+    done = repository.doit(*words.split())
+
+    command = said.split("`")[1].removeprefix("doit ")
+    hint = f"hint: `doit help {command}` lists its options"
+    assert (3, f"ERROR: {said}\n\n{hint}\n") == (done.returncode, done.stderr)
 
 
 def test_list_on_a_terminal(varied: Repository) -> None:
@@ -145,6 +175,15 @@ def test_list_for_programs(varied: Repository) -> None:
         "failed": "failed",
         "new": "new",
     }
+
+
+def test_list_where_the_training_is_gone(varied: Repository) -> None:
+    """A model that is as new has no metrics, although its evaluation is still there."""
+    assert 0 == varied.doit("clean", "train:current").returncode
+
+    assert "current  python     new" in varied.doit("list", "current").stdout.splitlines()
+    assert 0 == varied.doit("train:current").returncode
+    assert "accuracy 0.900" in varied.doit("list", "current").stdout
 
 
 def test_list_of_tasks_is_doits_own(varied: Repository) -> None:

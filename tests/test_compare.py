@@ -183,6 +183,38 @@ def test_what_cannot_be_asked(clone: Versioned) -> None:
         assert 3 == clone.doit("compare", *words, **NOBODY).returncode
 
 
+@pytest.mark.parametrize(
+    ("words", "headline", "hint"),
+    [
+        ("compare --base main", "`doit compare` takes its commit without `--base`",
+         "`doit compare main`"),
+        ("compare --json --base=a=b", "`doit compare` takes its commit without `--base`",
+         "`doit compare a=b`"),
+        ("affected main", "`doit affected` takes its commit behind `--base`",
+         "`doit affected --base main`"),
+        ("affected", "`doit affected` takes a commit", "`doit affected --base origin/main`"),
+        (f"compare {GOOD}", f"`{GOOD}` is a model, and `doit compare` takes a commit",
+         "`doit compare HEAD` shows what differs of every model"),
+        (f"affected --base {GOOD}", f"`{GOOD}` is a model, and `doit affected` takes a commit",
+         "`doit affected --base HEAD` shows what differs of every model"),
+        ("compare god-python", "There is no commit `god-python` in this clone",
+         "`git fetch` brings what others have"),
+    ],
+)  # fmt: skip
+def test_how_a_commit_is_named(clone: Versioned, words: str, headline: str, hint: str) -> None:
+    """Who names it as the other command takes it, or names a model, is told the right line."""
+    done = clone.doit(*words.split(), **NOBODY)
+
+    assert (3, f"ERROR: {headline}\n\nhint: {hint}\n") == (done.returncode, done.stderr)
+
+
+def test_a_model_that_is_named_like_a_branch(clone: Versioned) -> None:
+    """It is taken for the commit that it stands for too."""
+    clone.git("branch", GOOD)
+
+    assert "no model differs" in clone.told("compare", GOOD)
+
+
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_a_table_fits(width: int) -> None:
     """Rows are no wider than the terminal; the beginning and the end of long names stay."""

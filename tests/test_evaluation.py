@@ -75,7 +75,7 @@ def test_before_and_after(front: Repository) -> None:
     assert 0 == third.returncode, third.stdout + third.stderr
     assert [0.8, 0.8] == metric(front)
     assert "up to date" == evaluations(front)[GOOD]["state"]
-    assert "good-python  up to date  accuracy 0.800  value 20\n" in third.stdout
+    assert "good-python  up to date  accuracy   0.800  0.800  0.000\n" in third.stdout
 
 
 def test_failures(front: Repository) -> None:

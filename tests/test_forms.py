@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tasks.comparison import BROKEN, Evaluation, Trouble, compare
+from tasks.comparison import BROKEN, Change, Evaluation, Trouble, compare
 from tasks.forms import LONGEST_MARKDOWN, document, junit, markdown, table
 
 STARTED = "2026-11-25T04:38:58Z"
@@ -40,16 +40,16 @@ EVALUATIONS = [
 ]
 
 TABLE = """\
-evaluation  state            metric    before  after   delta  threshold
-good        ran              f1         0.500  0.625  +0.125
+evaluation  state            metric    before  after    delta  threshold
+good        ran              f1         0.500  0.625   +0.125
                              rows                  9
                              gone           3
-bad@big     not good enough  accuracy   0.700  0.610  -0.090  >= 0.7          BROKEN
-                             loss              0.300          >= 0.1, <= 0.4  ok
-                             auc                              >= 0.5          BROKEN
+bad@big     not good enough  accuracy   0.700  0.610  -0.0900  >= 0.7          BROKEN
+                             loss              0.300           >= 0.1, <= 0.4  ok
+                             auc                               >= 0.5          BROKEN
 late        not run
 cut         interrupted
-old         up to date       f1 0.500
+old         up to date       f1         0.500  0.500    0.000
 """
 
 MARKDOWN = """\
@@ -60,7 +60,7 @@ MARKDOWN = """\
 | `good` | ran | `f1` | 0.500 | 0.625 | +0.125 |  |  |
 |  |  | `rows` |  | 9 |  |  |  |
 |  |  | `gone` | 3 |  |  |  |  |
-| `bad@big` | **not good enough** | `accuracy` | 0.700 | 0.610 | -0.090 | >= 0.7 | **BROKEN** |
+| `bad@big` | **not good enough** | `accuracy` | 0.700 | 0.610 | -0.0900 | >= 0.7 | **BROKEN** |
 |  |  | `loss` |  | 0.300 |  | >= 0.1, <= 0.4 | ok |
 |  |  | `auc` |  |  |  | >= 0.5 | **BROKEN** |
 | `late` | **not run** |  |  |  |  |  |  |
@@ -99,8 +99,26 @@ def shown(evaluations: list[Evaluation], width: int = 200) -> str:
 
 
 def test_table() -> None:
-    """Each metric has a row, with what it was and is; of what was up to date one row is enough."""
+    """Each metric has a row, with what it was and is, of what was up to date too."""
     assert TABLE == shown(EVALUATIONS)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "delta"),
+    [
+        (0.5, 0.513, "+0.0130"),
+        (0.8, 0.799669, "-0.000331"),
+        (0.8, 0.7996475, "-0.000353"),
+        (0.9, 0.8, "-0.100"),
+        (0.5, 0.5, "0.000"),
+        (1.5, 126.25, "+124.750"),
+        (1, 3, "+2"),
+        (None, 0.5, ""),
+    ],
+)
+def test_deltas_have_as_many_digits(before: float | None, after: float, delta: str) -> None:
+    """However small they are, so that they can be compared down a column."""
+    assert delta == Change("f1", before, after).cells[3]
 
 
 def test_table_on_a_narrow_terminal() -> None:

@@ -14,10 +14,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tasks.serving.arrays import RequestError
+from tasks.serving.gateway import Gateway
 from tests.assertions import wait_until
 from tests.broker import free_port
 from tests.conftest import RUNNER, Repository
@@ -700,6 +703,27 @@ def test_while_models_load(copy: Repository) -> None:
 
     assert 0 == process.wait(30)
     assert [] == os.listdir(copy.path / "build/runs")
+
+
+def test_no_model_is_named() -> None:
+    """Where several are served, it is told how one is asked, and which there are, sorted."""
+    pools = {
+        name: SimpleNamespace(release=SimpleNamespace(name=name, version="7"))
+        for name in ("b", "group/a")
+    }
+    gateway = Gateway(pools, {*pools, "c"}, None, None, None, 0)  # type: ignore[arg-type]
+    served = "`b` 7, `group/a` 7, `c` (being started)"
+
+    for name, version, ask, said in (
+        (None, None, "predict", "several models are served: ask /models/MODEL/predict; they are"),
+        (None, None, "drift", "several models are served: ask /models/MODEL/drift; they are"),
+        ("d", None, "predict", "there is no such model or version; served are"),
+        ("b", "8", "infer", "there is no such model or version; served are"),
+    ):
+        with pytest.raises(RequestError) as raised:
+            gateway._name(name, version, ask)
+        assert (404, f"{said} {served}") == (raised.value.status, str(raised.value))
+    assert "b" == gateway._name("b", "7", "infer")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import objects, storekeeping
+from tasks import objects, store_forms, storekeeping
 from tasks.records import RUN
 from tasks.storekeeping import DAY, Policy, Stock, Stored
 from tests.test_store import CONFIG, NAME, STEPS, STORE, entry_of, object_of, spoil, states, stored
@@ -116,6 +116,22 @@ def test_store(made: Repository) -> None:
     assert 6 == len(re.findall(r":good-python +2", shown))
 
 
+def test_the_store_fits_a_terminal() -> None:
+    """A row has at most 80 columns: a long name loses its middle, and all else stays."""
+    key, name = "ab" * 32, "evaluate:python-xgboost-diabetes-with-a-name-that-goes-on"
+    made = [
+        Stored(key, task, "2026-11-30T21:59:29Z", 3725, NOW, 987_654_321, frozenset())
+        for task in (name, "evaluate:python-xgboost-diabetes")
+    ]
+
+    lines = store_forms.there(Stock(made, {}, {}), 80)
+
+    assert [80] == sorted({len(line) for line in lines[1:]})
+    assert lines[1].endswith("  2026-11-30 21:59  1 h 02 min  987.7 MB  abababab")
+    assert lines[1].startswith("evaluate:pyth")
+    assert name in store_forms.there(Stock(made, {}, {}), 120)[1]
+
+
 def test_gc(made: Repository) -> None:
     """`doit gc` leaves what is linked and the newest; what is left is whole and serves."""
     assert 4 == asked(made, "gc", "--keep", "1", "--dry-run")["results"]
@@ -129,6 +145,42 @@ def test_gc(made: Repository) -> None:
     assert (0, dict.fromkeys(STEPS, "ran")) == states(made)
     made.write(CONFIG, {"hyperParameters": {"factor": 4}})
     assert (0, dict.fromkeys(STEPS, "restored")) == states(made)
+
+
+def test_gc_says_what_would_go(made: Repository) -> None:
+    """Each with its step, its last use, its size and the beginning of its key, up to a number."""
+    words = ("gc", "--keep", "1", "--dry-run")
+    told = asked(made, *words)["gone"]
+    assert 4 == len(told)
+    assert told[0] in asked(made, "store")["results"]
+
+    first, empty, head, *lines = made.doit(*words).stdout.splitlines()
+
+    assert ("", "STEP LAST USED (UTC) SIZE KEY") == (empty, " ".join(head.split()))
+    assert first.startswith("build/store: 4 results would go, ")
+    assert [(one["task"], one["key"][:8]) for one in told] == [
+        (line.split()[0], line.split()[-1]) for line in lines
+    ]
+    assert all(re.search(r"  20\d\d-\d\d-\d\d \d\d:\d\d  \d", line) for line in lines)
+
+    many = [result(str(number), 1) for number in range(22)]
+    lines = store_forms.going(many, Stock(many, {}, {"ab": "its entry cannot be read"}))
+    assert 1 + store_forms.MOST + 2 == len(lines)
+    assert ["and 2 more", "ab cannot be used: its entry cannot be read"] == lines[-2:]
+
+
+def test_gc_says_why_more_stays(made: Repository) -> None:
+    """Where a size cannot be reached, or nothing goes, it is said what keeps the rest."""
+    kept = "stay: linked in build/models, needed by a branch or tag"
+    for words, why in (
+        (["--size", "1"], f"{kept} or among the newest 3 of their step"),
+        ([], f"{kept} or among the newest 3 of their step"),
+        (["--keep", "0", "--age", "30d"], f"{kept} or used within 30d"),
+        (["--keep", "0", "--size", "1", "--dry-run"], "stay: linked in build/models or needed"),
+    ):
+        assert why in made.doit("gc", *words).stdout, words
+    for words in (["--size", "1G"], ["--keep", "1", "--dry-run"], ["--keep", "1"]):
+        assert "stay" not in made.doit("gc", *words).stdout, words
 
 
 def test_gc_keeps_what_is_linked(made: Repository) -> None:
@@ -223,6 +275,22 @@ def test_measures_that_are_none(repository: Repository, words: tuple[str, str]) 
     assert 3 == done.returncode
     assert words[1] in done.stderr
     assert "hint: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("store", "gc"), "\n\nhint: `doit gc`"),
+        (("store", "verify"), "\n\nhint: `doit verify`"),
+        (("store", "churn"), ""),
+    ],
+)
+def test_names(repository: Repository, words: tuple[str, str], hint: str) -> None:
+    """The commands take none; who takes one for a part of another is told how it is called."""
+    done = repository.doit(*words)
+
+    said = f"ERROR: `doit store` takes no names, not `{words[1]}`{hint}\n"
+    assert (3, said) == (done.returncode, done.stderr)
 
 
 def test_verify(made: Repository) -> None:

@@ -118,7 +118,7 @@ class Gateway:
         """Put what a client asks to a model; `told` is filled with what the log says of that."""
         if scope["method"] != "POST":
             raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "POST"})
-        name, ask = self._name(put.model, put.version), put.ask
+        name, ask = self._name(put.model, put.version, put.ask), put.ask
         told |= {"model": name, "ask": ask}
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         if headers.get("content-encoding", "identity") != "identity":
@@ -146,24 +146,26 @@ class Gateway:
         await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": fields})
         await send({"type": "http.response.body", "body": text})
 
-    def _name(self, name: str | None, version: str | None = None) -> str:
-        """Return the name of the model that a request is for.  Raises RequestError."""
+    def _name(self, name: str | None, version: str | None, ask: str) -> str:
+        """Return the name of the model that is asked for `ask`.  Raises RequestError."""
         if name is None and len(self._names) == 1:
             name = next(iter(self._names))
         found = self.pools.get(name or "")
-        if found is None or (version and version != found.release.version):
-            if found is None and name in self._names:
-                message = f"model `{name}` is being started"
-                raise RequestError(message, HTTPStatus.SERVICE_UNAVAILABLE)
-            known = [f"`{one}` {self.pools[one].release.version}" for one in self.pools]
-            known += [f"`{one}` (being started)" for one in sorted({*self._names} - {*self.pools})]
-            message = f"there is no such model or version; served are {', '.join(known)}"
-            raise RequestError(message, HTTPStatus.NOT_FOUND)
-        return found.release.name
+        if found is not None and version in {None, found.release.version}:
+            return found.release.name
+        if found is None and name in self._names:
+            message = f"model `{name}` is being started"
+            raise RequestError(message, HTTPStatus.SERVICE_UNAVAILABLE)
+        known = [f"`{one}` {self.pools[one].release.version}" for one in sorted(self.pools)]
+        known += [f"`{one}` (being started)" for one in sorted({*self._names} - {*self.pools})]
+        message = "there is no such model or version; served are"
+        if name is None and known:
+            message = f"several models are served: ask /models/MODEL/{ask}; they are"
+        raise RequestError(f"{message} {', '.join(known)}", HTTPStatus.NOT_FOUND)
 
     def _pool(self, request: Request) -> Pool:
-        asked = request.path_params
-        return self.pools[self._name(asked.get("model"), asked.get("version"))]
+        asked, ask = request.path_params, request.url.path.rpartition("/")[2]
+        return self.pools[self._name(asked.get("model"), asked.get("version"), ask)]
 
     async def _live(self, request: Request) -> Response:
         """Say that the gateway is there."""
