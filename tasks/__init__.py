@@ -24,7 +24,8 @@ batches, workers, keeper, pool, metrics, output, access, bodies, openapi, page, 
 inference, asking, gateway, options, server), images (layers, compiled, parts, bases, bill, sealed,
 build), manifests, actions, generators, serve_image, travelling, worker, naming, run_command,
 commands, serve_command, data_checks, strays, queries, resources_command, store_commands, changes,
-diagnosis, readiness, machine, doctor, matrix, prompts, run_model, templates, scaffold, upkeep, repository
+diagnosis, readiness, machine, doctor, matrix, prompts, run_model, templates, scaffold, upkeep,
+repository
 
 `runtime/` is executed inside a model's own environment; it imports nothing from here and nothing
 from here imports it.  `launch` speaks to it through two JSON files.
