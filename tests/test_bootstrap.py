@@ -90,3 +90,12 @@ def test_a_command_that_there_is_not(checkout: Path) -> None:
 
     assert 126 == run(checkout, "./pyproject.toml")[0]
     assert 0 == run(checkout, "./bootstrap", "true")[0]
+
+
+def test_all_in_place(checkout: Path) -> None:
+    """A second call takes no lock, where no model needs anything of the system either."""
+    assert (0, "") == run(checkout, "true")[:2]
+    (checkout / ".venv.lock").unlink()
+
+    assert (0, "", "") == run(checkout, "true")
+    assert not (checkout / ".venv.lock").exists()
