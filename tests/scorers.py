@@ -32,7 +32,7 @@ for name, more in asked.items():
     model = plan.find_model(name, generators.models())
     step = preparation.read_again(plan.Step(model, "score"), state)
     trained = records.read(replace(step, name="train").folder, state.files)
-    environment = build.ensure(step.model, state, print)
+    environment = build.ensure(step.model, state, print, print)
     with runs.fresh_run(step) as run:
         launch.furnish(run, step, trained)
         paths = [os.path.abspath(f"{run.folder}/{one}.json") for one in ("asked", "answers")]

@@ -101,6 +101,7 @@ def task_late():
 def write_dodo(folder: Path, tasks: str, reporter: str = "ConsoleReporter") -> None:
     """Write a dodo file with these tasks and this reporter."""
     (folder / "dodo.py").write_text(DODO.replace("REPORTER", reporter) + tasks)
+    (folder / "model_definitions").mkdir(exist_ok=True)
 
 
 def command(*args: str) -> list[str]:

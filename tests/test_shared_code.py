@@ -90,7 +90,7 @@ def test_a_package_that_changes_while_it_is_copied(shop: Workshop) -> None:
             shop.package("features", value=2)
 
     with pytest.raises(UserError, match="changed while it was installed"):
-        build.ensure(model, shop.state, say)
+        build.ensure(model, shop.state, say, say)
 
 
 def test_a_package_that_cannot_be_built(shop: Workshop) -> None:

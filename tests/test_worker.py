@@ -307,7 +307,7 @@ def test_collected(sent: Repository, tmp_path: Path) -> None:
 
     gone = json.loads(sent.doit("gc", "--shared", "--keep", "0", "--json", **place).stdout)
 
-    assert {"dry_run": False, "results": 0, "objects": 0, "bytes": 0} == gone
+    assert {"dry_run": False, "results": 0, "objects": 0, "bytes": 0, "gone": []} == gone
     assert 0 == sent.doit("verify", "--shared", **place).returncode
     stored = json.loads(sent.doit("store", "--shared", "--json", **place).stdout)
     assert (1, count, {}) == (len(stored["results"]), stored["objects"], stored["unsound"])
