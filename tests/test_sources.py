@@ -79,6 +79,13 @@ CASES = {
     "a path in a helper": (
         {"training.py": "from . import a", "a.py": "open('b.py')", "b.py": ""}, {"a.py", "b.py"},
     ),
+    "the folder that it lies in": (
+        {"training.py": "copytree(Path(__file__).parent, 'models/code')", "helper.py": ""},
+        {"helper.py"},
+    ),
+    "a folder elsewhere": (
+        {"training.py": "os.walk(data_conf['data_path'])", "helper.py": ""}, set(),
+    ),
     "other files by their path": (
         {"training.py": "open('model_modules/data/x.csv')", "data/x.csv": "", "helper.py": ""},
         {"data/x.csv"},

@@ -33,7 +33,7 @@ GRAMMAR = (3, 10)
 """The Python in whose syntax trees are compared: the oldest that runs the build system."""
 
 # With the Python that reads, for another knows newer syntax.
-_KIND = f"source 10 {sys.version_info[0]}.{sys.version_info[1]}"
+_KIND = f"source 11 {sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def _nobody(_detail: str) -> None:

@@ -21,6 +21,9 @@ _DYNAMIC = {
     *("builtins", "__builtins__"),  # `exec` by another way
 }
 
+# Where a module lies: who lists a folder, too, may read all that lies there.
+_OWN_PLACE = {"__file__", "__path__"}
+
 # The modules that the runtime has stand-ins for, and the packages that bring the real ones.
 _STAND_INS = {
     "aoa": {"aoa"},
@@ -69,6 +72,8 @@ def read_source(data: bytes) -> tuple[list[str] | None, list[str], str]:
             imports |= {base} | {f"{base}{joint}{alias.name}" for alias in node.names}
         dynamic = dynamic or (isinstance(node, ast.Name) and node.id in _DYNAMIC)
     dynamic = dynamic or any(name.partition(".")[0] in _DYNAMIC for name in imports)
+    names = {getattr(node, "id", getattr(node, "attr", "")) for node in nodes}
+    dynamic = dynamic or bool(names & _OWN_PLACE and names & reflection.FOLDERS)
     if dynamic or reflection.sees_itself(nodes, imports):
         digest = ""
     imports |= paths.found(_strings(nodes), ".py") | ({paths.UNKNOWN} if dynamic else set())

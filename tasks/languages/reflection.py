@@ -29,6 +29,12 @@ _MODULES = {
     *("structlog",),
 }
 
+FOLDERS = {
+    *("copytree", "fwalk", "iterdir", "listdir", "make_archive", "popen", "scandir", "system"),
+    *("walk",),
+}
+"""What reads a whole folder, which could be the one with the sources."""
+
 # What is asked of a module, a frame, a class or a piece of code.
 _NAMES = {
     *("__file__", "__cached__", "__loader__", "__path__", "__spec__", "__code__", "__dict__"),
@@ -42,9 +48,7 @@ _NAMES = {
     *("__cause__", "__context__", "tb_frame", "f_back", "gi_frame", "cr_frame", "ag_frame"),
     # Python 3.13 has the first line of a class among its names
     *("dir", "globals", "locals", "getmembers", "__prepare__"),
-    # folders, which could be the one with the sources
-    *("copytree", "fwalk", "iterdir", "listdir", "make_archive", "popen", "scandir", "system"),
-    *("walk",),
+    *FOLDERS,
     # Keras keeps the code of a Lambda layer, joblib that of a function; the others are of PyTorch
     *("Lambda", "Memory", "_legacy_save", "jit", "to_onnx", "to_torchscript"),
 }
