@@ -25,6 +25,12 @@ PATIENCE = 50
 Linux walks over every page for it: 0.15 s for each GiB.
 """
 
+ROUGH = 32 << 20
+"""Bytes by which the kernel's highest of the runner and of a process forked from it may differ.
+
+Each processor counts pages by itself for a while (lib/percpu_counter.c).
+"""
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -93,7 +99,8 @@ class Meter:
         if waited:
             seconds = max(seconds, waited.ru_utime + waited.ru_stime)
             highest = waited.ru_maxrss * KIB
-            peak = max(peak, highest) if highest > self._ours or not peak else peak
+            own = highest > self._ours + ROUGH
+            peak = max(peak, highest) if own or not peak else peak
         return Usage(peak, round(seconds, 3))
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import resource
+import subprocess
 import sys
 import textwrap
 import time
@@ -19,6 +20,7 @@ from tasks import records
 from tasks.console import WIDTH_WITH_MEMORY, ConsoleReporter
 from tasks.processes import Ended, Watcher, run_logged
 from tasks.resources import MIB
+from tasks.usage import Meter
 from tasks.wording import Shown
 
 if TYPE_CHECKING:
@@ -62,10 +64,21 @@ def test_one_process(tmp_path: Path) -> None:
 def test_a_small_process(tmp_path: Path) -> None:
     """The memory of the runner, from which it was forked, is not its own."""
     ballast = b"x" * LARGE
-    used = run("import time; time.sleep(2)", tmp_path).usage  # for long enough to be looked at
+    used = run("import time; time.sleep(0.5)", tmp_path).usage
 
     assert len(ballast) > used.peak_memory > 2 * MIB
     assert used.peak_memory < 60 * MIB
+
+
+def test_the_kernel_counts_roughly() -> None:
+    """What it says of a process is a little more than the runner had, from which it was forked."""
+    with subprocess.Popen(["sleep", "100"], start_new_session=True) as process:
+        meter = Meter(process.pid)
+        meter.look()
+        process.kill()
+    rough = resource.struct_rusage([0.0, 0.0, (meter._ours >> 10) + 96, *[0] * 13])
+
+    assert 0 < meter.end(rough).peak_memory < 20 * MIB
 
 
 def test_several_processes(tmp_path: Path) -> None:
