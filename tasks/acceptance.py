@@ -121,11 +121,12 @@ def _check(step: Step, record: Record, inputs: Mapping[str, str], state: State) 
         facts = (("missing", name) for name in missing)
         raise UserError(f"`{step.task}` lacks what it reads", *facts, hint="put it there")
     wrong = sources.unparsed(step.name, step.model, state.files)
-    if wrong or sources.missing(step.name, step.model, state.files):
-        facts = (("cannot be parsed", f"{name}: {why}") for name, (_, why) in wrong.items())
+    lacking = sources.missing(step.name, step.model, state.files)
+    if wrong or lacking:
         raise UserError(
             f"`{step.task}` cannot run with the sources as they are now",
-            *facts,
+            *(("cannot be parsed", f"{name}: {why}") for name, (_, why) in wrong.items()),
+            *(("missing", name) for name in lacking),
             hint=f"`doit why {step.task}` tells what changed",
         )
     if explain.has_failed(step, state):
