@@ -29,6 +29,9 @@ RUNNERS = ("podman", "docker")
 BUILDERS = ("podman", "docker", "buildah")
 ANSWER_SECONDS = 30
 
+_PASSING = ("--rm", "--log-driver", "none", "--pull", "never")
+"""Options of a run of which nothing is left, in an image that is there."""
+
 NOT_FOUND = 127
 FAILED = (125, 126, NOT_FOUND)
 """The exit statuses of `ENGINE run` where the container did not begin."""
@@ -255,7 +258,7 @@ def further_options() -> list[str]:
 
 def run_options(engine: Engine) -> list[str]:
     """Return the options of a run that is to leave nothing and whose files are the user's own."""
-    options = ["--rm", "--log-driver", "none", "--security-opt", "label=disable", "--pull", "never"]
+    options = [*_PASSING, "--security-opt", "label=disable"]
     if engine.kind == "podman" and engine.rootless:
         options += ["--userns", "keep-id"]
     owner = "0:0" if engine.kind == "docker" and engine.rootless else _user()
@@ -309,6 +312,6 @@ def run_once(
             return engine.ask("run", made, "--", *command)
         finally:
             engine.ask("rm", made)
-    options = ["--rm", "--log-driver", "none", "--pull", "never", *further_options()]
+    options = [*_PASSING, *further_options()]
     program, *words = command
     return engine.ask("run", *options, "--entrypoint", program, image_id, *words)

@@ -1,4 +1,4 @@
-"""Git, which is asked and told nothing: the working tree and the index stay as they are.
+"""Git, which is asked of commits and of what differs: working tree and index stay as they are.
 
 What differs from a commit is what Git itself takes for different: a file whose line ends or filters
 alone make its bytes other than those in the commit does not.
@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.errors import UserError
@@ -29,7 +30,8 @@ DEEPER = "`git fetch --unshallow` brings the rest; in CI set `fetch-depth: 0` or
 
 # A file of Git LFS stays the pointer that the commit holds: it says the digest, and needs no fetch.
 _LFS = ("smudge=", "process=", "required=false")
-_SETTINGS = ("core.fsmonitor=false", *(f"filter.lfs.{setting}" for setting in _LFS))
+_PLAIN = ("core.fsmonitor=false", "diff.autoRefreshIndex=true")  # the index is one of our own
+_SETTINGS = (*_PLAIN, *(f"filter.lfs.{setting}" for setting in _LFS))
 # Questions take no lock that somebody else may want, and wait for no password.
 _VARIABLES = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 # What a hook is given would be wrong for submodules, and for other repositories.
@@ -92,11 +94,20 @@ def ask(
     return os.fsdecode(done.stdout)
 
 
+def is_outside() -> bool:
+    """Return whether the working directory is in no working tree: no `.git` lies above it."""
+    here = os.path.abspath(".")
+    above = [here, *map(str, Path(here).parents)]
+    return not any(os.path.lexists(f"{folder}/.git") for folder in above)
+
+
 def top() -> str:
     """Return the top of the working tree that the working directory is in.  Raises UserError."""
     try:
         return ask("rev-parse", "--show-toplevel").removesuffix("\n")
     except UserError as error:
+        if not is_outside():
+            raise
         raise UserError(
             "This is no working tree of Git, so there is no commit to compare with",
             ("folder", os.getcwd()),
@@ -206,7 +217,7 @@ def _check_there(folder: str, oid: str, name: str) -> None:
 def _differences(folder: str, since: str) -> list[tuple[tuple[str, str, str], str]]:
     """Return mode before, mode now and object before of each path that differs from a commit."""
     options = "--raw -z --no-abbrev --no-renames --no-relative --no-color --ignore-submodules=none"
-    command = ("-c", "diff.autoRefreshIndex=true", "diff", *options.split(), since, "--")
+    command = ("diff", *options.split(), since, "--")
     index = ask("rev-parse", "--git-path", "index", folder=folder).removesuffix("\n")
     with tempfile.TemporaryDirectory(prefix="index-") as scratch:
         # Git notes in the index which files it has found unchanged, so it gets one of its own.

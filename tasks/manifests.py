@@ -15,7 +15,7 @@ from tasks.model import STEPS
 from tasks.places import Request
 from tasks.plan import BUILD, Step
 from tasks.resources import of
-from tasks.serving.settings import settings_of
+from tasks.serving.settings import END_SECONDS, STOP_SECONDS, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -140,7 +140,7 @@ def serving(model: Model, image: str, settings: Settings) -> Iterator[Manifest]:
         return {"apiVersion": api, "kind": kind, "metadata": about, "spec": spec}
 
     server = _server(model, image, found, settings)
-    seconds = LEAVING_SECONDS + math.ceil(settings_of(model).timeout) + LEAVING_SECONDS
+    seconds = settings_of(model).longest + END_SECONDS + STOP_SECONDS
     deployment = {
         **({"replicas": least} if least == most else {}),
         "selector": {"matchLabels": selector},
@@ -151,7 +151,7 @@ def serving(model: Model, image: str, settings: Settings) -> Iterator[Manifest]:
         "template": {
             "metadata": {"labels": labels},
             "spec": {
-                "terminationGracePeriodSeconds": seconds,
+                "terminationGracePeriodSeconds": LEAVING_SECONDS + math.ceil(seconds),
                 **pods.pod(server, settings, with_store=False),
             },
         },

@@ -19,12 +19,10 @@ def keys(state: State, told: Callable[[str], None]) -> set[str]:
     """Return the keys that some branch or tag of this clone has; none outside of Git.
 
     `told` is given which one is looked at.  One that cannot be laid out, for want of a submodule
-    for instance, has none: what it needs can be made again.
+    for instance, has none: what it needs can be made again.  Raises UserError where Git cannot say
+    which there are.
     """
-    try:
-        heads = git.heads()
-    except UserError:
-        return set()
+    heads = {} if git.is_outside() else git.heads()
     found: set[str] = set()
     for number, (commit, name) in enumerate(heads.items(), 1):
         told(f"{name}, {number} of {len(heads)}")

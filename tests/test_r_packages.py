@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tasks.languages.r_home import description, needs
 from tasks.languages.r_source import packages, read_source
 from tests.r_models import build_package, publish, r_with_library, run_r, write_model
 
@@ -94,6 +95,18 @@ def test_a_package_has_the_line_that_names_it_first() -> None:
 def test_sources_are_read(source: str, expected: tuple[list[str], list[str]]) -> None:
     """Which files a source runs, `*` where that cannot be told, and the functions at its top."""
     assert expected == read_source(source.encode())
+
+
+def test_what_a_package_needs() -> None:
+    """The least versions are kept; every way to compare is read, and `(== 1.2)` is no package."""
+    asked = "R (>= 3.5), R (< 5), a1 (== 1.2), b.2(>1.0-1),\n    c3 (<= 2), d4 (!= 1), e5"
+    found = needs(description(f"Package: x\nDepends: {asked}\nImports: f6".encode()))
+
+    least = {"R": "3.5", "b.2": "1.0-1"}
+    assert [("R", "3.5"), ("R", "")] == found[:2]
+    assert [(name, least.get(name, "")) for name in ("a1", "b.2", "c3", "d4", "e5", "f6")] == found[
+        2:
+    ]
 
 
 @pytest.mark.r

@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import sys
 import time
+from array import array
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,19 @@ import pytest
 
 from tasks.serving.arrays import RequestError
 from tasks.serving.gateway import Gateway
+from tasks.serving.payloads.parsing import BYTES
 from tests.assertions import wait_until
 from tests.broker import free_port
-from tests.conftest import RUNNER, Repository
-from tests.serving import Server, answer_of, asked, children, one_by_one, resident_bytes, serving
+from tests.conftest import RUNNER, TIMEOUT_SECONDS, Repository
+from tests.serving import (
+    Server,
+    answer_of,
+    asked,
+    children,
+    one_by_one,
+    resident_bytes,
+    serving,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +42,7 @@ if TYPE_CHECKING:
 
 MODEL = "answers-requests"
 FRONT = "import sys; from tasks.front import main; sys.argv[0] = 'doit'; sys.exit(main())"
+INFER = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP64", "data": [3, 1]}]}
 FLAT_BYTES = 20_000_000
 """By how much more memory a process may have after many requests."""
 
@@ -316,10 +327,9 @@ def test_a_large_body_holds_nobody_up(server: Server) -> None:
 def test_a_length_that_is_not_asked_for(server: Server, length: str) -> None:
     """It counts for the protocol that has it alone, and is checked there."""
     named = {"inference-header-content-length": length}
-    body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP64", "data": [3, 1]}]}
 
     assert 200 == server.predict([[3, 1]], **named).status
-    assert 400 == server.ask(f"/v2/models/{MODEL}/infer", body, **named).status
+    assert 400 == server.ask(f"/v2/models/{MODEL}/infer", INFER, **named).status
 
 
 def test_tensors_are_as_they_are_told(server: Server) -> None:
@@ -332,6 +342,26 @@ def test_tensors_are_as_they_are_told(server: Server) -> None:
 
     assert [{"name": "output", "datatype": "FP64", "shape": [-1, 1]}] == told
     assert {"name": "output", "datatype": "FP64", "shape": [2, 1], "data": [7.0, 3.0]} == output
+
+
+def tensor(rows: int, width: int) -> tuple[bytes, dict[str, str]]:
+    """Return the body and the headers of a request with numbers from 0 on, as bytes."""
+    data = array("d", range(rows * width)).tobytes()
+    parameters = {"binary_data_size": len(data)}
+    one = {"name": "x", "shape": [rows, width], "datatype": "FP64", "parameters": parameters}
+    head = json.dumps({"inputs": [one]}).encode()
+    headers = {"inference_header_content_length": str(len(head)), "content_type": BYTES}
+    return head + data, headers
+
+
+@pytest.mark.parametrize("rows", [20_000, 80_000])
+def test_a_large_tensor(server: Server, rows: int) -> None:
+    """It comes in many parts, and each row has its answer."""
+    body, headers = tensor(rows, 2)
+    (output,) = server.ask(f"/v2/models/{MODEL}/infer", body, **headers).body["outputs"]
+
+    first, *_, last = server.predict([[0, 1], [2 * rows - 2, 2 * rows - 1]]).body["data"]["ndarray"]
+    assert ([rows, 1], first, last) == (output["shape"], output["data"][0], output["data"][-1])
 
 
 def test_a_large_body_after_its_head(server: Server) -> None:
@@ -546,10 +576,28 @@ def test_a_request_that_takes_too_long(copy: Repository) -> None:
         assert wait_until(lambda: 200 == server.predict([[3, 1]]).status)
 
 
+def begun(server: Server, path: str) -> socket.socket:
+    """Ask over the Open Inference Protocol, but for the last byte; return the connection."""
+    body = json.dumps(INFER)
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+    connection = socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS)
+    connection.sendall(f"{head}{body[:-1]}".encode())
+    return connection
+
+
+def ended(connection: socket.socket) -> str:
+    """Send the last byte of such a request; return the status of the answer."""
+    with connection:
+        connection.sendall(b"}")
+        return connection.recv(1000).split()[1].decode()
+
+
 def test_a_new_version_takes_over(copy: Repository) -> None:
     """What is published while requests come answers from then on, and no request is lost."""
     with serving(copy) as server:
         first = server.predict([[3, 1]]).body["meta"]["version"]
+        addresses = (f"/v2/models/{MODEL}/infer", f"/v2/models/{MODEL}/versions/{first}/infer")
+        slow = [begun(server, address) for address in addresses]
         copy.write(f"model_definitions/{MODEL}/config.json", {"hyperParameters": {"factor": 5}})
 
         async def ask_all() -> list[tuple[int, bytes]]:
@@ -571,6 +619,7 @@ def test_a_new_version_takes_over(copy: Repository) -> None:
         assert {(7.0,), (16.0,)} == {tuple(json.loads(b)["data"]["ndarray"]) for _, b in answers}
         assert first != server.predict([[3, 1]]).body["meta"]["version"]
         server.wait_for(r"version \w+ answers")
+        assert ["200", "404"] == [ended(connection) for connection in slow]
 
 
 def test_what_is_not_good_enough_does_not_take_over(copy: Repository) -> None:

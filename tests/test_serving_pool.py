@@ -20,7 +20,7 @@ from tasks.serving.options import Options
 from tasks.serving.pool import LONGEST_FOLDER, Pool, Watch
 from tasks.serving.server import Server
 from tasks.serving.settings import Settings
-from tasks.serving.workers import Place
+from tasks.serving.workers import Place, Worker, _Log
 from tasks.state import open_state
 from tests.conftest import RUNNER, Repository
 
@@ -32,8 +32,9 @@ from model_runtime.scoring import Values
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tasks.runs import Run
     from tasks.serving.released import Release
-    from tasks.serving.workers import Channel, Worker
+    from tasks.serving.workers import Channel
 
 ROW = Array(b"[[1,2]]", ())
 
@@ -260,6 +261,42 @@ def test_a_number_that_is_wider_than_pythons(values: list[Wide], text: bytes) ->
     assert 0.5 == plain(Wide(0.5))
 
 
+def test_a_worker_that_is_killed_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends at once, and nobody waits for its process."""
+    composing, ended = threading.Event(), threading.Event()
+
+    def composed(_worker: Worker, _socket: str) -> tuple[Any, dict[str, str]]:
+        assert composing.wait(20)
+        return SimpleNamespace(tie=(), words=("sleep", "60")), {}
+
+    monkeypatch.setattr(Worker, "_composed", composed)
+    release, run = SimpleNamespace(name="model"), SimpleNamespace(work=str(tmp_path))
+    worker = Worker(1, cast("Release", release), cast("Run", run), str(tmp_path / "log"))
+    said: list[str] = []
+    worker.start("socket", lambda how: (said.append(how), ended.set())[0])
+    worker.kill()
+    composing.set()
+
+    assert ended.wait(20)
+    assert ["was killed before it began"] == said
+
+
+def test_servers_that_share_a_log(tmp_path: Path) -> None:
+    """The later one begins it anew, and both go on at its end."""
+    path = tmp_path / "logs/log"
+    first = _Log(str(path), anew=True)
+    first.write(b"a long time ago\n")
+    second = _Log(str(path), anew=True)
+    for log, text in ((first, b"one\n"), (second, b"two\n"), (first, b"three\n")):
+        log.write(text)
+
+    assert b"one\ntwo\nthree\n" == path.read_bytes()
+    first.close()
+    second.close()
+
+
 def test_what_is_published_later_is_another_version(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,22 +318,26 @@ def test_what_is_published_later_is_another_version(
     assert release.published != released.published(release.step)
 
 
-def test_a_file_that_goes_while_serving_begins(
+def test_files_that_change_while_serving_begins(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is told of the model that lacks it, and the others are served."""
+    """One that is gone, or edited, is told of the model whose it is, and the others are served."""
     made = Repository(tmp_path / "repository", cache)
-    first, second = made.add("answers-requests"), made.add("answers-requests", "second")
-    document = made.json(f"model_definitions/{second}/model.json")
-    document |= {"id": "00000000-0000-4000-8000-000000000063", "name": "Second"}
-    made.write(f"model_definitions/{second}/model.json", document)
+    first = made.add("answers-requests")
+    second, third = (made.add("answers-requests", name) for name in ("second", "third"))
+    for number, name in enumerate((second, third), 63):
+        document = made.json(f"model_definitions/{name}/model.json")
+        document |= {"id": f"00000000-0000-4000-8000-0000000000{number}", "name": name.title()}
+        made.write(f"model_definitions/{name}/model.json", document)
     done = made.doit()
     assert 0 == done.returncode, done.stdout
     monkeypatch.chdir(made.path)
     monkeypatch.setenv("MODEL_CACHE", str(cache))
     state = open_state()
     releases = [released.find(one, state, str) for one in discover.discover(state.files)]
-    (made.path / f"build/models/{second}/train/models/model.txt").unlink()
+    (made.path / f"build/models/{third}/train/models/model.txt").unlink()
+    scoring = made.path / f"model_definitions/{second}/model_modules/scoring.py"
+    scoring.write_text(f"{scoring.read_text()}\nLATER = True\n")
     said: list[str] = []
 
     async def start() -> list[str]:
@@ -306,4 +347,5 @@ def test_a_file_that_goes_while_serving_begins(
         return list(server._pools)
 
     assert [first] == asyncio.run(start())
-    assert "Model `second` cannot be served: [Errno 2] No such file" in "".join(said)
+    assert "Model `third` cannot be served: [Errno 2] No such file" in "".join(said)
+    assert "The sources of model `second` were edited while they were copied" in "".join(said)

@@ -227,6 +227,18 @@ def test_gc_keeps_what_branches_and_tags_need(made: Repository) -> None:
         assert (0, dict.fromkeys(STEPS, state)) == states(made)
 
 
+def test_gc_without_git(made: Repository, tmp_path: Path) -> None:
+    """In a clone nothing goes that a branch may need, where Git cannot say what that is."""
+    subprocess.run(["git", "init", "-q", "."], cwd=made.path, check=True)
+    before = stored(made.path / STORE, objects.ENTRIES)
+
+    done = made.doit("gc", "--keep", "0", PATH=str(tmp_path))
+
+    assert 3 == done.returncode
+    assert "Git cannot be started" in done.stderr
+    assert before == stored(made.path / STORE, objects.ENTRIES)
+
+
 def test_gc_of_what_a_kill_left(made: Repository) -> None:
     """A file that is not whole is swept away by the next run; one that nobody needs by `gc`."""
     made.write(f"{STORE}/{objects.MAKING}/half", "half")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import datasets, discover, frameworks, objects, plan, records, requests
+from tasks import datasets, discover, frameworks, plan, records, requests
 from tasks.containers import CACHE, HOME
 from tasks.environments.build import Environment, check_unaltered
 from tasks.environments.interpreters import Interpreter
@@ -23,7 +24,7 @@ from tasks.images.layers import Entry
 from tasks.images.parts import REPOSITORY, TRAINED, Part
 from tasks.plan import Step
 from tasks.serving import examples
-from tasks.serving.released import Release, published
+from tasks.serving.released import Release, check_code, published
 from tasks.serving.schema import Column, Schema
 
 if TYPE_CHECKING:
@@ -75,15 +76,18 @@ def part(release: Release, sealed: Sealed, bill: bytes, state: State) -> Part:
     trained = release.trained.folder
     document = {"format": FORMAT, **asdict(sealed)}
     text = json.dumps(document, indent=2, ensure_ascii=False).encode()
-    files = sorted(set(_files(release.step, state)))
+    files = [
+        Entry(f"{REPOSITORY}/{path}", data=Path(path).read_bytes())  # once: it may be edited
+        for path in sorted(set(_files(release.step, state)))
+    ]
+    check_code(release)
     outputs = [records.RUN, *release.trained.outputs]
     data = list(_data(release.step))
-    digests = {path: objects.digest_of(path) for path in files}
-    digests |= {entry.path: entry.digest for entry in data}
+    digests = {entry.path: entry.digest for entry in [*files, *data]}
     whole = {"release": document, "bill": bill.decode(), "files": digests, "run": release.key}
 
     def entries() -> Iterator[Entry]:
-        yield from (Entry(f"{REPOSITORY}/{path}", source=path) for path in files)
+        yield from files
         yield from data
         for name in outputs:
             yield Entry(f"{TRAINED}/{name}", source=os.path.realpath(f"{trained}/{name}"))

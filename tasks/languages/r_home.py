@@ -183,8 +183,10 @@ def description(data: bytes) -> dict[str, str]:
 def needs(fields: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the packages that one needs to be installed, R itself among them (as `R`)."""
     asked = ",".join(fields.get(key, "") for key in ("Depends", "Imports", "LinkingTo"))
-    found = re.findall(r"([\w.]+)\s*(?:\(\s*>=?\s*([\d.-]+)\s*\))?", asked)
-    return list(dict.fromkeys((name, least) for name, least in found))
+    found = re.findall(r"([A-Za-z][\w.]*)\s*(?:\(\s*([<>=!]+)\s*([\d.-]+)\s*\))?", asked)
+    return list(
+        dict.fromkeys((name, last if sign[:1] == ">" else "") for name, sign, last in found)
+    )
 
 
 def at_least(version: str, least: str) -> bool:

@@ -161,9 +161,10 @@ def java_home(found: Spark, scratch: str) -> str:
     if found.version < (4, 0) or _VECTORS in found.release:
         return found.java
     program = Path(scratch, "java", "bin", "java")
-    program.parent.mkdir(parents=True)
-    program.write_text(_WITHOUT_VECTORS % found.java, encoding="utf-8")
-    program.chmod(0o755)
+    if not program.exists():  # a server starts several processes of a model, some of them again
+        program.parent.mkdir(parents=True)
+        program.write_text(_WITHOUT_VECTORS % found.java, encoding="utf-8")
+        program.chmod(0o755)
     return f"{scratch}/java"
 
 

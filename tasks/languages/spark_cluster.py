@@ -72,9 +72,8 @@ def with_code(start: Start, conf: dict[str, str], arguments: list[str]) -> list[
     It is a file that stands on their path: what `--py-files` names would be on the driver's too,
     which has the model's folder.
     """
-    root = os.path.dirname(os.path.realpath(f"{start.work}/model_modules"))
     package = f"{start.variables['MODEL_SCRATCH']}/model_modules"
-    archive = shutil.make_archive(package, "zip", root, "model_modules")
+    archive = shutil.make_archive(package, "zip", start.work, "model_modules")
     conf["spark.executorEnv.PYTHONPATH"] = os.path.basename(archive)
     return joined(arguments, "--files", archive)
 

@@ -29,10 +29,15 @@ class Array:
     the last index first.
     """
 
-    data: bytes
+    data: bytes | memoryview
     names: tuple[str, ...] = ()
     dtype: str = ""
     shape: tuple[int, ...] = ()
+
+    @property
+    def json(self) -> bytes:
+        """The text of values that are no tensor."""
+        return bytes(self.data)
 
 
 def holds_rows(data: bytes) -> bool:

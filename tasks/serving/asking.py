@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from starlette.requests import ClientDisconnect
 
 from tasks.serving.arrays import RequestError
+from tasks.serving.payloads import infer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from tasks.serving.schema import Schema
 
 LARGE = 1 << 18
-"""Bytes that are read, or of an answer that is written, in a thread: others go on."""
+"""Bytes that are read, or of an answer that is written, in a thread: others go on.
+
+Not so where nothing is read of them but their number: the way to the thread takes longer.
+"""
 
 _ASK = re.compile(r"(?:/models/(?P<model>.+)|)/(?P<ask>predict|explain|invocations)")
 _INFER = re.compile(r"/v2/models/(?P<model>.+?)(/versions/(?P<version>[^/]+))?/(?P<ask>infer)")
@@ -73,7 +77,9 @@ async def understood(
         array, wanted = read(body, headers, schema.inputs)
         return schema.check(array), wanted
 
-    return carried() if len(body) < LARGE else await asyncio.to_thread(carried)
+    if len(body) < LARGE or (read is infer.read and infer.is_light(body, headers)):
+        return carried()
+    return await asyncio.to_thread(carried)
 
 
 async def written(

@@ -114,7 +114,9 @@ def take(queue: deque[Pending], most: int) -> list[Pending]:
     return batch
 
 
-def message(number: int, batch: Sequence[Pending]) -> tuple[dict[str, Any], list[bytes]]:
+def message(
+    number: int, batch: Sequence[Pending]
+) -> tuple[dict[str, Any], list[bytes | memoryview]]:
     """Return what a worker is sent of a batch: the header, and the parts of the payload."""
     arrays = [one.array for one in batch]
     entries = [

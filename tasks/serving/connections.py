@@ -16,6 +16,9 @@ PATIENCE_SECONDS = 60.0
 MOST_HEADERS = 1 << 16
 """Bytes of the head of a request, and of what stands between or behind the parts of its body."""
 
+HELD_BYTES = 1 << 20
+"""So much of a body is put together before the application is given it."""
+
 _INVALID = "Invalid HTTP request received."
 
 _HEAD = b"HTTP/1.1 "
@@ -64,9 +67,11 @@ class Connection(HttpToolsProtocol):
     _heading = True
     _head = 0
     _again = b""
+    _size = 0
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn's signature
         """Begin to wait for the first request."""
+        self._parts: list[bytes] = []
         super().connection_made(_Joining(transport, self.loop))  # type: ignore[arg-type]
         self._wait()
 
@@ -109,7 +114,19 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Count anew: what has come is of the body."""
         self._head = 0
-        super().on_body(body)
+        self._parts.append(body)
+        self._size += len(body)
+        if self._size > HELD_BYTES:
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Give the application what has come of the body: at once, so that it wakes once."""
+        if self._parts:
+            body = b"".join(self._parts)
+            self._parts, self._size = [], 0
+            if not self.cycle.body:
+                self.cycle.body = b""  # type: ignore[assignment] # what is added to it is not copied
+            super().on_body(body)
 
     def on_message_begin(self) -> None:
         """Begin to wait for the rest of a request."""
@@ -122,6 +139,7 @@ class Connection(HttpToolsProtocol):
             return
         self._rest()
         self._heading = True
+        self._hand_on()
         super().on_message_complete()
 
     def eof_received(self) -> bool:  # type: ignore[override]

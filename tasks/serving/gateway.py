@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Message, Receive, Scope, Send
 
+    from tasks.serving.arrays import Array
     from tasks.serving.asking import Asked
     from tasks.serving.metrics import Metrics
+    from tasks.serving.payloads import Reader, Wanted
     from tasks.serving.pool import Pool
 
 LONGEST_MESSAGE = 1000
@@ -127,8 +129,7 @@ class Gateway:
         media, accept = headers.get("content-type", ""), headers.get("accept", "")
         read, write = negotiate(ask, media, accept)
         body = await body_of(receive, self._limit)
-        array, wanted = await understood(read, body, headers, self.pools[name].release.schema)
-        pool = self.pools[name]  # another version may have taken over meanwhile
+        pool, array, wanted = await self._taken(put, name, read, body, headers)
         if ask == "explain" and not pool.explains:
             raise RequestError(f"model `{name}` does not explain", HTTPStatus.NOT_FOUND)
         cycle = getattr(receive, "__self__", None)  # of the connection, which knows
@@ -145,6 +146,20 @@ class Gateway:
         fields = [*own, (b"content-length", b"%d" % len(text)), *pool.headers]
         await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": fields})
         await send({"type": "http.response.body", "body": text})
+
+    async def _taken(
+        self, put: Asked, name: str, read: Reader, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[Pool, Array, Wanted]:
+        """Return who is to answer a request, and what that one takes from it.
+
+        While a body comes, or is read, another version may take over: that one's schema counts.
+        Raises RequestError, also where it is not the version that is asked for.
+        """
+        while True:
+            pool = self.pools[self._name(name, put.version, put.ask)]
+            array, wanted = await understood(read, body, headers, pool.release.schema)
+            if pool is self.pools[name]:
+                return pool, array, wanted
 
     def _name(self, name: str | None, version: str | None, ask: str) -> str:
         """Return the name of the model that is asked for `ask`.  Raises RequestError."""
@@ -225,7 +240,8 @@ class Gateway:
 
     async def _told(self, request: Request) -> Response:
         del request
-        return Response(self._metrics.text(), headers={"content-type": self._metrics.TYPE})
+        text = await asyncio.to_thread(self._metrics.text)  # drift takes its time
+        return Response(text, headers={"content-type": self._metrics.TYPE})
 
 
 def _facts(pool: Pool) -> dict[str, Any]:

@@ -8,13 +8,12 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from tasks.errors import UserError
+from tasks.serving.settings import STOP_SECONDS
 from tasks.serving.workers import Channel, Place, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-STOP_SECONDS = 10.0
 GRACE_SECONDS = 1.0
 LAST_SECONDS = 0.1
 LONGEST_START = 600.0
@@ -66,7 +65,7 @@ class Keeper:
         place.deadline = self._loop.time() + LONGEST_START
         try:
             place.worker.start(self._socket, ended)
-        except (UserError, OSError, RuntimeError) as error:  # the last: no thread can be had
+        except RuntimeError as error:  # no thread can be had
             self._ended(place, f"could not be started: {error}")
 
     def _end_soon(self, place: Place, how: str) -> None:

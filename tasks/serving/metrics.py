@@ -106,7 +106,7 @@ class _Pools(Collector):
                 labels=["model", "column"],
             ),
         }  # fmt: skip
-        for name, pool in self._pools.items():
+        for name, pool in list(self._pools.items()):  # in a thread of its own
             for column, psi, ks in pool.monitor.shifts() if pool.monitor else ():
                 drift["psi"].add_metric([name, column], psi)
                 if ks is not None:

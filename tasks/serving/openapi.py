@@ -57,8 +57,7 @@ _IN_A_WORD = "OfInference"
 class Served:
     """A model as it is served: what it takes and answers, and what else it can do.
 
-    `forms` are the media types of requests to `predict`, `explains` and `monitoring` whether there
-    are `/explain` and `/drift`.
+    `explains` and `monitoring` say whether there are `/explain` and `/drift`.
     """
 
     name: str
@@ -67,7 +66,6 @@ class Served:
     version: str
     schema: Schema
     examples: Sequence[Example] = ()
-    forms: Sequence[str] = FORMS
     explains: bool = False
     monitoring: bool = False
 
@@ -78,7 +76,7 @@ def document(models: Sequence[Served], *, secured: bool) -> dict[str, Any]:
     for model in models:
         paths |= _of_model(model)
     if len(models) == 1:
-        paths |= _alone(models[0])
+        paths |= _own(models[0], "")
     paths |= _of_server()
     for path, operations in paths.items():
         for one in operations.values():
@@ -124,31 +122,32 @@ def _told(column: Column) -> dict[str, Any]:
 def _of_model(model: Served) -> dict[str, Any]:
     """Return the paths of a model."""
     quoted = urllib.parse.quote(model.name)
-    own, v2 = f"/models/{quoted}", f"/v2/models/{quoted}"
-    paths = {
-        f"{own}/predict": {"post": _predict(model)},
-        f"{own}/invocations": {"post": _invoke(model)},
+    v2 = f"/v2/models/{quoted}"
+    return {
+        **_own(model, f"/models/{quoted}"),
         f"{v2}/infer": {"post": _infer(model)},
         v2: {"get": _look(model.name, "Its tensors and versions", _metadata())},
         f"{v2}/ready": {"get": _ready(model.name, "Whether it can answer")},
     }
+
+
+def _own(model: Served, at: str) -> dict[str, Any]:
+    """Return the paths of a model below `at`; those of the only one are at the root too."""
+    paths = {
+        f"{at}/predict": {"post": _predict(model)},
+        f"{at}/invocations": {"post": _invoke(model)},
+    }
     if model.explains:
-        paths[f"{own}/explain"] = {"post": _explain(model)}
+        paths[f"{at}/explain"] = {"post": _explain(model)}
     if model.monitoring:
         about = "How far what it is asked and answers has moved from its training"
-        paths[f"{own}/drift"] = {"get": _look(model.name, about, {"type": "object"})}
+        paths[f"{at}/drift"] = {"get": _look(model.name, about, {"type": "object"})}
     return paths
-
-
-def _alone(model: Served) -> dict[str, Any]:
-    """Return the shorter paths of the only model."""
-    paths = {"/predict": {"post": _predict(model)}, "/invocations": {"post": _invoke(model)}}
-    return {**paths, **({"/explain": {"post": _explain(model)}} if model.explains else {})}
 
 
 def _predict(model: Served) -> dict[str, Any]:
     answers = {JSON: {"schema": bodies.predicted(model.schema.outputs)}}
-    answers |= {form: _bytes(form) for form in model.forms if form != JSON}
+    answers |= {form: _bytes(form) for form in FORMS if form != JSON}
     return _asking(model.name, "Predict for a row or for rows", _bodies(model), answers)
 
 
@@ -160,7 +159,7 @@ def _explain(model: Served) -> dict[str, Any]:
 def _bodies(model: Served) -> dict[str, Any]:
     """Return the bodies of requests with a table, the examples in JSON."""
     body = {"schema": bodies.predict(model.schema), **_examples(model, bodies.predict_example)}
-    return {JSON: body, **{form: _bytes(form) for form in model.forms if form != JSON}}
+    return {JSON: body, **{form: _bytes(form) for form in FORMS if form != JSON}}
 
 
 def _examples(model: Served, form: Callable[[Array], dict[str, Any] | None]) -> dict[str, Any]:

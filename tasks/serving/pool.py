@@ -22,14 +22,14 @@ import msgspec
 
 from tasks import launch, processes, runs
 from tasks.errors import UserError
-from tasks.serving import batches
+from tasks.serving import batches, released
 from tasks.serving.arrays import Array, RequestError
 from tasks.serving.batches import Pending, Queue
 from tasks.serving.examples import answered
-from tasks.serving.keeper import STOP_SECONDS, Keeper
+from tasks.serving.keeper import Keeper
 from tasks.serving.monitoring import Monitor, read_baseline
 from tasks.serving.payloads import About
-from tasks.serving.settings import settings_of
+from tasks.serving.settings import STOP_SECONDS, settings_of
 from tasks.serving.workers import Channel, Worker, copy_code
 from tasks.sources import PACKAGE
 
@@ -105,6 +105,7 @@ class Pool:
         run = self._closing.enter_context(runs.fresh_run(release.step))
         await asyncio.to_thread(launch.furnish, run, release.step, release.trained)
         await asyncio.to_thread(copy_code, f"{run.work}/{PACKAGE}")
+        await asyncio.to_thread(released.check_code, release)
         self._socket = self._place_of_socket(run.folder)
         self._server = await self._loop.create_unix_server(
             lambda: Channel(self._received, self._keeper.lost), self._socket
@@ -172,8 +173,8 @@ class Pool:
         if not place.killed:
             self._idle.append(place)
         self._dispatch()  # so that it works while the answers go out
-        self.watch.batch(len(batch), header["seconds"])
         batches.settle(batch, answers, payload)
+        self._loop.call_soon(self.watch.batch, len(batch), header["seconds"])  # answers go first
 
     def _is_ready(self, place: Place, told: dict[str, Any], payload: memoryview) -> None:
         self.batches, self.explains = told["batches"], told["explains"]
@@ -261,7 +262,7 @@ class Pool:
         await self._keeper.close()
         if hasattr(self, "_server"):
             self._server.close()
-        self._closing.close()
+        await asyncio.to_thread(self._closing.close)
         _end(self._taken())
 
 

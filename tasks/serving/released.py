@@ -11,7 +11,7 @@ from tasks import datasets, frameworks, metrics, plan, preparation, records
 from tasks.environments import build
 from tasks.errors import UserError
 from tasks.explain import has_failed, why
-from tasks.fingerprint import canonical
+from tasks.fingerprint import Files, canonical
 from tasks.local import VERSION_DIGITS
 from tasks.plan import Step
 from tasks.serving import examples
@@ -70,7 +70,7 @@ class Release:
         if not self.examples:
             return None
         array = self.schema.check(self.examples[0].array)
-        return {"names": array.names, "values": json.loads(array.data)}
+        return {"names": array.names, "values": json.loads(array.json)}
 
     @property
     def meta(self) -> dict[str, str]:
@@ -89,10 +89,23 @@ def published(step: Step) -> str:
     return os.path.realpath(replace(step, name="evaluate").folder)
 
 
-def code_of(step: Step, state: State) -> str:
+def code_of(step: Step, files: Files) -> str:
     """Return the digest of the sources that answer, as they are now."""
-    sources = {path: state.files.digest(path) for path in plan.source_paths(step, state.files)}
+    sources = {path: files.digest(path) for path in plan.source_paths(step, files)}
     return canonical("code", sources)
+
+
+def check_code(release: Release) -> None:
+    """Raise UserError where the sources that answer are no longer those of the release.
+
+    To be called when they have been copied: then that is what the copies are.
+    """
+    if code_of(release.step, Files()) != release.code:
+        raise UserError(
+            f"The sources of model `{release.name}` were edited while they were copied",
+            ("folder", release.step.model.root),
+            hint="do it again",
+        )
 
 
 def _bases(step: Step) -> tuple[Step, Step]:
@@ -117,7 +130,7 @@ def find(model: Model, state: State, say: Callable[[str], None]) -> Release:
         for data_file in step.dataset.files:
             datasets.fetch(data_file, step.dataset.path, state.files, say)
     schema, known = examples.read(step.model)
-    return Release(step, trained, environment, code_of(step, state), schema, known, where)
+    return Release(step, trained, environment, code_of(step, state.files), schema, known, where)
 
 
 def _not_current(base: Step, reasons: Sequence[str], state: State) -> UserError:

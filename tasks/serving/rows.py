@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tasks.serving.arrays import holds_rows, in_parts
+from tasks.serving.payloads.tensors import FORMATS, HALF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,10 +19,7 @@ if TYPE_CHECKING:
 CELLS = 1000
 """How many values there are in a piece, about: some 1 ms of work."""
 
-_CODES = {
-    "bool": "?", "int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "int32": "i",
-    "uint32": "I", "int64": "q", "uint64": "Q", "float16": "e", "float32": "f", "float64": "d",
-}  # fmt: skip
+_CODES = {**FORMATS, HALF: "e"}
 
 
 def pieces(array: Array, columns: int, rows: int = 0) -> Iterator[list[Sequence[Any]]]:
@@ -34,8 +32,8 @@ def pieces(array: Array, columns: int, rows: int = 0) -> Iterator[list[Sequence[
     if array.dtype:
         yield from _of_tensor(array, columns, rows)
         return
-    if holds_rows(array.data):
-        for _, part in in_parts(array.data):
+    if holds_rows(array.json):
+        for _, part in in_parts(array.json):
             yield from _in_steps(msgspec.json.decode(part))
         return
     values = msgspec.json.decode(array.data)

@@ -19,6 +19,7 @@ import msgspec
 from tasks.errors import did_you_mean
 from tasks.positions import shown
 from tasks.serving.arrays import Array, RequestError, holds_rows, in_parts
+from tasks.serving.payloads.tensors import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,6 @@ _DTYPES: dict[str, tuple[Kind, int]] = {
     **{f"uint{bits}": ("integer", bits // 8) for bits in (8, 16, 32, 64)},
     **{f"float{bits}": ("number", bits // 8) for bits in (16, 32, 64)},
 }
-_WORDS: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _RAW = msgspec.json.Decoder(list[list[msgspec.Raw]])  # rows whose values stay as they are written
 # A row such as this is sent as rows: where nothing is known, objects are rows themselves.
 _BEGINS_WITH_AN_OBJECT = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*\{").match
@@ -102,8 +102,8 @@ class Schema:
             self._check_tensor(array)
         else:
             self._check_json(array)
-            if self.inputs and _BEGINS_WITH_AN_OBJECT(array.data):
-                array = replace(array, data=b"[%b]" % array.data)
+            if self.inputs and _BEGINS_WITH_AN_OBJECT(array.json):
+                array = replace(array, data=b"[%b]" % array.json)
         if array.names or not self.names:
             return array
         return replace(array, names=self.names)
@@ -121,10 +121,11 @@ class Schema:
         return msgspec.json.Decoder(row), msgspec.json.Decoder(rows)
 
     def _check_json(self, array: Array) -> None:
-        rows = holds_rows(array.data)
+        text = array.json
+        rows = holds_rows(text)
         decode = self._decoders[rows].decode
-        parts = in_parts(array.data) if rows else [(0, array.data)]
-        at, part = 0, array.data
+        parts = in_parts(text) if rows else [(0, text)]
+        at, part = 0, text
         try:
             for at, part in parts:
                 found = decode(part)
@@ -183,7 +184,7 @@ class Schema:
             self._check_tensor(array)
             data = _moved(array, order)
         else:
-            data = self._moved_json(array.data, order)
+            data = self._moved_json(array.json, order)
         return Array(data, self.names, array.dtype, array.shape)
 
     def _check_names(self, names: tuple[str, ...]) -> None:
@@ -291,7 +292,7 @@ def _no_json(error: Exception) -> str:
 
 def _moved(array: Array, order: Sequence[int]) -> bytes:
     """Return a tensor's bytes with the columns moved."""
-    words = _WORDS[_DTYPES[array.dtype][1]]
+    words = WORDS[_DTYPES[array.dtype][1]]
     moved = bytearray(len(array.data))
     source, target = memoryview(array.data).cast(words), memoryview(moved).cast(words)
     for index, origin in enumerate(order):

@@ -22,6 +22,7 @@ from tasks.serving.gateway import Gateway
 from tasks.serving.metrics import Metrics
 from tasks.serving.options import listening
 from tasks.serving.pool import Pool, Watch
+from tasks.serving.settings import END_SECONDS
 from tasks.state import open_state
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 LONGEST_PAUSE = 300.0
 """How long at most is waited before a version that could not take over is tried again."""
-
-END_SECONDS = 10
-"""How long clients may take with their answers when the server ends, beside a model's `timeout`."""
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FLUSH_SECONDS = 0.5
@@ -117,7 +115,7 @@ class Server:
                 host, port = door.getsockname()[:2]
                 scheme = "https" if self._options.certificate else "http"
                 self._say(f"serving on {scheme}://{f'[{host}]' if ':' in host else host}:{port}")
-                await self._serve(server, serving, told)
+                await self._serve(server, serving)
         finally:
             server.should_exit = True
             await serving
@@ -140,28 +138,22 @@ class Server:
             )
         )  # fmt: skip
 
-    async def _serve(
-        self, server: _Uvicorn, serving: asyncio.Task[None], told: asyncio.Event
-    ) -> None:
+    async def _serve(self, server: _Uvicorn, serving: asyncio.Task[None]) -> None:
         """Answer until a signal says to end, and then what has come."""
         loop = asyncio.get_running_loop()
-        _on_signals(self._end, server, told)
+        _on_signals(self._end, server)
         slow = asyncio.to_thread(importlib.import_module, "nanoarrow.ipc")  # to be there by then
         works = [slow, *(self._follow(name) for name in self._pools)]
         beside = [loop.create_task(work) for work in works]
         await serving
         for task in beside:
             task.cancel()
-        if not server.force_exit:
-            told.clear()
-            drained = asyncio.gather(*(pool.drain() for pool in self._pools.values()))
-            await _unless(told, drained)
 
-    def _end(self, server: _Uvicorn, told: asyncio.Event) -> None:
+    def _end(self, server: _Uvicorn) -> None:
         """Let each model answer what it has been asked, but no client wait for ever."""
-        longest = max((pool.settings.timeout for pool in self._open), default=0)
+        longest = max((pool.settings.longest for pool in self._open), default=0)
         server.config.timeout_graceful_shutdown = math.ceil(longest) + END_SECONDS
-        server.end(told)
+        server.end()
 
     async def _start(self, releases: Sequence[Release]) -> None:
         """Start all workers at once; what cannot be served is told."""
@@ -230,7 +222,7 @@ class Server:
             state = open_state()
             state.look_anew()
             with contextlib.suppress(OSError, UserError):
-                return await asyncio.to_thread(released.code_of, pool.release.step, state)
+                return await asyncio.to_thread(released.code_of, pool.release.step, state.files)
         return ""
 
     async def _take_over(self, before: Pool) -> None:
@@ -268,11 +260,10 @@ class _Uvicorn(uvicorn.Server):
         """Leave the signals alone."""
         yield
 
-    def end(self, told: asyncio.Event) -> None:
+    def end(self) -> None:
         """End in peace; called again, at once."""
         self.force_exit = self.should_exit
         self.should_exit = True
-        told.set()
 
 
 def _on_signals(act: Callable[..., object], *given: object) -> None:

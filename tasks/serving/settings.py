@@ -8,20 +8,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tasks.model import Model
 
+END_SECONDS = 10
+"""How long clients may take with their answers when the server ends, beside a model's `longest`."""
+
+STOP_SECONDS = 10.0
+"""How long a worker that is to end may take, before it is killed."""
+
 
 @dataclass(frozen=True)
 class Settings:
     """How a model is served.
 
     `workers` is the number of its processes, `batch` how many requests are put to it at once where
-    it answers each row by itself, `queue` how many may wait, `timeout` after how many seconds, from
-    its arrival, a request is given up.
+    it answers each row by itself, `queue` how many may wait, `timeout` how many seconds a request
+    waits for a worker, and then for its answer.
     """
 
     workers: int = 1
     batch: int = 64
     queue: int = 1024
     timeout: float = 60.0
+
+    @property
+    def longest(self) -> float:
+        """How many seconds a request may take, unless its worker ends and another takes it."""
+        return 2 * self.timeout
 
 
 def settings_of(model: Model) -> Settings:

@@ -15,7 +15,7 @@ import signal
 import socket
 import struct
 from dataclasses import dataclass, field
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -30,11 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import IO
 
+    from tasks.languages import Command
     from tasks.runs import Run
     from tasks.serving.batches import Pending
     from tasks.serving.released import Release
 
 HEAD = struct.Struct("!IQ")
+_DECODE = msgspec.json.Decoder().decode
 
 BUFFER_BYTES = 1 << 20
 """Of a connection: what has been sent to a worker and not been read yet."""
@@ -43,6 +45,9 @@ JOINED_BYTES = 1 << 16
 """A message with a smaller payload is sent in one call of the system, a larger one not copied."""
 
 PROGRAM = str(RUNTIME / "serve_model.py")
+
+_COMPOSING = Lock()
+"""Held while a command is composed: those of one model make files in the same folder."""
 
 
 class Channel(asyncio.Protocol):
@@ -76,15 +81,14 @@ class Channel(asyncio.Protocol):
                 return
             message = bytes(memoryview(self._buffer)[HEAD.size : end])
             del self._buffer[:end]
-            # A message of the model's may have halves of characters, which msgspec refuses.
-            self._received(self, json.loads(message[:of_header]), memoryview(message)[of_header:])
+            self._received(self, _header(message[:of_header]), memoryview(message)[of_header:])
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell of the end."""
         del error
         self._lost(self)
 
-    def send(self, header: Mapping[str, Any], parts: Sequence[bytes]) -> None:
+    def send(self, header: Mapping[str, Any], parts: Sequence[bytes | memoryview]) -> None:
         """Send a message; its payload is the parts, one behind the other."""
         if self._transport is not None:
             text = msgspec.json.encode(header)
@@ -101,23 +105,35 @@ class Channel(asyncio.Protocol):
             self._transport.close()
 
 
+def _header(text: bytes) -> Any:  # noqa: ANN401 - JSON is any value
+    """Return what a header says; msgspec refuses halves of characters, which a model's may have."""
+    try:
+        return _DECODE(text)
+    except msgspec.DecodeError:
+        return json.loads(text)
+
+
 class _Log:
     """A worker's log.  What cannot be written, as on a full disk, is lost: the worker goes on."""
 
-    def __init__(self, path: str, mode: str) -> None:
+    def __init__(self, path: str, *, anew: bool) -> None:
         self._path = path
         self._file: IO[bytes] | None = None
         with contextlib.suppress(OSError):
-            self._open(mode)
+            self._open()
+            if (
+                anew
+            ):  # what another server adds comes behind it: nobody writes at a place of his own
+                os.truncate(path, 0)
 
-    def _open(self, mode: str) -> None:
+    def _open(self) -> None:
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
-        self._file = cast("IO[bytes]", open(self._path, mode, buffering=0))  # noqa: SIM115 - see `close`
+        self._file = cast("IO[bytes]", open(self._path, "ab", buffering=0))  # noqa: SIM115 - see `close`
 
     def write(self, data: bytes) -> None:
         with contextlib.suppress(OSError):
             if self._file is None:
-                self._open("ab")
+                self._open()
             if self._file is not None:
                 self._file.write(data)
 
@@ -137,18 +153,54 @@ class Worker:
         """Make ready to start it; `log` is the file that what it prints goes to."""
         self.number, self.log, self._release, self._run = number, log, release, run
         self._group = self._starts = 0
+        self._killed = False
         self._thread: Thread | None = None
 
     def start(self, socket: str, ended: Callable[[str], None]) -> None:
         """Start the process, which connects to the socket; `ended` is told how it ended.
 
-        That is called in another thread.  Raises UserError or OSError where it cannot be started.
+        That is called in another thread.  Raises RuntimeError where no thread can be had.
         """
+        self._killed = False
+        self._starts += 1
+
+        def watch() -> None:
+            log = _Log(self.log, anew=self._starts == 1)
+            try:
+                how = self._ran(socket, log)
+            except Exception as error:  # noqa: BLE001 - whatever it is, another is to be started
+                how = f"could not be started: {error}"
+            log.close()
+            self._group = 0
+            ended(how)
+
+        name = f"{self._release.name} {self.number}"
+        self._thread = Thread(target=watch, name=name, daemon=True)
+        self._thread.start()
+
+    def _ran(self, socket: str, log: _Log) -> str:
+        """Run the process until it ends, and return how it ended."""
+        with _COMPOSING:
+            command, variables = self._composed(socket)
+        if self._killed:
+            return "was killed before it began"
+        end = processes.run_logged(
+            [*command.tie, *command.words], log, cwd=self._run.work, env=variables,
+            watcher=Watcher(lambda: "", lambda _data: None), started=self._started,
+        )  # fmt: skip
+        return (
+            f"was killed by signal {-end.status}" if end.status < 0 else f"exited with {end.status}"
+        )
+
+    def _composed(self, socket: str) -> tuple[Command, dict[str, str]]:
+        """Return the command that starts the process, and its variables."""
         run, release = self._run, self._release
         path = os.path.abspath(f"{run.folder}/worker-{self.number}.json")
         command = launch.command_for(
             [PROGRAM, path], release.step, release.environment, run, lasting=True
         )
+        scratch = os.path.abspath(f"{run.scratch}/{self.number}")
+        os.makedirs(scratch, exist_ok=True)
         told = {
             **launch.request(release.step, run, release.version),
             "root": os.path.abspath(run.work),  # the code that was there when serving began
@@ -157,37 +209,19 @@ class Worker:
             "socket": socket,
             "worker": self.number,
             "sample": release.sample,
+            "scratch": scratch,
         }
-        scratch = os.path.abspath(f"{run.scratch}/{self.number}")
-        os.makedirs(scratch, exist_ok=True)
-        write_json(path, {**told, "scratch": scratch})
-        variables = {**command.variables, "MODEL_SCRATCH": scratch}
-        self._starts += 1
-
-        def watch() -> None:
-            log = _Log(self.log, "ab" if self._starts > 1 else "wb")
-            try:
-                silent = Watcher(lambda: "", lambda _data: None)
-                end = processes.run_logged(
-                    [*command.tie, *command.words], log, cwd=run.work, env=variables,
-                    watcher=silent, started=self._started,
-                )  # fmt: skip
-                killed = f"was killed by signal {-end.status}"
-                how = killed if end.status < 0 else f"exited with {end.status}"
-            except Exception as error:  # noqa: BLE001 - whatever it is, another is to be started
-                how = f"could not be run: {error}"
-            log.close()
-            self._group = 0
-            ended(how)
-
-        self._thread = Thread(target=watch, name=f"{release.name} {self.number}", daemon=True)
-        self._thread.start()
+        write_json(path, told)
+        return command, {**command.variables, "MODEL_SCRATCH": scratch}
 
     def _started(self, group: int) -> None:
         self._group = group
+        if self._killed:
+            self.kill()
 
     def kill(self) -> None:
-        """Kill the process, with all that it has started."""
+        """Kill the process, with all that it has started, also one that is just being started."""
+        self._killed = True
         if self._group:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._group, signal.SIGKILL)

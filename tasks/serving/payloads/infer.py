@@ -47,6 +47,11 @@ DATATYPES = {
 }  # fmt: skip
 """What the protocol calls each type of tensors; no type: texts."""
 
+LIGHT = 1 << 14
+"""Bytes of JSON that are read in no time."""
+
+_TAKEN = DATATYPES.keys() - {"BOOL", "FP16", "BYTES"}
+
 MOST_TEXTS = 1 << 22
 """Texts of a tensor: an empty one takes four bytes of a request, and far more of memory."""
 
@@ -89,7 +94,7 @@ class _Tensor:
     name: str
     dtype: str
     shape: tuple[int, ...]
-    data: bytes
+    data: bytes | memoryview
     texts: Sequence[str | None] = ()
 
 
@@ -107,6 +112,18 @@ def read(
     )
     values = _alone(tensors[0]) if len(tensors) == 1 else _together(tensors)
     return values, Wanted(request.id or "", outputs, binary)
+
+
+def is_light(body: bytes, headers: Mapping[str, str]) -> bool:
+    """Return whether a request is read in no time, however many bytes it has.
+
+    It is where they are those of one tensor whose elements are taken as they are.
+    """
+    length = _length(body, headers)
+    if length > LIGHT:
+        return False
+    inputs = decoded(_DECODER, body[:length], _FORM).inputs
+    return len(inputs) == 1 and inputs[0].datatype in _TAKEN
 
 
 def _length(body: bytes, headers: Mapping[str, str]) -> int:
@@ -138,7 +155,7 @@ def _tensors(inputs: list[_Input], body: bytes, at: int) -> list[_Tensor]:
         if type(long) is not int or not 0 <= long <= len(body) - at:
             left = f"the {len(body) - at} bytes that are left of the body"
             raise RequestError(f"`binary_data_size` of input `{one.name}` must be up to {left}")
-        tensors.append(_from_bytes(one, body[at : at + long]))
+        tensors.append(_from_bytes(one, memoryview(body)[at : at + long]))
         at += long
     if not tensors:
         raise RequestError("`inputs` is empty")
@@ -147,12 +164,12 @@ def _tensors(inputs: list[_Input], body: bytes, at: int) -> list[_Tensor]:
     return tensors
 
 
-def _from_bytes(one: _Input, data: bytes) -> _Tensor:
+def _from_bytes(one: _Input, data: memoryview) -> _Tensor:
     """Return a tensor from its bytes."""
     shape = tuple(one.shape)
     dtype = DATATYPES[one.datatype]
     if not dtype:
-        return _Tensor(one.name, "", shape, b"", _texts(one, data))
+        return _Tensor(one.name, "", shape, b"", _texts(one, bytes(data)))
     expected = math.prod(shape) * size(dtype)
     if len(data) != expected:
         raise RequestError(
@@ -161,7 +178,7 @@ def _from_bytes(one: _Input, data: bytes) -> _Tensor:
         )
     if dtype == HALF:
         return _Tensor(one.name, "float32", shape, widened(data))
-    if dtype == "bool" and data.translate(None, b"\0\1"):
+    if dtype == "bool" and bytes(data).translate(None, b"\0\1"):
         raise RequestError(f"Input `{one.name}` has bytes that are neither 0 nor 1")
     return _Tensor(one.name, dtype, shape, data)
 

@@ -29,6 +29,9 @@ FORMATS: dict[str, Any] = {
 
 DTYPES = {letter: dtype for dtype, letter in FORMATS.items()}
 
+WORDS: dict[int, Any] = {1: "B", 2: "H", 4: "I", 8: "Q"}
+"""The letter for what has so many bytes, whatever it is, where it is only moved."""
+
 HALF = "float16"
 """A type that none of the three can hold: it is made `float32`."""
 
@@ -36,7 +39,6 @@ HALF = "float16"
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F]..)|.)", re.DOTALL
 )
-_WORDS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _TABLE = 2  # dimensions: rows of columns
 _INT64 = range(-(2**63), 2**63)
 
@@ -50,7 +52,7 @@ def size(dtype: str) -> int:
     return 2 if dtype == HALF else struct.calcsize(FORMATS[dtype])
 
 
-def widened(halves: bytes) -> bytes:
+def widened(halves: bytes | memoryview) -> bytes:
     """Return a `float16` tensor's bytes as those of a `float32` tensor."""
     found = array.array("f")
     for at in range(0, len(halves), PART):  # others go on meanwhile
@@ -62,7 +64,7 @@ def widened(halves: bytes) -> bytes:
 def elements(data: bytes | memoryview, dtype: str, shape: tuple[int, ...] = ()) -> memoryview[Any]:
     """Return the elements of a tensor's bytes, without a shape in one row."""
     if dtype == HALF:
-        data, dtype = widened(bytes(data)), "float32"
+        data, dtype = widened(data), "float32"
     letter = FORMATS[dtype]
     return memoryview(data).cast(letter, shape) if shape else memoryview(data).cast(letter)
 
@@ -84,7 +86,7 @@ def _whole(escape: re.Match[bytes]) -> bytes:
 
 def text(given: Array) -> bytes:
     """Return the values as JSON text."""
-    return encode(values(given)) if given.dtype else given.data
+    return encode(values(given)) if given.dtype else given.json
 
 
 def rows(answer: Array) -> list[list[Any]]:
@@ -114,13 +116,14 @@ def columns(answer: Array) -> list[Sequence[Any]]:
     return [flat[number::width] for number in range(width)]
 
 
-def interleaved(parts: Sequence[bytes], dtype: str) -> bytes:
+def interleaved(parts: Sequence[bytes | memoryview], dtype: str) -> bytes:
     """Return the bytes of rows from those of columns, all of one type and length."""
-    word = _WORDS[size(dtype)]
-    together = array.array(word, bytes(len(parts[0]) * len(parts)))
+    word = WORDS[size(dtype)]
+    together = bytearray(len(parts[0]) * len(parts))
+    cells = memoryview(together).cast(word)
     for number, part in enumerate(parts):
-        together[number :: len(parts)] = array.array(word, part)
-    return together.tobytes()
+        cells[number :: len(parts)] = memoryview(part).cast(word)
+    return bytes(together)
 
 
 def flattened(nested: list[Any]) -> tuple[tuple[int, ...], list[Any]]:
