@@ -144,7 +144,7 @@ class Batch:
         return seconds, array(TYPES[output["datatype"]], data[size:]).tolist()
 
     def as_bytes(self) -> tuple[float, list[float]]:
-        """Ask FastAPI's application for the bytes of the answers with those of the rows alone."""
+        """Ask the application for the bytes of the answers with those of the rows alone."""
         headers = {"Content-Type": "application/octet-stream"}
         seconds, data, _ = self._ask("/tensor", self._bytes, headers)
         return seconds, array("q", data).tolist()

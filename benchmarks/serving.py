@@ -8,9 +8,9 @@ on all of them: in each round wrk asks each for one row a request, over one conn
 Ratios are within a round, and the median of the rounds counts.  wrk corrects its percentiles for
 the requests that a slow answer kept it from sending.  A batch of 10,000 rows, as a binary tensor of
 the Open Inference Protocol and as JSON, takes turns with `predict` called in a process of the
-model's environment, and with a handler of FastAPI's that calls it with the bytes of the body and
-does no more: so much of the time is that of the bytes' way.  Memory is PSS: a page that several
-processes share is split among them.
+model's environment, and with an application on uvicorn that calls it with the bytes of the body and
+does no more: so much of the time is that of HTTP.  Memory is PSS: a page that several processes
+share is split among them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ HEADS = {
     "cpu": ("CPU us", 0),
     "gateway": ("of it gateway", 0),
 }
-DIRECT, HANDLER = "predict itself", "predict in a handler of FastAPI"
+DIRECT, HANDLER = "predict itself", "predict on uvicorn alone"
 TENSOR, JSON = "a binary tensor", "JSON"
 
 
