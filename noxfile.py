@@ -37,13 +37,19 @@ def system(session: nox.Session, *packages: str) -> None:
     if not missing:
         return
     update, install = "apt-get update", "apt-get install -y --no-install-recommends"
-    if os.geteuid() != 0:
+    as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if as_root and not (shutil.which("sudo") and _succeeds(*as_root, "true")):
         session.warn(f"as root: {update} && {install} {' '.join(missing)}")
         return
-    settings = {"DEBIAN_FRONTEND": "noninteractive"}
     for command in (update, f"{install} {' '.join(missing)}"):
         words = ["-qq", "-o", "DPkg::Lock::Timeout=300", *command.split()[1:]]
-        session.run("apt-get", *words, env=settings, external=True)
+        quiet = [*as_root, "env", "DEBIAN_FRONTEND=noninteractive"]
+        session.run(*quiet, "apt-get", *words, external=True)
+
+
+def _succeeds(*words: str) -> bool:
+    """Return whether a command, which says nothing, ends well."""
+    return not subprocess.run(words, capture_output=True, check=False).returncode
 
 
 @nox.session

@@ -135,7 +135,7 @@ def _check(step: Step, record: Record, inputs: Mapping[str, str], state: State) 
             ("kept", step.failed_folder),
             hint="remove that folder if the reason was another",
         )
-    thresholds = step.model.document.get("evaluation", {}).get("thresholds", {})
+    thresholds = step.model.thresholds
     if step.name == "evaluate":
         measured = records.measured(record.folder) or {"metrics": {}}
         metrics.check_thresholds(measured["metrics"], thresholds, step.model.name)

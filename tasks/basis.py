@@ -58,7 +58,7 @@ def _taken(model: Model, state: State) -> Basis:
         return Basis(model, faults=tuple(faults))
     try:
         environment = build.find(model, state)
-    except UserError:
+    except (UserError, OSError):
         environment = None  # `asked` says what there is to say
     try:
         identity = environment.identity if environment else None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tasks.errors import UserError, without_password
-from tasks.folders import is_there, raised, within
+from tasks.folders import is_there, leads_back, raised, within
 from tasks.model import DataFile
 
 if TYPE_CHECKING:
@@ -84,7 +84,18 @@ def _near(source: str, folder: str, files: Files) -> str:
     return near if "://" not in source and files.exists(near) else os.path.normpath(source)
 
 
+def address_fault(source: str) -> str:
+    """Return what is wrong with a source as an address, nothing where it is none or a good one."""
+    try:
+        _ = urllib.parse.urlsplit(source).port
+    except ValueError as error:
+        return str(error) if "://" in source else ""
+    return ""
+
+
 def _data_file(keys: tuple[str | int, ...], source: str, sha256: str, near: str) -> DataFile:
+    if address_fault(source):
+        return DataFile(keys, source, source, sha256.lower())
     scheme, _, rest = source.partition("://")
     if scheme in ("http", "https") and rest:
         name = os.path.basename(urllib.parse.urlsplit(source).path) or "data"
@@ -103,12 +114,11 @@ def members(path: str) -> list[str]:
     """
     if not os.path.isdir(path):
         return [path]
-    found, seen = [], set()
+    found = []
     for top, folders, names in os.walk(path, onerror=raised, followlinks=True):
-        if os.path.realpath(top) in seen:  # a link that leads back
+        if leads_back(path, os.path.relpath(top, path)):
             folders.clear()
             continue
-        seen.add(os.path.realpath(top))
         paths = [os.path.join(top, name) for name in names]
         found += [file for file in paths if is_there(file)]  # editors lock by dangling links
     return sorted(found)
@@ -229,14 +239,17 @@ def _download(
     where: str,
     say: Callable[[str], None],
 ) -> str:
-    import urllib.error  # noqa: PLC0415 - slow to import, seldom needed
+    import http.client  # noqa: PLC0415 - slow to import, seldom needed
+    import urllib.error  # noqa: PLC0415
     import urllib.request  # noqa: PLC0415
+
+    broken = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
 
     try:
         with urllib.request.urlopen(data_file.url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
             size = int(answer.headers.get("Content-Length") or 0)
             return _copy(answer, target, size, data_file, say)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except (*broken, ValueError) as error:  # the last: of an address that is none
         raise not_to_be_had(data_file, where, error) from error
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import threading
 import time
-import urllib.error
 import urllib.request
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
@@ -131,6 +131,6 @@ def unfetched(address: str) -> Exception | None:
     """
     try:
         urllib.request.urlopen(address, timeout=CONNECT_SECONDS).close()  # noqa: S310 - of a dataset
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (http.client.HTTPException, OSError, ValueError) as error:
         return error
     return None

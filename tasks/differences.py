@@ -79,8 +79,8 @@ def since(revision: str, found: Found, state: State) -> Comparison:
 def _compared(one: Affected, revision: str, state: State) -> Compared:
     old = _measured(one.before, state) if one.before else None
     new = _measured(one.now, state)
-    thresholds = one.model.document.get("evaluation", {}).get("thresholds", {})
-    metrics = compare(old.metrics if old else {}, new.metrics if new else {}, thresholds)
+    before, after = old.metrics if old else {}, new.metrics if new else {}
+    metrics = compare(before, after, one.model.thresholds)
     notes = [*(_note(one.before, old, revision) if one.before else ()), *_note(one.now, new, NOW)]
     return Compared(
         one.model.name,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
+import shlex
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +39,24 @@ class UserError(Exception):
         if self.hint:
             lines += ["", f"hint: {self.hint}"]
         return "\n".join(lines)
+
+
+def refused(error: OSError) -> UserError:
+    """Return what is told of a file or folder that the system does not let us use."""
+    file = error.filename2 or error.filename  # of two, the one that was to be made
+    return UserError(
+        f"`{file}` cannot be used" if file else "A file cannot be used",
+        ("reason", error.strerror or error),
+        hint="see that it can be read and written to, or name another place",
+    )
+
+
+def installing(package: str) -> str:
+    """Return the command that brings a package into the environment of this process."""
+    python = os.path.abspath(sys.executable)
+    below = os.path.relpath(python)
+    python = shlex.quote(python if below.startswith("..") else below)
+    return f"`{python} -m uv pip install --python {python} {package}`"
 
 
 class NotGoodEnough(UserError):

@@ -84,9 +84,9 @@ class EvaluationReporter(ConsoleReporter):
         """Return what came of an evaluation."""
         step, failure = self.steps[name], self._failures.get(name)
         before = self._before[name]
-        after = before if step.state == "up to date" else metrics_of(step.task, failure)
-        model = self._evaluated[name].model
-        thresholds = model.document.get("evaluation", {}).get("thresholds", {})
+        same = step.state == "up to date" and not step.began  # else another doit may have made it
+        after = before if same else metrics_of(step.task, failure)
+        thresholds = self._evaluated[name].model.thresholds
         broken = isinstance(getattr(failure, "user_error", None), NotGoodEnough)
         return Evaluation(
             self._evaluated[name].variant,

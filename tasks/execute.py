@@ -86,6 +86,11 @@ def run_step(  # noqa: PLR0913 - two by name
             f"`--twice` compares runs on one machine, and not on {on.name}",
             hint="add `--on local`",
         )
+    if on.enforce and on.name == "dask":
+        raise UserError(
+            f"`--enforce` holds processes of this machine, and not on {on.name}",
+            hint="add `--on local`, or leave it out",
+        )
     try:
         activity.say("waiting for another run of this step")
         with runs.hold(runs.lock_of(step)):

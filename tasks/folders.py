@@ -38,20 +38,27 @@ def walk(top: str, files: Files, below: str = "") -> Iterator[str]:
     """
     for entry in files.scan(f"{top}/{below}" if below else top):
         path = f"{below}/{entry.name}" if below else entry.name
-        if entry.name in SKIPPED or _OF_EDITORS.fullmatch(entry.name):
+        if entry.name in SKIPPED or is_of_editor(entry.name):
             continue
         if not is_folder(entry) or (entry.is_symlink() and _target_outside(entry.path)):
             yield path
-        elif not (entry.is_symlink() and _leads_back(top, path)):
+        elif not (entry.is_symlink() and leads_back(top, path)):
             yield from walk(top, files, path)
 
 
-def _leads_back(top: str, link: str) -> bool:
-    """Return whether a link in a folder leads to one of the folders on the way to it."""
+def leads_back(top: str, path: str) -> bool:
+    """Return whether a folder below `top` is a link to one of those on the way to it."""
+    if not os.path.islink(f"{top}/{path}") or path == os.curdir:
+        return False
     around = [top]
-    for name in link.split("/")[:-1]:
+    for name in path.split("/")[:-1]:
         around.append(f"{around[-1]}/{name}")
-    return os.path.realpath(f"{top}/{link}") in map(os.path.realpath, around)
+    return os.path.realpath(f"{top}/{path}") in map(os.path.realpath, around)
+
+
+def is_of_editor(name: str) -> bool:
+    """Return whether a file of this name is what an editor keeps beside what it edits."""
+    return _OF_EDITORS.fullmatch(name) is not None
 
 
 def links_out(root: str, paths: Iterable[str]) -> list[Fault]:

@@ -29,7 +29,7 @@ _CONFIGURATION = ("pyproject.toml", "doit.cfg")
 _OPTIONS = ("-f", "-d")
 _HELP = {"-h", "--help"}
 _VARIABLES = ("MODEL_", "PYTHON")
-_SECRETS = ("MODEL_PROGRESS_URL", "MODEL_STORE")
+_PLAIN = ("MODEL_CACHE", "MODEL_PROFILE", "PYTHON")
 
 
 class Place:
@@ -49,12 +49,12 @@ class Place:
     def __str__(self) -> str:
         """Name it, with the variables that count, as what doit has vouched for.
 
-        Of one that may hold a password its beginning counts: this is kept in a file.
+        Of one that may hold a secret, any but a few, its beginning counts: this is kept in a file.
         """
         names = sorted(name for name in os.environ if name.startswith(_VARIABLES))
         values = {n: os.environ[n] for n in names}
         shown = {n: v.partition("://")[0] * ("://" in v) for n, v in values.items()}
-        variables = [f"{n}={(shown if n.startswith(_SECRETS) else values)[n]}" for n in names]
+        variables = [f"{n}={(values if n.startswith(_PLAIN) else shown)[n]}" for n in names]
         return "\n".join([self.start, self.dodo, *variables])
 
     @property

@@ -301,9 +301,8 @@ def _used(ended: processes.Ended, told: Mapping[str, Any] | None) -> tuple[Usage
     """
     if told is None:
         return ended.usage, None, ended.status
-    peak = told["peak_memory"] or ended.usage.peak_memory
     limit = told["memory_limit"] if told["out_of_memory"] else None
-    usage = replace(ended.usage, peak_memory=peak, cpu_seconds=told["cpu_seconds"])
+    usage = replace(ended.usage, peak_memory=told["peak_memory"], cpu_seconds=told["cpu_seconds"])
     same = ended.status == processes.SIGNALLED - told["status"]  # an engine tells no signals apart
     return usage, limit, told["status"] if same else ended.status
 

@@ -85,8 +85,7 @@ def make(attempt: Attempt, on: On) -> Made:
     measured = None
     if step.name == "evaluate":
         measured = metrics.collect(run.work, result["returned"], step.model.name)
-        thresholds = step.model.document.get("evaluation", {}).get("thresholds", {})
-        metrics.check_thresholds(measured["metrics"], thresholds, step.model.name)
+        metrics.check_thresholds(measured["metrics"], step.model.thresholds, step.model.name)
     found = launch.left_behind(run, given)
     logs = {name: found.pop(name) for name in list(found) if name.startswith(f"{records.LOGS}/")}
     if measured is not None:

@@ -75,8 +75,10 @@ def model_folders(top: str = MODELS, known: Container[str] = ()) -> list[str]:
     found = []
     try:
         entries = sorted(os.scandir(top), key=lambda entry: entry.name)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError:
+        return [top]  # what keeps it from being read is told as of a model
     for entry in entries:
         if entry.name in SKIPPED or not is_folder(entry):
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -264,7 +265,9 @@ def _build() -> Iterator[Finding]:
     for folder in (BUILD, cache_folder()):
         place = existing(folder)
         if not os.access(place, os.W_OK | os.X_OK):
-            hint = f"`sudo chown -R $USER {short(place)}`"
+            wanted = shlex.quote(os.path.abspath(folder))
+            hint = f"`sudo mkdir -p {wanted}`, then " if not os.path.exists(folder) else ""
+            hint += f"`sudo chown -R $USER {wanted}`"
             yield Finding(f"{BUILD}/", MISSING, f"`{short(place)}` cannot be written to", hint)
             return
     yield Finding(f"{BUILD}/", OK, "it and the cache can be written to")

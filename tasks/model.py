@@ -111,6 +111,11 @@ class Model:
         return tuple(sorted({name for name, _ in self.datasets} - {DEFAULT_DATASET}))
 
     @property
+    def thresholds(self) -> Mapping[str, Mapping[str, float]]:
+        """What is asked of each metric; nothing where there are faults, which may be in that."""
+        return {} if self.broken else self.document.get("evaluation", {}).get("thresholds", {})
+
+    @property
     def broken(self) -> bool:
         """Whether a fault (not a mere warning) keeps it from running."""
         return any(not fault.warning for fault in self.faults)

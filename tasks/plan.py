@@ -164,8 +164,7 @@ def inputs(step: Step, files: Files, environment: Mapping[str, str] | None) -> d
         "model.json: language": model.language,
     }
     if step.name == "evaluate":
-        thresholds = model.document.get("evaluation", {}).get("thresholds", {})
-        found["model.json: thresholds"] = json.dumps(thresholds, sort_keys=True)
+        found["model.json: thresholds"] = json.dumps(model.thresholds, sort_keys=True)
     if is_recorded(step):
         found["model.json: monitoring"] = str(MONITORING_FORMAT)
         found[f"file {SAMPLES[0]}"] = _digest_or(f"{model.root}/{SAMPLES[0]}", MISSING, files)

@@ -91,7 +91,7 @@ def carry_out(place: Away, attempt: Attempt, *, force: bool) -> None:
     activity.say("store")
     checkpoints.sent(prepared.step, prepared.key, attempt.state)
     to = requests.put(prepared, attempt.state, git.head(), run.scratch)
-    force = force or store.forgotten(prepared.key, attempt.state, activity.alerts.append)
+    force = force or store.forgotten(prepared.key, activity.alerts.append)
     if force:
         objects.drop_entry(store.ROOT, prepared.key)
     activity.say(f"submitted to {place.name}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tasks import processes, prompts, readme, scaffold
 from tasks import templates as of
-from tasks.errors import UserError
+from tasks.errors import UserError, refused
 from tasks.folders import repository_of
 from tasks.looks import MODELS
 from tasks.wording import counted
@@ -49,6 +49,9 @@ def main(words: Sequence[str]) -> int:
         return processes.status_after(interrupt)
     except BrokenPipeError:  # nobody reads on, as in `| head`
         return processes.status_unread()
+    except OSError as error:
+        sys.stderr.write(f"{refused(error)}\n")
+        return 1
     return 0
 
 

@@ -38,7 +38,7 @@ def publish(run: Run, step: Step, files: Files) -> None:
     result, before = f"{results}/{run.id}", ""
     os.rename(run.work, result)
     try:
-        _sync_folder(results)
+        sync_folder(results)
         _clear_the_way(step, run)
         home = os.path.dirname(step.folder)
         os.makedirs(home, exist_ok=True)
@@ -46,7 +46,7 @@ def publish(run: Run, step: Step, files: Files) -> None:
         link = f"{run.folder}/link"
         os.symlink(os.path.relpath(os.path.realpath(result), os.path.realpath(home)), link)
         os.replace(link, step.folder)
-        _sync_folder(home)
+        sync_folder(home)
     finally:
         look_again(step, files)
         published = os.path.realpath(step.folder)
@@ -102,10 +102,11 @@ def settle(folder: str) -> None:
         for name in names:
             with open(f"{top}/{name}", "rb") as file:
                 os.fsync(file.fileno())
-        _sync_folder(top)
+        sync_folder(top)
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
+    """Make what is in a folder, by name, reach the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

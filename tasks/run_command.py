@@ -140,7 +140,7 @@ class Run(FriendlyCommand, DoitRun):
             publish.publisher()
             profiles.use_store()
             shared.check()
-            if generators.Options.enforce:
+            if generators.Options.enforce and generators.Options.on in {"", places.LOCAL}:
                 limits.check()
         except UserError as error:
             raise InvalidCommand(str(error)) from error

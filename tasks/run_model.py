@@ -19,7 +19,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from tasks import discover, plan, processes, prompts, publish, records, scratch
-from tasks.errors import NotGoodEnough, UserError, did_you_mean
+from tasks.errors import NotGoodEnough, UserError, did_you_mean, refused
 from tasks.folders import remove_tree, repository_of
 from tasks.looks import MODELS
 from tasks.model import DEFAULT_DATASET, STEPS
@@ -83,6 +83,9 @@ def main(words: Sequence[str]) -> int:
         return processes.status_after(interrupt)
     except BrokenPipeError:  # nobody reads the result
         return processes.status_unread()
+    except OSError as error:
+        sys.stderr.write(f"{refused(error)}\n")
+        return 1
 
 
 def _parsed(words: Sequence[str]) -> Asked:

@@ -15,9 +15,9 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import git, readme
-from tasks.datasets import FILE_KEYS
+from tasks import datasets, git, readme
 from tasks.errors import UserError
+from tasks.fingerprint import Files
 from tasks.looks import MODELS
 from tasks.templates import FOLDER, LEFT_OUT, RUNNER
 
@@ -98,6 +98,11 @@ def free_place(place: str) -> tuple[str, str]:
     if os.path.lexists(place) and not (os.path.isdir(place) and not os.listdir(place)):
         raise UserError(f"`{place}` exists", hint="a new repository needs a new or an empty folder")
     home, own_name = os.path.split(os.path.abspath(place))
+    if os.path.realpath(place) == os.getcwd():
+        raise UserError(
+            f"`{place}` is the working directory, whose place a new repository cannot take",
+            hint=f"do it from the folder above: `cd ..`, and `--init {shlex.quote(own_name)}`",
+        )
     if not os.path.isdir(home):
         raise UserError(
             f"There is no folder `{home}` to make `{own_name}` in",
@@ -239,28 +244,20 @@ def _bring_data(template: Template, made: str, repository: str) -> None:
 
     A dataset's path is looked for below the model's folder first, so that is where they go.
     """
-    for path in Path(made).rglob("*.json"):
-        named: list[str] = []
+    named: set[str] = set()
+    for file in Path(made).rglob("*.json"):
         with contextlib.suppress(ValueError, RecursionError):
-            named += _data_names(json.loads(path.read_text(encoding="utf-8-sig")))
-        for name in named:
-            source = os.path.realpath(os.path.join(template.root, name))
-            target = os.path.normpath(os.path.join(made, name))
+            document = json.loads(file.read_text(encoding="utf-8-sig"))
+            named |= {one.source for one in datasets.locate({"": document}, made, Files())}
+    for name in sorted(named):  # a folder before what is in it
+        if "://" in name or os.path.isabs(name):
+            continue
+        for path in (name, f"{name}.wal"):  # what DuckDB has not written into the file itself
+            source = os.path.realpath(os.path.join(template.root, path))
+            target = os.path.normpath(os.path.join(made, path))
             inside = source.startswith(f"{template.root}/") and target.startswith(f"{made}/")
-            there = os.path.exists(target) or os.path.exists(os.path.join(repository, name))
-            if inside and os.path.isfile(source) and not there:
+            there = os.path.exists(target) or os.path.exists(os.path.join(repository, path))
+            if inside and os.path.exists(source) and not there:
                 os.makedirs(os.path.dirname(target), exist_ok=True)
-                shutil.copy(source, target)
-
-
-def _data_names(value: object) -> Iterator[str]:
-    """Yield the relative paths that a dataset names."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if key in FILE_KEYS and isinstance(item, str):
-                yield from [item] if item and "://" not in item and item[0] != "/" else []
-            else:
-                yield from _data_names(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _data_names(item)
+                copy = shutil.copytree if os.path.isdir(source) else shutil.copy
+                copy(source, target)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasks import objects, processes
 from tasks.answers import Unreachable, within
-from tasks.errors import UserError, without_password
+from tasks.errors import UserError, installing, without_password
 from tasks.objects import ENTRIES, OBJECTS, Entry, Unsound
 from tasks.profiles import STORE_VARIABLE
 
@@ -260,7 +260,7 @@ def check() -> None:
     if package and importlib.util.find_spec(package) is None:
         raise UserError(
             f"`{STORE_VARIABLE}` needs the package `{package}`, which is not installed",
-            hint=f"`.venv/bin/uv pip install --python .venv/bin/python {package}`",
+            hint=installing(package),
         )
 
 

@@ -31,7 +31,9 @@ ROOT = f"{BUILD}/store"
 HITS = "store: hits"
 """What the state remembers of it: how many results were restored in this repository."""
 
-_FORGOTTEN = "store: forgotten"
+_FORGOTTEN = f"{ROOT}/forgotten"
+"""A file here is named by the digest of a record that is not restored again."""
+
 _UNSIGNED = f"it was fetched, and is not signed with {SECRET_VARIABLE}"
 
 
@@ -46,7 +48,7 @@ def restore(
     """Publish the stored result of these inputs; return its record, None where there is none."""
     key = plan.key(step, inputs)
     entry = _entry(key, say)
-    if entry is None or _is_forgotten(entry, state):
+    if entry is None or _is_forgotten(entry):
         return None
     with runs.fresh_run(step) as run:
         try:
@@ -152,19 +154,21 @@ def forget(step: Step, state: State) -> None:
     record = records.read(step.folder, state.files)
     if record and serves(step):
         digest = state.files.digest(f"{step.folder}/{RUN}")
-        state.remember(f"{_FORGOTTEN} {digest}", "1")
+        os.makedirs(_FORGOTTEN, exist_ok=True)
+        with open(f"{_FORGOTTEN}/{digest}", "wb"):
+            results.sync_folder(_FORGOTTEN)
         for key in record.keys:
             objects.drop_entry(ROOT, key)
 
 
-def forgotten(key: str, state: State, say: Callable[[str], None]) -> bool:
+def forgotten(key: str, say: Callable[[str], None]) -> bool:
     """Return whether the stored result of a key is one that was forgotten in this repository."""
     entry = _entry(key, say)
-    return entry is not None and _is_forgotten(entry, state)
+    return entry is not None and _is_forgotten(entry)
 
 
-def _is_forgotten(entry: Entry, state: State) -> bool:
-    return bool(state.recall(f"{_FORGOTTEN} {entry.record}"))
+def _is_forgotten(entry: Entry) -> bool:
+    return os.path.exists(f"{_FORGOTTEN}/{entry.record}")
 
 
 def recorded(key: str) -> Record | None:

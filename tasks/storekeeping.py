@@ -242,7 +242,8 @@ def verify(root: str, told: Callable[[int, int], None]) -> tuple[Stock, list[str
     What is unsound is removed: it is made anew when it is needed.  `told` is given how many bytes
     of how many are done.
     """
-    before = stock(root)
+    with objects.writing(root, alone=True):
+        before = stock(root)
     wrong = [f"the result {key[:12]}: {why}" for key, why in before.unsound.items()]
     done = 0
     with ThreadPoolExecutor(_WORKERS) as pool:
@@ -252,9 +253,11 @@ def verify(root: str, told: Callable[[int, int], None]) -> tuple[Stock, list[str
             told(done, before.size)
             if real not in {digest, ""}:
                 wrong.append(f"the object {digest[:12]} is not what was stored")
-                os.remove(paths[digest])
-    for key in stock(root).unsound:
-        objects.drop_entry(root, key)
+                with contextlib.suppress(FileNotFoundError):  # who needed it has seen it too
+                    os.remove(paths[digest])
+    with objects.writing(root, alone=True):
+        for key in stock(root).unsound:
+            objects.drop_entry(root, key)
     return before, wrong
 
 

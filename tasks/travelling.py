@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from tasks import checkpoints
 from tasks.answers import Unreachable
 from tasks.checkpoints import KIND
+from tasks.errors import AttemptFailed
 from tasks.fingerprint import canonical
 from tasks.objects import Unsound
 from tasks.runs import RUNS
@@ -68,16 +69,26 @@ def travelling(step: Step, key: str, tell: Callable[[str], None], *, anew: bool)
         thread.start()
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             ended.set()
             thread.join(_ENDED_SECONDS)
-            sender.send(f"{step.checkpoint_folder}/{key}/{checkpoints.FILES}")
+            kept = f"{step.checkpoint_folder}/{key}/{checkpoints.FILES}"
+            sender.send(kept)
+            if _is_the_models(error) and not checkpoints.state_of(
+                kept
+            ):  # the checkpoint may be why
+                with _told(to, tell):
+                    to.drop_document(KIND, key)
             raise
         ended.set()
         thread.join(_ENDED_SECONDS)
         if fetched or sender.sent:
             with _told(to, tell):
                 to.drop_document(KIND, key)
+
+
+def _is_the_models(error: BaseException) -> bool:
+    return isinstance(error, AttemptFailed) and error.reason == "error"
 
 
 class _Sender:

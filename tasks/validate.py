@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks import rules
 from tasks.cron import faults as schedule_faults
-from tasks.datasets import FILE_KEYS
+from tasks.datasets import FILE_KEYS, address_fault
 from tasks.errors import Fault, did_you_mean
 from tasks.frameworks import LANGUAGES
 from tasks.positions import Keys, Parsed, parse, shown
@@ -242,6 +242,12 @@ def _download_faults(parsed: Parsed) -> Iterator[Fault]:
     checksum = schema("dataset")["properties"]["sha256"]
     validator = _validator("dataset").evolve(schema=checksum)
     for keys, value in rules.objects(parsed.value, ()):
+        for key in FILE_KEYS:
+            source = value.get(key)
+            if isinstance(source, str) and (wrong := address_fault(source)):
+                hint = "write it as `https://host/path`, what is special in it with `%`"
+                message = f"expected an address, found {shown(source)}: {wrong}"
+                yield parsed.fault((*keys, key), message, hint)
         if "sha256" in value:
             for error in validator.iter_errors(value["sha256"]):
                 yield from _translated(error, (*keys, "sha256"), parsed)

@@ -21,7 +21,8 @@ MODEL = "python-mle-xgboost-diabetes"
 def read(name: str) -> tuple[list[int], np.ndarray, np.ndarray]:
     """Return the ids, the features (rows, 8) and the classes (rows,) of a table's file."""
     with Path("datasets", name).open(newline="", encoding="ascii") as file:
-        rows = np.array([[float(cell) for cell in row] for row in list(csv.reader(file))[1:]])
+        _, *lines = csv.reader(file)
+    rows = np.array([[float(cell or "nan") for cell in line] for line in lines])
     return [int(idx) for idx in rows[:, 0]], rows[:, 1:-1].astype(np.float32), rows[:, -1]
 
 

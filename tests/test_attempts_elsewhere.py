@@ -191,6 +191,19 @@ def test_made_again_where_it_was_forgotten(stored: Repository) -> None:
     assert [False, True] == ["--force" in words for words in attic.submitted]
 
 
+def test_checkpoint_on_which_a_model_fails(stored: Repository) -> None:
+    """One that it does not get beyond may be why: it is offered to nobody else."""
+    told(stored, "raise 3", "raise 0")
+    on = On("attic", elsewhere=Attic(stored.path / "../attic"))
+    counts = []
+    for _ in range(2):
+        outcome, _ = train(on)
+        assert outcome is None
+        counts.append(len(checkpoints(stored)))
+
+    assert [1, 0] == counts
+
+
 def test_checkpoint_that_is_dropped(stored: Repository) -> None:
     """With the result, the checkpoint in the store goes; that it cannot be reached is told."""
     told(stored, "raise 3")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import socket
 import sqlite3
 import subprocess
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import diagnosis, doctor
+from tasks import diagnosis, doctor, machine
 from tasks.diagnosis import MISSING, OK, WARNING, Check, Finding, carry_out
 from tasks.errors import UserError
 from tests import kubernetes_api
@@ -451,7 +452,19 @@ def test_a_build_that_cannot_be_written(repository: Repository) -> None:
     found = findings(repository)
 
     assert MISSING == found_of(found, "build/")[STATE]
-    assert "`sudo chown -R $USER" in found_of(found, "build/")[HINT]
+    assert f"`sudo chown -R $USER {repository.path}/build`" == found_of(found, "build/")[HINT]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is told to take the folder above it, which may be the root of all."""
+    (tmp_path / "it's").mkdir()
+    monkeypatch.chdir(tmp_path / "it's")
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)  # as for others than root
+
+    (found,) = machine._build()
+
+    build = shlex.quote(f"{tmp_path}/it's/build")
+    assert f"`sudo mkdir -p {build}`, then `sudo chown -R $USER {build}`" == found.hint
 
 
 def test_a_damaged_state_file(repository: Repository) -> None:

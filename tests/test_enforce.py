@@ -298,3 +298,13 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     limits.sweep(str(tmp_path))
 
     assert other.is_dir()
+
+
+def test_elsewhere(repository: Repository) -> None:
+    """Dask's workers hold no step to a limit, and nobody is to believe it."""
+    name = repository.add("good-python")
+
+    done = repository.doit("--enforce", f"train:{name}", "--on", "dask")
+
+    assert 1 == done.returncode
+    assert "`--enforce` holds processes of this machine, and not on dask" in done.stdout

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests import versions
 from tests.conftest import RUNNER
 
 if TYPE_CHECKING:
@@ -113,6 +114,26 @@ def test_threshold_that_broke_after_a_good_result(front: Repository) -> None:
     assert 1 == nox(front).returncode
     assert [0.9, 0.9] == metric(front)
     assert 0.9 == front.json(f"build/models/{GOOD}/evaluate/metrics.json")["metrics"]["accuracy"]
+
+
+def test_a_threshold_that_is_none(front: Repository) -> None:
+    """It is that model's fault; the others are reported as ever, and compared."""
+    front.add(GOOD, "other")
+    document = front.json("model_definitions/other/model.json")
+    document |= {"id": ID.replace("1", "2"), "name": "Other"}
+    front.write("model_definitions/other/model.json", document)
+    versions.git("init", "--quiet", ".", at=front.path)
+    versions.git("add", "--all", at=front.path)
+    versions.git("commit", "--quiet", "--message", "all", at=front.path)
+    document["evaluation"] = {"thresholds": {"accuracy": 0.7}}
+    front.write("model_definitions/other/model.json", document)
+
+    done, compared = nox(front), front.doit("compare")
+
+    assert 1 == done.returncode
+    assert ["ran", "not run"] == [evaluations(front)[name]["state"] for name in (GOOD, "other")]
+    assert "`evaluation.thresholds.accuracy`" in compared.stdout + compared.stderr
+    assert "Traceback" not in done.stderr + compared.stderr
 
 
 def test_training_that_fails(front: Repository) -> None:

@@ -211,6 +211,18 @@ def test_data_out_of_reach_can_come_from_a_folder(repository: Repository) -> Non
     assert made.read_bytes() == content
 
 
+@pytest.mark.parametrize("rest", ["my rows.csv", "zeil\u00e9.csv"])
+def test_an_address_that_is_none(repository: Repository, rest: str) -> None:
+    """The doctor finds it among other things, and a step says so."""
+    name = download(repository, f"{closed_address()}/{rest}", b"x")
+
+    done, doctor = repository.doit(f"train:{name}"), repository.doit("doctor")
+
+    assert "names a data file that cannot be fetched" in told(repository, done)
+    assert "Traceback" not in done.stdout + done.stderr + doctor.stdout + doctor.stderr
+    assert rest in doctor.stdout
+
+
 def test_data_is_fetched_once(repository: Repository) -> None:
     """A download is checked and kept: the server is asked once, and not missed afterwards."""
     content = os.urandom(3_000_000)

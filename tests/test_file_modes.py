@@ -97,6 +97,22 @@ def test_a_link_of_data_that_leads_nowhere(repository: Repository) -> None:
     assert 0 == doit(repository, f"train:{name}").returncode
 
 
+def test_a_folder_of_models(repository: Repository) -> None:
+    """One that cannot be entered is told as of a model, and no other one is kept from running."""
+    repository.add("good-python")
+    hidden = repository.path / "model_definitions/closed"
+    hidden.mkdir()
+    hidden.chmod(0)
+
+    done = doit(repository)
+
+    hidden.chmod(0o755)
+    assert FAILED == done.returncode
+    assert "model_definitions/closed" in done.stdout
+    assert "train:good-python ok" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_a_folder_of_sources(repository: Repository) -> None:
     """The model has a fault, and no other one is kept from running."""
     name, good = repository.add("good-python"), repository.add("good-python", "good")

@@ -382,6 +382,7 @@ def test_an_address_of_another_kind(front: Front, tmp_path: Path) -> None:
 def test_no_secret_is_kept(front: Front, tmp_path: Path) -> None:
     """What doit vouches for names variables; those that may hold a password without their value."""
     secrets = {"MODEL_STORE": f"{tmp_path}/others", "MODEL_STORE_KEY": "hunter2"}
+    secrets |= {"MODEL_SERVE_TOKENS": "hunter2", "MODEL_OF_MINE": "hunter2"}
     front.here(**secrets)
 
     assert Said(0, IDLE, "", by_doit=False) == front.here(**secrets)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tasks import datasets
 from tests.assertions import assert_works
 
 if TYPE_CHECKING:
@@ -102,6 +103,27 @@ def test_a_folder_of_data_is_followed_through_links(repository: Repository) -> N
     repository.write("real/inner/part.csv", "3,4\n")
 
     assert "train:good-python ok" in repository.doit().stdout
+
+
+def test_a_folder_of_data_with_two_names(repository: Repository) -> None:
+    """Both count: a model may read by either, and one may lead elsewhere tomorrow."""
+    repository.add("good-python")
+    for year in ("2024", "2025"):
+        repository.write(f"data/{year}/part.csv", f"{year},1\n")
+    latest = repository.path / "data/latest"
+    latest.symlink_to("2025")
+    repository.write(f"{MODULES}/shared.py", "def total(path):\n    return 1.0\n")
+    for step in ("train", "evaluate"):
+        repository.write(f"{MODEL}/datasets/{step}.json", {"data_path": "data"})
+    assert 0 == repository.doit().returncode
+
+    latest.unlink()
+    latest.symlink_to("2024")
+
+    assert "train:good-python ok" in repository.doit().stdout
+    names = ["2024/part.csv", "2025/part.csv", "latest/part.csv"]
+    data = repository.path / "data"
+    assert [str(data / name) for name in names] == datasets.members(str(data))
 
 
 def test_a_change_and_back_during_a_run_is_refused(repository: Repository) -> None:

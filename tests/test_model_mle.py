@@ -25,10 +25,17 @@ REFERENCE = (RUNNER / "tests/mle_reference.py").read_text()
 def build(
     tmp_path_factory: pytest.TempPathFactory, cache: Path, store: dict[str, str]
 ) -> Repository:
-    """Return a repository in which the model has run every step; its path is not ASCII."""
+    """Return a repository in which the model has run every step; its path is not ASCII.
+
+    A patient that it is tested on has a missing value.
+    """
     repository = Repository(tmp_path_factory.mktemp("mle \u00e4 \u00f6"), cache)
     for folder in ("datasets", "envs", f"model_definitions/{MODEL}"):
         shutil.copytree(RUNNER / folder, repository.path / folder)
+    table = repository.path / "datasets/diabetes-sample-test.csv"
+    head, first, *rest = table.read_text().splitlines(keepends=True)
+    before, _, behind = first.rsplit(",", 2)
+    table.write_text("".join([head, f"{before},,{behind}", *rest]))
     done = repository.doit("evaluate", "score", **store)
     assert 0 == done.returncode, done.stdout + done.stderr
     return repository

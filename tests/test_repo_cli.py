@@ -331,8 +331,14 @@ class TestAnotherModel:
         shutil.copytree(GALLERY / "good-python", source / "model_definitions/other")
         model = source / "model_definitions/other"
         (model / "datasets/train.json").write_text('{"data_path": "shared/data.csv"}')
+        parts = {"parts": [{"data_path": ["shared/more.csv"]}, {"location": "shared/folder"}]}
+        (model / "datasets/parts.json").write_text(json.dumps(parts))
+        (model / "datasets/base.json").write_text('{"database": "shared/base.duckdb"}')
         (source / "shared").mkdir()
         shutil.move(model / "data.csv", source / "shared/data.csv")
+        (source / "shared/folder").mkdir()
+        for name in ("more.csv", "folder/part.csv", "base.duckdb", "base.duckdb.wal"):
+            (source / "shared" / name).write_text("1\n")
         (source / "secret").write_text("secret")
         for name in (".git", "build", "__pycache__"):
             (model / name).mkdir()
@@ -363,8 +369,10 @@ class TestAnotherModel:
         assert theirs["id"] != document["id"]
         assert "{{ as it is }}" == (model / "kept.jinja").read_text()
         assert set() == {"link", "link-to-a-folder", ".git", "build"} & set(os.listdir(model))
-        assert "shared/data.csv" in files(model)
-        assert 0 == repository.doit("train:mine").returncode
+        names = ("data.csv", "more.csv", "folder/part.csv", "base.duckdb", "base.duckdb.wal")
+        assert {f"shared/{name}" for name in names} <= set(files(model))
+        done = repository.doit("train:mine")
+        assert 0 == done.returncode, done.stdout
 
     def test_by_a_path_from_here(self, repository: Repository, source: Path) -> None:
         """A path is seen from the folder where it is typed, and `.` has the model's name."""
@@ -664,10 +672,15 @@ class TestInit:
         full = repo_cli(tmp_path, "--init", "full", "--yes")
         missing = repo_cli(tmp_path, "--init", "no/where", "--yes")
         nothing = repo_cli(tmp_path, "--init", "", "--yes")
+        here = repo_cli(tmp_path / "empty", "--init", ".", "--yes")
+        closed = repo_cli(tmp_path, "--init", "/proc/shop", "--yes")
 
         assert (1, "`full` exists") == told(full)[:2]
         assert (1, f"There is no folder `{tmp_path}/no` to make `where` in") == told(missing)[:2]
         assert (1, "A new repository needs a folder") == told(nothing)[:2]
+        assert "hint: do it from the folder above: `cd ..`, and `--init empty`\n" in here.stderr
+        assert "`/proc/" in told(closed)[1]
+        assert [1, 1] == [here.returncode, closed.returncode]
         assert ["empty", "full", "full/mine"] == files(tmp_path)
         assert 0 == repo_cli(tmp_path, "--init", "empty", "--yes").returncode
         assert (tmp_path / "empty/dodo.py").exists()

@@ -264,6 +264,18 @@ def test_a_scratch_folder_that_is_something_else(repository: Repository) -> None
     assert {"build", "file", "model_definitions"} == set(os.listdir(repository.path))
 
 
+def test_a_scratch_folder_that_cannot_be_made(repository: Repository) -> None:
+    """It is told in a sentence, also where the training is the build's and only linked to."""
+    name = repository.add("good-python")
+    assert 0 == repository.doit(f"train:{name}").returncode
+
+    done = run_model(repository, name, "evaluate", "-o", "/proc/scratch")
+
+    assert done.returncode
+    assert "`/proc/scratch" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_failure(repository: Repository, scratch: Path) -> None:
     """The log is shown as it comes, once; what was left is kept in the scratch folder alone."""
     name = repository.add("crashes-in-train")

@@ -64,6 +64,31 @@ def test_a_package_for_other_pythons_is_left_out(shop: Workshop) -> None:
     assert {"one": "1.0"} == shop.ensure(model).packages()
 
 
+def test_a_marker_that_changes(shop: Workshop) -> None:
+    """The lock is the same, and the environment is another."""
+    folder = shop.package("features")
+    without = shop.ensure(shop.model(f"{OFFLINE}{folder} ; python_version < '3'\n", python=OWN))
+    with_it = shop.ensure(shop.model(f"{OFFLINE}{folder}\n", python=OWN))
+
+    assert [False, True] == ["features" in one.packages() for one in (without, with_it)]
+
+
+def test_what_editors_leave_in_a_package(shop: Workshop) -> None:
+    """It counts for nothing, also where it leads nowhere."""
+    folder = shop.package("features")
+    model = shop.model(f"{OFFLINE}{folder}\n", python=OWN)
+    before = shop.ensure(model)
+    source = shop.repository.path / folder / "src/features"
+    (source / ".#code.py").symlink_to("me@host.1:2")
+    for name in (".code.py.swp", "code.py~"):
+        (source / name).write_text("x")
+
+    after = shop.find(model)
+
+    assert after
+    assert before.identity == after.identity
+
+
 def test_a_change_to_a_package_counts_for_those_who_use_it(shop: Workshop) -> None:
     """By its bytes: the lock stays as it is."""
     folder = shop.package("features")

@@ -342,6 +342,8 @@ class TestShared:
         repository.add(NAME)
         states(repository, MODEL_STORE=others)
         repository.doit("forget", *STEPS, MODEL_STORE=others)
+        for file in (repository.path / "build").glob("state.db*"):
+            file.unlink()
 
         assert (0, dict.fromkeys(STEPS, "ran")) == states(repository, MODEL_STORE=others)
         made = json.loads(entry_of(repository).read_text())["record"]

@@ -402,6 +402,17 @@ dataset.json:1: `sha256`: expected 64 hexadecimal digits, found the string `abc`
 dataset.json:2: `url`: expected `sha256` beside the download, found `https://example.org/a.csv` alone
   hint: `sha256sum FILE` prints it: add `"sha256": "..."` beside `url`
 
+### address-that-is-none: dataset
+{"url": "https://[your-bucket].example.org/a.csv", "parts": {
+"location": "https://example.org:port/a", "sha256": "0000000000000000000000000000000000000000000000000000000000000000"}}
+--- says
+dataset.json:1: `url`: expected an address, found `https://[your-bucket].example.org/a.csv`: 'your-bucket' does not appear to be an IPv4 or IPv6 address
+  hint: write it as `https://host/path`, what is special in it with `%`
+dataset.json:1: `url`: expected `sha256` beside the download, found `https://[your-bucket].example.org/a.csv` alone
+  hint: `sha256sum FILE` prints it: add `"sha256": "..."` beside `url`
+dataset.json:2: `parts.location`: expected an address, found `https://example.org:port/a`: Port could not be cast to integer value as 'port'
+  hint: write it as `https://host/path`, what is special in it with `%`
+
 ### nested-download: dataset
 {"parts": [
 {"data_path": "http://example.org/a"},

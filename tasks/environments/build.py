@@ -92,6 +92,8 @@ def find(model: Model, state: State) -> Environment | None:
     identity |= locks.library_identity(model, lock, state) or {}
     for package in requirements.packages:
         identity[f"package {package.path}"] = package_digest(package.path, state.files)
+        if package.marker:  # by which it may be left out
+            identity[f"marker of package {package.path}"] = package.marker
     variables = frameworks.read(model.framework, state.files).variables
     return Environment(model, requirements, lock, interpreter, identity, variables)
 

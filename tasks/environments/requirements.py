@@ -20,7 +20,7 @@ from tasks.environments.corrections import normal, renamed
 from tasks.environments.interpreters import specifier
 from tasks.errors import UserError
 from tasks.fingerprint import canonical
-from tasks.folders import within
+from tasks.folders import is_of_editor, is_there, leads_back, within
 from tasks.looks import CACHES
 from tasks.sources import PACKAGE
 
@@ -236,17 +236,15 @@ def package_files(path: str) -> list[str]:
     if os.path.isfile(path):
         return [""]
     found: list[str] = []
-    entered = set()
     for top, folders, names in os.walk(path, onerror=_unreadable, followlinks=True):
-        here = os.stat(top)
-        if (here.st_dev, here.st_ino) in entered:  # a link that leads back
+        if leads_back(path, os.path.relpath(top, path)):
             folders.clear()
             continue
-        entered.add((here.st_dev, here.st_ino))
         built = {f for f in _BUILT if top == path and not os.path.exists(f"{top}/{f}/__init__.py")}
         left_out = _NEVER_SOURCE | built
         folders[:] = [f for f in folders if f not in left_out and not f.endswith(".egg-info")]
-        found += [f"{top}/{name}"[len(path) + 1 :] for name in names if not name.endswith(".pyc")]
+        kept = (one for one in names if not one.endswith(".pyc") and not is_of_editor(one))
+        found += [f"{top}/{one}"[len(path) + 1 :] for one in kept if is_there(f"{top}/{one}")]
     return sorted(found)
 
 

@@ -102,7 +102,7 @@ def model_image(model: Model, state: State, say: Callable[[str], None]) -> Built
     text = bill.written(release, base.name)
     listed = [
         *_interpreters(own),
-        parts.runner(own),
+        parts.runner(own, _of_store()),
         *(_interpreters(python) if python != own else ()),
         parts.environment(environment, python),
         sealed.part(release, sealed.seal(release, key, python), text, state),
@@ -123,6 +123,12 @@ def model_image(model: Model, state: State, say: Callable[[str], None]) -> Built
     return built
 
 
+def _of_store() -> list[str]:
+    """Return the package that the store needs which the user names, if it needs one."""
+    scheme, is_address, _ = os.environ.get(STORE_VARIABLE, "").partition("://")
+    return [PACKAGES[scheme]] if is_address and PACKAGES.get(scheme) else []
+
+
 def runner_image(models: Iterable[Model], state: State, say: Callable[[str], None]) -> Built:
     """Build the image that carries out steps of these models when they are sent to it.
 
@@ -136,11 +142,9 @@ def runner_image(models: Iterable[Model], state: State, say: Callable[[str], Non
     for wanted in bases.wanted(models, state):
         found = bases.for_model(engine, base, state, wanted)
         pythons[found.path] = found
-    scheme, is_address, _ = os.environ.get(STORE_VARIABLE, "").partition("://")
-    further = [PACKAGES[scheme]] if is_address and PACKAGES.get(scheme) else []
     listed = [
         *_interpreters(own),
-        parts.runner(own, further),
+        parts.runner(own, _of_store()),
         parts.installer(own),
         *(part for python in pythons.values() if python != own for part in _interpreters(python)),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gzip
 import hashlib
+import http.client
 import io
 import os
 import re
@@ -21,7 +22,9 @@ from tasks.languages.r_home import at_least, description, needs
 CRAN = "https://cloud.r-project.org"
 
 _SECONDS = 60
-_FAILURES = (OSError, ValueError, EOFError, zlib.error, tarfile.TarError)
+_FAILURES = (
+    OSError, ValueError, EOFError, zlib.error, tarfile.TarError, http.client.HTTPException
+)  # fmt: skip
 
 
 class NotToBeHad(Exception):

@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from tasks.errors import UserError, without_password
+from tasks.errors import UserError, installing, without_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +130,7 @@ def _modules() -> tuple[Any, Any, Any]:
         raise UserError(
             "Steps run on Kubernetes through its Python client, which is not installed",
             ("reason", error),
-            hint="`.venv/bin/uv pip install --python .venv/bin/python kubernetes` installs it",
+            hint=installing("kubernetes"),
         ) from error
     return client, config, urllib3
 

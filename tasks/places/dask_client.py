@@ -10,7 +10,7 @@ import warnings
 from typing import Any
 
 from tasks import profiles
-from tasks.errors import UserError
+from tasks.errors import UserError, installing
 
 VARIABLE = "MODEL_DASK_SCHEDULER"
 PACKAGE = "distributed"
@@ -38,7 +38,7 @@ def check_installed() -> None:
     if importlib.util.find_spec(PACKAGE) is None:
         raise UserError(
             f"The place `dask` needs the package `{PACKAGE}`, which is not installed",
-            hint=f"`.venv/bin/uv pip install --python .venv/bin/python {PACKAGE}`",
+            hint=installing(PACKAGE),
         )
 
 

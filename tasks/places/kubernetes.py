@@ -99,10 +99,11 @@ class Job:
         deadline = time.monotonic() + REMOVAL_SECONDS
         while not (self._created(manifest) or self._goes_on()):
             if time.monotonic() > deadline:
+                namespace = self._cluster.namespace
                 raise UserError(
                     f"The Job `{self.name}` of a run before this one does not go away",
-                    ("namespace", self._cluster.namespace),
-                    hint=f"`kubectl delete job {self.name}` removes it",
+                    ("namespace", namespace),
+                    hint=f"`kubectl delete job {self.name} --namespace {namespace}` removes it",
                 )
             time.sleep(POLL_SECONDS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 PART = 1 << 18
 """Bytes of JSON that are decoded at once, about: while that lasts, nothing else runs."""
+
+WORDS: dict[int, Any] = {1: "B", 2: "H", 4: "I", 8: "Q"}
+"""The letter of a type for what has so many bytes, whatever it is, where it is only moved."""
 
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _HOLDS_ROWS = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*\[").match

@@ -155,6 +155,5 @@ def _shortfall(evaluation: Step) -> list[str]:
         found = metrics.collect(f"{folder}/work", returned, model.name)
     except (OSError, ValueError, KeyError, UserError):
         return []
-    thresholds = model.document.get("evaluation", {}).get("thresholds", {})
-    broken = metrics.broken(found["metrics"], thresholds)
+    broken = metrics.broken(found["metrics"], model.thresholds)
     return [f"it is not good enough: {name} {wrong}" for name, wrong in broken.items()]

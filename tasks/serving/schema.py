@@ -18,8 +18,7 @@ import msgspec
 
 from tasks.errors import did_you_mean
 from tasks.positions import shown
-from tasks.serving.arrays import Array, RequestError, holds_rows, in_parts
-from tasks.serving.payloads.tensors import WORDS
+from tasks.serving.arrays import WORDS, Array, RequestError, holds_rows, in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

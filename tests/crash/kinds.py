@@ -38,6 +38,7 @@ KINDS = (
     Kind("artefact", f"{RESULT}/models/*", "rerun"),
     Kind("object of the store", f"{STORE}/objects/*", "restored"),
     Kind("entry of the store", f"{STORE}/results/*", "restored"),
+    Kind("what was forgotten", f"{STORE}/forgotten/*", "ignored", passing=True),
     Kind("store held", f"{STORE}/held", "ignored"),
     Kind("half-stored file", f"{STORE}/tmp/?*", "ignored", passing=True),  # noqa: S108
     Kind("state", "build/state.db", "restored"),

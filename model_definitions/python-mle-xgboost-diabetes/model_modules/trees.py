@@ -126,7 +126,10 @@ def predict(connection: Connection, booster: xgb.Booster, data: str, predictions
 
     double = duckdb.sqltypes.DOUBLE
     raw = connection.raw
-    raw.create_function(FUNCTION, scored, None, double, type="arrow")
+    raw.create_function(
+        FUNCTION, scored, None, double, type="arrow",
+        null_handling="special",  # a missing value is one for the trees too
+    )  # fmt: skip
     arguments = ", ".join(f"CAST({identifier(name)} AS DOUBLE)" for name in FEATURES)
     drop(connection, predictions)
     raw.execute(f"""

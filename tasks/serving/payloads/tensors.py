@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tasks.serving.arrays import PART
+from tasks.serving.arrays import PART, WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +28,6 @@ FORMATS: dict[str, Any] = {
 """The letter of `struct`, `memoryview` and `array` for a type; booleans `array` does not know."""
 
 DTYPES = {letter: dtype for dtype, letter in FORMATS.items()}
-
-WORDS: dict[int, Any] = {1: "B", 2: "H", 4: "I", 8: "Q"}
-"""The letter for what has so many bytes, whatever it is, where it is only moved."""
 
 HALF = "float16"
 """A type that none of the three can hold: it is made `float32`."""
