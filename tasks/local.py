@@ -13,11 +13,11 @@ from tasks import (
     git,
     launch,
     metrics,
+    plan,
     preparation,
     records,
     resources,
     results,
-    sources,
     store,
 )
 from tasks.errors import UserError
@@ -46,8 +46,8 @@ def carry_out(attempt: Attempt, on: On) -> None:
     circumstances["where"] |= made.where
     os.replace(run.log, f"{run.work}/{records.LOG}")
     version = attempt.prepared.key[:VERSION_DIGITS]
-    named = step.name == "train" and sources.names_version(step.model)
-    records.write(run.work, made, circumstances, version if named else "")
+    told = plan.VERSION in attempt.prepared.inputs
+    records.write(run.work, made, circumstances, version if told else "")
     results.settle(run.work)
     if store.serves(step):
         store.keep(run.work, activity.alerts.append)

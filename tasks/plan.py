@@ -12,7 +12,7 @@ from tasks import datasets, frameworks
 from tasks.errors import UserError, did_you_mean
 from tasks.fingerprint import canonical
 from tasks.model import DEFAULT_DATASET, MONITORING_FORMAT, SAMPLES, STEPS, Dataset, Model
-from tasks.sources import PACKAGE, read_by_step, trees
+from tasks.sources import PACKAGE, names_version, read_by_step, trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +27,9 @@ ARTEFACTS = "artefacts.json"
 
 TRAINED = "artefacts of train"
 """The input that is what training has left: the one that says nothing of the repository."""
+
+VERSION = "model_version"
+"""The input of training that says that its version is told: a source of the model names it."""
 
 RUNTIME_FORMAT = 5
 """Raised when the way in which a model is called changes, so that every result is made anew."""
@@ -173,6 +176,8 @@ def inputs(step: Step, files: Files, environment: Mapping[str, str] | None) -> d
     variables = frameworks.read(model.framework, files).variables
     if variables:
         found["framework: variables"] = json.dumps(variables, sort_keys=True)
+    if step.name == "train" and names_version(model, files):
+        found[VERSION] = "told"
     found |= _sources(step, files, (environment or {}).get("python", ""))
     files.digest_ahead(data_paths(step))
     if step.dataset.path:

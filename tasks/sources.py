@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks import frameworks
-from tasks.languages import GRAMMAR, paths, said
+from tasks.languages import GRAMMAR, VERSIONS, paths, said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,20 +98,15 @@ def unparsed(step: str, model: Model, files: Files) -> dict[str, tuple[int, str]
     return {name: fault for name, fault in found.items() if fault[1]}
 
 
-def names_version(model: Model) -> bool:
+def names_version(model: Model, files: Files) -> bool:
     """Return whether a source names the version of the trained model, and so may make use of it.
 
-    A table's name has the version in it too; in SQL all that is trained is in such tables.
+    A table's name has the version in it too; in SQL all that is trained is in such tables.  Raises
+    OSError where a source cannot be read.
     """
-    language = frameworks.language(model)
-    names = [b"model_version", *([] if language.engine == "sql" else [b"model_table"])]
-    for source in model.sources:
-        if _is_source(source, language.suffix):
-            with open(f"{model.root}/{PACKAGE}/{source}", "rb") as file:
-                text = file.read()
-            if any(name in text for name in names):
-                return True
-    return False
+    sources = _sources(model, files)
+    words = VERSIONS[:1] if sources.language.engine == "sql" else VERSIONS
+    return any(word in sources.said(name)["versions"] for name in sources.code for word in words)
 
 
 def same_as(digest: str, name: str, model: Model, files: Files) -> bool:

@@ -407,6 +407,25 @@ def test_the_version_of_the_trained_model(repository: Repository) -> None:
     assert key[:12] in repository.read("build/models/telling/score/predictions.csv")
 
 
+def test_a_version_that_is_named_later(repository: Repository) -> None:
+    """A training from before, that is restored, has scoring run again with the version it was."""
+    name = repository.add("good-python")
+    training, scoring = (f"{MODULES}/{step}.py" for step in ("training", "scoring"))
+    first = repository.read(training)
+    later = first + "\nprint('other')\n"
+    for source in (first, later):
+        repository.write(training, source)
+        assert 0 == repository.doit(f"train:{name}").returncode
+    telling = "def score(data_conf, model_conf, model_version):\n    return [model_version]\n"
+    repository.write(scoring, telling)
+
+    for source in (later, first):
+        repository.write(training, source)
+        assert 0 == repository.doit(f"score:{name}").returncode
+        key = repository.json(f"build/models/{name}/train/run.json")["key"]
+        assert key[:12] in repository.read(f"build/models/{name}/score/predictions.csv")
+
+
 def test_what_a_database_has_beside_it(repository: Repository) -> None:
     """What DuckDB wrote last lies in a log beside the database, and is an input as well."""
     repository.add("good-python")

@@ -33,7 +33,10 @@ GRAMMAR = (3, 10)
 """The Python in whose syntax trees are compared: the oldest that runs the build system."""
 
 # With the Python that reads, for another knows newer syntax.
-_KIND = f"source 11 {sys.version_info[0]}.{sys.version_info[1]}"
+VERSIONS = ("model_version", "model_table")
+"""The words for the version of the trained model: itself, and a table that has it in its name."""
+
+_KIND = f"source 12 {sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def _nobody(_detail: str) -> None:
@@ -109,12 +112,15 @@ class Library:
 def said(path: str, read_source: ReadSource, files: Files) -> dict[str, Any]:
     """Return what a source says: `imports`, `names` and `tree`, as `read_source` found them.
 
-    Raises OSError where it cannot be read.
+    `versions` are those words for the version of the trained model that stand in it.  Raises
+    OSError where it cannot be read.
     """
 
     def note(data: bytes) -> str:
         imports, names, *tree = read_source(data)
-        return json.dumps({"imports": imports, "names": names, "tree": "".join(tree)})
+        versions = [word for word in VERSIONS if word.encode() in data]
+        found = {"imports": imports, "names": names, "tree": "".join(tree), "versions": versions}
+        return json.dumps(found)
 
     kind = f"{_KIND} {path.rpartition('.')[2]}"
     found: dict[str, Any] = json.loads(files.note(path, kind, note))
