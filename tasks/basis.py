@@ -85,6 +85,8 @@ def _asked(model: Model, lock: lock_file.Lock | None, state: State) -> Iterator[
             yield f"package {package.path}", digest
     except UserError as error:
         yield "requirements", error.headline
+    except OSError as error:
+        yield "requirements", f"`{error.filename}` cannot be read: {error.strerror}"
 
 
 def differences(before: Basis, after: Basis, step: str) -> list[str]:

@@ -17,7 +17,7 @@ from tasks import (
     results,
     store,
 )
-from tasks.errors import UserError
+from tasks.errors import UserError, refused
 from tasks.model import STEPS
 from tasks.naming import FriendlyCommand, folders_named, named, option
 from tasks.plan import steps_of
@@ -90,7 +90,10 @@ class Forget(FriendlyCommand, DoitForget):
         for task in chosen:
             step = (task.meta or {}).get("step")
             if step:
-                store.forget(step, open_state())
+                try:
+                    store.forget(step, open_state())
+                except OSError as error:
+                    raise InvalidCommand(str(refused(error))) from error
                 results.remove(step, print)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tasks.errors import UserError, without_password
-from tasks.folders import is_there, leads_back, raised, within
+from tasks.folders import is_there, raised, walk_through_links, within
 from tasks.model import DataFile
 
 if TYPE_CHECKING:
@@ -84,17 +84,19 @@ def _near(source: str, folder: str, files: Files) -> str:
     return near if "://" not in source and files.exists(near) else os.path.normpath(source)
 
 
-def address_fault(source: str) -> str:
-    """Return what is wrong with a source as an address, nothing where it is none or a good one."""
+def is_misspelt(source: str) -> bool:
+    """Return whether a source is meant as an address, and can be none."""
+    if "://" not in source:
+        return False
     try:
         _ = urllib.parse.urlsplit(source).port
-    except ValueError as error:
-        return str(error) if "://" in source else ""
-    return ""
+    except ValueError:
+        return True
+    return False
 
 
 def _data_file(keys: tuple[str | int, ...], source: str, sha256: str, near: str) -> DataFile:
-    if address_fault(source):
+    if is_misspelt(source):
         return DataFile(keys, source, source, sha256.lower())
     scheme, _, rest = source.partition("://")
     if scheme in ("http", "https") and rest:
@@ -115,10 +117,7 @@ def members(path: str) -> list[str]:
     if not os.path.isdir(path):
         return [path]
     found = []
-    for top, folders, names in os.walk(path, onerror=raised, followlinks=True):
-        if leads_back(path, os.path.relpath(top, path)):
-            folders.clear()
-            continue
+    for top, _, names in walk_through_links(path, raised):
         paths = [os.path.join(top, name) for name in names]
         found += [file for file in paths if is_there(file)]  # editors lock by dangling links
     return sorted(found)

@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,15 @@ from tasks.errors import Fault, UserError
 from tasks.looks import MODELS, SKIPPED, is_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tasks.fingerprint import Files
 
 _PLACES = ["."]
 """The folders whose files are the repository's."""
+
+MOST_NAMES = 8
+"""Folders that link to each other have more ways through them than can be walked."""
 
 _NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """The errors of a path at which nothing is, also of a link that leads round in a circle."""
@@ -54,6 +58,24 @@ def leads_back(top: str, path: str) -> bool:
     for name in path.split("/")[:-1]:
         around.append(f"{around[-1]}/{name}")
     return os.path.realpath(f"{top}/{path}") in map(os.path.realpath, around)
+
+
+def walk_through_links(
+    top: str, onerror: Callable[[OSError], object]
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield what `os.walk` does, links followed: a folder comes under each of its names.
+
+    Not so those that lead back to a folder on the way, nor more than `MOST_NAMES` of one.
+    """
+    entered: Counter[str] = Counter()
+    for here, folders, names in os.walk(top, onerror=onerror, followlinks=True):
+        real = os.path.realpath(here)
+        entered[real] += 1
+        if entered[real] > MOST_NAMES or leads_back(top, os.path.relpath(here, top)):
+            folders.clear()
+            continue
+        folders.sort()  # so that the same names come on every machine
+        yield here, folders, names
 
 
 def is_of_editor(name: str) -> bool:

@@ -259,5 +259,7 @@ def _bring_data(template: Template, made: str, repository: str) -> None:
             there = os.path.exists(target) or os.path.exists(os.path.join(repository, path))
             if inside and os.path.exists(source) and not there:
                 os.makedirs(os.path.dirname(target), exist_ok=True)
-                copy = shutil.copytree if os.path.isdir(source) else shutil.copy
-                copy(source, target)
+                if os.path.isdir(source):
+                    _copy(source, target, {}, rendered=False)
+                else:
+                    shutil.copy(source, target)

@@ -150,13 +150,17 @@ def _sound_entry(to: Shared, key: str) -> Entry | None:
 
 
 def forget(step: Step, state: State) -> None:
-    """Have the result that a step has now not restored again in this repository."""
+    """Have the result that a step has now not restored again in this repository.
+
+    Raises OSError where that cannot be written down.
+    """
     record = records.read(step.folder, state.files)
     if record and serves(step):
         digest = state.files.digest(f"{step.folder}/{RUN}")
         os.makedirs(_FORGOTTEN, exist_ok=True)
         with open(f"{_FORGOTTEN}/{digest}", "wb"):
-            results.sync_folder(_FORGOTTEN)
+            for folder in (_FORGOTTEN, ROOT):
+                results.sync_folder(folder)
         for key in record.keys:
             objects.drop_entry(ROOT, key)
 

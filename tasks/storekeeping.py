@@ -242,8 +242,10 @@ def verify(root: str, told: Callable[[int, int], None]) -> tuple[Stock, list[str
     What is unsound is removed: it is made anew when it is needed.  `told` is given how many bytes
     of how many are done.
     """
-    with objects.writing(root, alone=True):
-        before = stock(root)
+    before = stock(root)
+    if before.unsound:  # or about to be whole: somebody may have been putting it in
+        with objects.writing(root, alone=True):
+            before = stock(root)
     wrong = [f"the result {key[:12]}: {why}" for key, why in before.unsound.items()]
     done = 0
     with ThreadPoolExecutor(_WORKERS) as pool:
@@ -255,9 +257,10 @@ def verify(root: str, told: Callable[[int, int], None]) -> tuple[Stock, list[str
                 wrong.append(f"the object {digest[:12]} is not what was stored")
                 with contextlib.suppress(FileNotFoundError):  # who needed it has seen it too
                     os.remove(paths[digest])
-    with objects.writing(root, alone=True):
-        for key in stock(root).unsound:
-            objects.drop_entry(root, key)
+    if wrong:
+        with objects.writing(root, alone=True):
+            for key in stock(root).unsound:
+                objects.drop_entry(root, key)
     return before, wrong
 
 

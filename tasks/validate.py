@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks import rules
 from tasks.cron import faults as schedule_faults
-from tasks.datasets import FILE_KEYS, address_fault
-from tasks.errors import Fault, did_you_mean
+from tasks.datasets import FILE_KEYS, is_misspelt
+from tasks.errors import Fault, did_you_mean, without_password
 from tasks.frameworks import LANGUAGES
 from tasks.positions import Keys, Parsed, parse, shown
 from tasks.resources import faults as resource_faults
@@ -244,9 +244,9 @@ def _download_faults(parsed: Parsed) -> Iterator[Fault]:
     for keys, value in rules.objects(parsed.value, ()):
         for key in FILE_KEYS:
             source = value.get(key)
-            if isinstance(source, str) and (wrong := address_fault(source)):
-                hint = "write it as `https://host/path`, what is special in it with `%`"
-                message = f"expected an address, found {shown(source)}: {wrong}"
+            if isinstance(source, str) and is_misspelt(source):
+                hint = "write it as `https://host:8080/path`, special signs as `%5B` for `[`"
+                message = f"expected an address, found {shown(without_password(source))}"
                 yield parsed.fault((*keys, key), message, hint)
         if "sha256" in value:
             for error in validator.iter_errors(value["sha256"]):
@@ -255,6 +255,7 @@ def _download_faults(parsed: Parsed) -> Iterator[Fault]:
         for key in FILE_KEYS:
             source = value.get(key)
             if isinstance(source, str) and source.startswith(("http://", "https://")):
-                message = f"expected `sha256` beside the download, found {shown(source)} alone"
+                found = shown(without_password(source))
+                message = f"expected `sha256` beside the download, found {found} alone"
                 hint = f'`sha256sum FILE` prints it: add `"sha256": "..."` beside `{key}`'
                 yield parsed.fault((*keys, key), message, hint)

@@ -403,15 +403,15 @@ dataset.json:2: `url`: expected `sha256` beside the download, found `https://exa
   hint: `sha256sum FILE` prints it: add `"sha256": "..."` beside `url`
 
 ### address-that-is-none: dataset
-{"url": "https://[your-bucket].example.org/a.csv", "parts": {
-"location": "https://example.org:port/a", "sha256": "0000000000000000000000000000000000000000000000000000000000000000"}}
+{"url": "https://[your-bucket.example.org/a.csv", "parts": {
+"location": "https://me:secret@example.org:port/a", "sha256": "0000000000000000000000000000000000000000000000000000000000000000"}}
 --- says
-dataset.json:1: `url`: expected an address, found `https://[your-bucket].example.org/a.csv`: 'your-bucket' does not appear to be an IPv4 or IPv6 address
-  hint: write it as `https://host/path`, what is special in it with `%`
-dataset.json:1: `url`: expected `sha256` beside the download, found `https://[your-bucket].example.org/a.csv` alone
+dataset.json:1: `url`: expected an address, found `https://[your-bucket.example.org/a.csv`
+  hint: write it as `https://host:8080/path`, special signs as `%5B` for `[`
+dataset.json:1: `url`: expected `sha256` beside the download, found `https://[your-bucket.example.org/a.csv` alone
   hint: `sha256sum FILE` prints it: add `"sha256": "..."` beside `url`
-dataset.json:2: `parts.location`: expected an address, found `https://example.org:port/a`: Port could not be cast to integer value as 'port'
-  hint: write it as `https://host/path`, what is special in it with `%`
+dataset.json:2: `parts.location`: expected an address, found `https://***@example.org:port/a`
+  hint: write it as `https://host:8080/path`, special signs as `%5B` for `[`
 
 ### nested-download: dataset
 {"parts": [

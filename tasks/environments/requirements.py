@@ -20,7 +20,7 @@ from tasks.environments.corrections import normal, renamed
 from tasks.environments.interpreters import specifier
 from tasks.errors import UserError
 from tasks.fingerprint import canonical
-from tasks.folders import is_of_editor, is_there, leads_back, within
+from tasks.folders import is_of_editor, is_there, walk_through_links, within
 from tasks.looks import CACHES
 from tasks.sources import PACKAGE
 
@@ -236,10 +236,7 @@ def package_files(path: str) -> list[str]:
     if os.path.isfile(path):
         return [""]
     found: list[str] = []
-    for top, folders, names in os.walk(path, onerror=_unreadable, followlinks=True):
-        if leads_back(path, os.path.relpath(top, path)):
-            folders.clear()
-            continue
+    for top, folders, names in walk_through_links(path, _unreadable):
         built = {f for f in _BUILT if top == path and not os.path.exists(f"{top}/{f}/__init__.py")}
         left_out = _NEVER_SOURCE | built
         folders[:] = [f for f in folders if f not in left_out and not f.endswith(".egg-info")]

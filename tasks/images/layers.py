@@ -23,7 +23,7 @@ SKIPPED = frozenset({"__pycache__"})
 class Entry:
     """A file of an image: the one at `source`, or `data`; a link to `link`; else a folder.
 
-    `open` is for a folder that everybody may write into.
+    `open` is for a folder that everybody may write into, `runs` for data that can be executed.
     """
 
     path: str
@@ -31,6 +31,7 @@ class Entry:
     data: bytes | None = None
     link: str = ""
     open: bool = False
+    runs: bool = False
 
     @property
     def size(self) -> int:
@@ -93,7 +94,7 @@ def _add(archive: tarfile.TarFile, name: str, entry: Entry) -> None:
     if entry.link:
         member.type, member.linkname = tarfile.SYMTYPE, entry.link
     elif entry.data is not None:
-        member.size, member.mode = len(entry.data), 0o644
+        member.size, member.mode = len(entry.data), 0o755 if entry.runs else 0o644
         archive.addfile(member, io.BytesIO(entry.data))
         return
     elif entry.source:

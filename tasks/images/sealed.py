@@ -76,11 +76,12 @@ def part(release: Release, sealed: Sealed, bill: bytes, state: State) -> Part:
     trained = release.trained.folder
     document = {"format": FORMAT, **asdict(sealed)}
     text = json.dumps(document, indent=2, ensure_ascii=False).encode()
+    sources = {path: _read_once(path) for path in plan.source_paths(release.step, state.files)}
+    check_code(release, {path: entry.digest for path, entry in sources.items()})
     files = [
-        Entry(f"{REPOSITORY}/{path}", data=Path(path).read_bytes())  # once: it may be edited
+        sources.get(path) or Entry(f"{REPOSITORY}/{path}", source=path)
         for path in sorted(set(_files(release.step, state)))
     ]
-    check_code(release)
     outputs = [records.RUN, *release.trained.outputs]
     data = list(_data(release.step))
     digests = {entry.path: entry.digest for entry in [*files, *data]}
@@ -95,6 +96,12 @@ def part(release: Release, sealed: Sealed, bill: bytes, state: State) -> Part:
         yield Entry(BILL, data=bill)
 
     return Part("model", canonical("image model", whole), entries)
+
+
+def _read_once(path: str) -> Entry:
+    """Return a source as it is now: it may be edited while other layers are made."""
+    data = Path(path).read_bytes()
+    return Entry(f"{REPOSITORY}/{path}", data=data, runs=os.access(path, os.X_OK))
 
 
 def _files(step: Step, state: State) -> Iterator[str]:

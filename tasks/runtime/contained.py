@@ -9,7 +9,8 @@ program that has started it is killed.  SIGTERM is handed on, and ends the rest 
 
 USAGE is written at the end, a JSON file:
 
-    peak_memory   bytes at most that the container had (with files in memory), null if not known
+    peak_memory   bytes at most that the container had (with files in memory); where the kernel does
+                  not tell, those of its largest process
     cpu_seconds   of all its processes
     memory_limit  bytes that it may have, null for no limit
     out_of_memory whether the kernel killed a process for that
@@ -91,7 +92,7 @@ def used() -> Dict[str, Any]:
     limit = number_in(V2 + "memory.max") or number_in(V1 + "memory.limit_in_bytes")
     peak = number_in(V2 + "memory.peak") or number_in(V1 + "memory.max_usage_in_bytes")
     return {
-        "peak_memory": peak or of_children.ru_maxrss * 1024,  # of its largest process; since 5.19
+        "peak_memory": peak or of_children.ru_maxrss * 1024,  # Linux tells it from 5.19 on
         "cpu_seconds": round(of_children.ru_utime + of_children.ru_stime, 3),
         "memory_limit": limit if limit and limit < UNLIMITED else None,
         "out_of_memory": bool(

@@ -22,7 +22,7 @@ import msgspec
 
 from tasks import launch, processes, runs
 from tasks.errors import UserError
-from tasks.serving import batches, released
+from tasks.serving import batches
 from tasks.serving.arrays import Array, RequestError
 from tasks.serving.batches import Pending, Queue
 from tasks.serving.examples import answered
@@ -31,7 +31,6 @@ from tasks.serving.monitoring import Monitor, read_baseline
 from tasks.serving.payloads import About
 from tasks.serving.settings import STOP_SECONDS, settings_of
 from tasks.serving.workers import Channel, Worker, copy_code
-from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,8 +103,7 @@ class Pool:
         release = self.release
         run = self._closing.enter_context(runs.fresh_run(release.step))
         await asyncio.to_thread(launch.furnish, run, release.step, release.trained)
-        await asyncio.to_thread(copy_code, f"{run.work}/{PACKAGE}")
-        await asyncio.to_thread(released.check_code, release)
+        await asyncio.to_thread(copy_code, release, run.work)
         self._socket = self._place_of_socket(run.folder)
         self._server = await self._loop.create_unix_server(
             lambda: Channel(self._received, self._keeper.lost), self._socket

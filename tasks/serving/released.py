@@ -17,7 +17,7 @@ from tasks.plan import Step
 from tasks.serving import examples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tasks.environments.build import Environment
     from tasks.model import Model
@@ -91,16 +91,19 @@ def published(step: Step) -> str:
 
 def code_of(step: Step, files: Files) -> str:
     """Return the digest of the sources that answer, as they are now."""
-    sources = {path: files.digest(path) for path in plan.source_paths(step, files)}
-    return canonical("code", sources)
+    return _code({path: files.digest(path) for path in plan.source_paths(step, files)})
 
 
-def check_code(release: Release) -> None:
-    """Raise UserError where the sources that answer are no longer those of the release.
+def _code(digests: Mapping[str, str]) -> str:
+    return canonical("code", digests)
 
-    To be called when they have been copied: then that is what the copies are.
+
+def check_code(release: Release, copies: Mapping[str, str]) -> None:
+    """Raise UserError where the copies of the sources that answer are not those of the release.
+
+    `copies` are the digests by the path of each source.
     """
-    if code_of(release.step, Files()) != release.code:
+    if _code(copies) != release.code:
         raise UserError(
             f"The sources of model `{release.name}` were edited while they were copied",
             ("folder", release.step.model.root),

@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from tasks import folders, launch, processes
+from tasks import folders, launch, plan, processes
 from tasks.fingerprint import Files
 from tasks.languages import RUNTIME
 from tasks.processes import Watcher
 from tasks.records import write_json
+from tasks.serving import released
+from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -257,14 +259,24 @@ class Place:
         self.worker.kill()
 
 
-def copy_code(package: str) -> None:
+def copy_code(release: Release, work: str) -> None:
     """Put a copy in the place of the link to the model's code, which may be edited meanwhile.
 
-    It has those files that are the model's: not what an editor keeps beside them.
+    It has those files that are the model's: not what an editor keeps beside them.  Raises UserError
+    where it is not the code of the release.
     """
+    package, files = f"{work}/{PACKAGE}", Files()
     code = os.path.realpath(package)
     os.remove(package)
     os.mkdir(package)
     for name in folders.walk(code, Files()):
         os.makedirs(os.path.dirname(f"{package}/{name}"), exist_ok=True)
         shutil.copy2(f"{code}/{name}", f"{package}/{name}")
+    root = release.step.model.root
+    released.check_code(
+        release,
+        {
+            path: files.digest(f"{work}/{os.path.relpath(path, root)}")
+            for path in plan.source_paths(release.step, files)
+        },
+    )
