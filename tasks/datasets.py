@@ -243,12 +243,12 @@ def _download(
     import urllib.request  # noqa: PLC0415
 
     broken = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
-
+    none = ValueError  # an address with signs that no address has
     try:
         with urllib.request.urlopen(data_file.url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
             size = int(answer.headers.get("Content-Length") or 0)
             return _copy(answer, target, size, data_file, say)
-    except (*broken, ValueError) as error:  # the last: of an address that is none
+    except (*broken, none) as error:
         raise not_to_be_had(data_file, where, error) from error
 
 

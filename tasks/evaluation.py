@@ -83,16 +83,16 @@ class EvaluationReporter(ConsoleReporter):
     def _evaluation(self, name: str) -> Evaluation:
         """Return what came of an evaluation."""
         step, failure = self.steps[name], self._failures.get(name)
-        before = self._before[name]
-        same = step.state == "up to date" and not step.began  # else another doit may have made it
-        after = before if same else metrics_of(step.task, failure)
-        thresholds = self._evaluated[name].model.thresholds
+        before, evaluated = self._before[name], self._evaluated[name]
+        after = metrics_of(step.task, failure)
+        if step.state == "up to date":  # maybe by another doit, since this one began
+            after = records.metrics(evaluated.folder, Files())
         broken = isinstance(getattr(failure, "user_error", None), NotGoodEnough)
         return Evaluation(
-            self._evaluated[name].variant,
+            evaluated.variant,
             BROKEN if broken else step.state,
             step.seconds,
-            compare(before, after, thresholds),
+            compare(before, after, evaluated.model.thresholds),
             self._trouble(name),
             self._accepted(name),
             self._usage(name),

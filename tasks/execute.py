@@ -86,7 +86,7 @@ def run_step(  # noqa: PLR0913 - two by name
             f"`--twice` compares runs on one machine, and not on {on.name}",
             hint="add `--on local`",
         )
-    if on.enforce and on.name == "dask":
+    if on.enforce and on.elsewhere and not on.elsewhere.limits:
         raise UserError(
             f"`--enforce` holds processes of this machine, and not on {on.name}",
             hint="add `--on local`, or leave it out",

@@ -46,18 +46,16 @@ def walk(top: str, files: Files, below: str = "") -> Iterator[str]:
             continue
         if not is_folder(entry) or (entry.is_symlink() and _target_outside(entry.path)):
             yield path
-        elif not (entry.is_symlink() and leads_back(top, path)):
+        elif not (entry.is_symlink() and _leads_back(top, path)):
             yield from walk(top, files, path)
 
 
-def leads_back(top: str, path: str) -> bool:
-    """Return whether a folder below `top` is a link to one of those on the way to it."""
-    if not os.path.islink(f"{top}/{path}") or path == os.curdir:
-        return False
+def _leads_back(top: str, link: str) -> bool:
+    """Return whether a link in a folder leads to one of the folders on the way to it."""
     around = [top]
-    for name in path.split("/")[:-1]:
+    for name in link.split("/")[:-1]:
         around.append(f"{around[-1]}/{name}")
-    return os.path.realpath(f"{top}/{path}") in map(os.path.realpath, around)
+    return os.path.realpath(f"{top}/{link}") in map(os.path.realpath, around)
 
 
 def walk_through_links(
@@ -69,9 +67,10 @@ def walk_through_links(
     """
     entered: Counter[str] = Counter()
     for here, folders, names in os.walk(top, onerror=onerror, followlinks=True):
-        real = os.path.realpath(here)
+        real, below = os.path.realpath(here), here[len(top) + 1 :]
         entered[real] += 1
-        if entered[real] > MOST_NAMES or leads_back(top, os.path.relpath(here, top)):
+        back = below and os.path.islink(here) and _leads_back(top, below)
+        if back or entered[real] > MOST_NAMES:
             folders.clear()
             continue
         folders.sort()  # so that the same names come on every machine

@@ -96,9 +96,8 @@ def ask(
 
 def is_outside() -> bool:
     """Return whether the working directory is in no working tree: no `.git` lies above it."""
-    here = os.path.abspath(".")
-    above = [here, *map(str, Path(here).parents)]
-    return not any(os.path.lexists(f"{folder}/.git") for folder in above)
+    here = Path.cwd()
+    return not any(os.path.lexists(folder / ".git") for folder in (here, *here.parents))
 
 
 def top() -> str:

@@ -159,8 +159,9 @@ def forget(step: Step, state: State) -> None:
         digest = state.files.digest(f"{step.folder}/{RUN}")
         os.makedirs(_FORGOTTEN, exist_ok=True)
         with open(f"{_FORGOTTEN}/{digest}", "wb"):
-            for folder in (_FORGOTTEN, ROOT):
-                results.sync_folder(folder)
+            pass
+        for folder in (_FORGOTTEN, ROOT):
+            results.sync_folder(folder)
         for key in record.keys:
             objects.drop_entry(ROOT, key)
 

@@ -74,10 +74,8 @@ def travelling(step: Step, key: str, tell: Callable[[str], None], *, anew: bool)
             thread.join(_ENDED_SECONDS)
             kept = f"{step.checkpoint_folder}/{key}/{checkpoints.FILES}"
             sender.send(kept)
-            if _is_the_models(error) and not checkpoints.state_of(
-                kept
-            ):  # the checkpoint may be why
-                with _told(to, tell):
+            if _is_the_models(error) and not checkpoints.state_of(kept):
+                with _told(to, tell):  # it did not get beyond it, which may be why
                     to.drop_document(KIND, key)
             raise
         ended.set()
@@ -88,6 +86,7 @@ def travelling(step: Step, key: str, tell: Callable[[str], None], *, anew: bool)
 
 
 def _is_the_models(error: BaseException) -> bool:
+    """Return whether a step ended by an error of the model's own."""
     return isinstance(error, AttemptFailed) and error.reason == "error"
 
 

@@ -238,24 +238,20 @@ def _nearest(word: str, known: Iterable[str], cutoff: float) -> str:
 
 
 def _download_faults(parsed: Parsed) -> Iterator[Fault]:
-    """Yield a fault for each download without a checksum, and each nested checksum that is none."""
+    """Yield a fault for each address that is none, download without a checksum, and such a sum."""
     checksum = schema("dataset")["properties"]["sha256"]
     validator = _validator("dataset").evolve(schema=checksum)
     for keys, value in rules.objects(parsed.value, ()):
-        for key in FILE_KEYS:
-            source = value.get(key)
-            if isinstance(source, str) and is_misspelt(source):
+        sources = {key: value[key] for key in FILE_KEYS if isinstance(value.get(key), str)}
+        for key, source in sources.items():
+            found = shown(without_password(source))
+            if is_misspelt(source):
+                message = f"expected an address, found {found}"
                 hint = "write it as `https://host:8080/path`, special signs as `%5B` for `[`"
-                message = f"expected an address, found {shown(without_password(source))}"
                 yield parsed.fault((*keys, key), message, hint)
-        if "sha256" in value:
-            for error in validator.iter_errors(value["sha256"]):
-                yield from _translated(error, (*keys, "sha256"), parsed)
-            continue
-        for key in FILE_KEYS:
-            source = value.get(key)
-            if isinstance(source, str) and source.startswith(("http://", "https://")):
-                found = shown(without_password(source))
+            elif "sha256" not in value and source.startswith(("http://", "https://")):
                 message = f"expected `sha256` beside the download, found {found} alone"
                 hint = f'`sha256sum FILE` prints it: add `"sha256": "..."` beside `{key}`'
                 yield parsed.fault((*keys, key), message, hint)
+        for error in validator.iter_errors(value["sha256"]) if "sha256" in value else ():
+            yield from _translated(error, (*keys, "sha256"), parsed)

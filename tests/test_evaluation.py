@@ -7,15 +7,19 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from tests import versions
+from tests.assertions import wait_until
 from tests.conftest import RUNNER
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Repository
 
 GOOD, MISSES, CRASHES = "good-python", "misses-threshold", "crashes-in-evaluate"
@@ -77,6 +81,26 @@ def test_before_and_after(front: Repository) -> None:
     assert [0.8, 0.8] == metric(front)
     assert "up to date" == evaluations(front)[GOOD]["state"]
     assert "good-python  up to date  accuracy   0.800  0.800  0.000\n" in third.stdout
+
+
+def test_what_another_doit_makes_meanwhile(front: Repository, tmp_path: Path) -> None:
+    """The numbers are those that stand at the end, whoever has measured them."""
+    assert 0 == nox(front).returncode
+    path = f"model_definitions/{GOOD}/model_modules/evaluation.py"
+    go = tmp_path / "go"
+    waits = f"import os, time\nwhile not os.path.exists({str(go)!r}):\n    time.sleep(0.05)\n"
+    front.write(path, waits + front.read(path).replace("0.9", "0.8"))
+    other = front.start(f"evaluate:{GOOD}")
+    assert wait_until(lambda: any(front.path.glob("build/runs/*/work/config.json")))
+    with ThreadPoolExecutor() as pool:
+        ours = pool.submit(nox, front)
+        assert wait_until(lambda: not os.listdir(front.path / REPORTS))  # it has begun
+        go.touch()
+        done = ours.result()
+    other.communicate()
+
+    assert [0, 0] == [done.returncode, other.returncode], done.stdout + done.stderr
+    assert [0.9, 0.8] == metric(front)
 
 
 def test_failures(front: Repository) -> None:

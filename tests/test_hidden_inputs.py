@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import datasets
+from tasks import datasets, folders
 from tests.assertions import assert_works
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Repository
 
 MODEL = "model_definitions/good-python"
@@ -124,6 +126,17 @@ def test_a_folder_of_data_with_two_names(repository: Repository) -> None:
     names = ["2024/part.csv", "2025/part.csv", "latest/part.csv"]
     data = repository.path / "data"
     assert [str(data / name) for name in names] == datasets.members(str(data))
+
+
+def test_folders_of_data_that_link_to_each_other(tmp_path: Path) -> None:
+    """There are far too many ways through them, so not all of them are gone."""
+    for one in range(10):
+        (tmp_path / f"{one}").mkdir()
+        (tmp_path / f"{one}/part.csv").touch()
+        for other in {*range(10)} - {one}:
+            (tmp_path / f"{one}/{other}").symlink_to(f"../{other}")
+
+    assert 10 <= len(datasets.members(str(tmp_path))) <= 10 * folders.MOST_NAMES
 
 
 def test_a_change_and_back_during_a_run_is_refused(repository: Repository) -> None:

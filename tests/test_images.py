@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import time
 from typing import TYPE_CHECKING
 
@@ -258,3 +259,14 @@ def test_a_layer_follows_from_what_is_in_it(tmp_path: Path) -> None:
     layers.write(str(tmp_path / "two.tar"), reversed(entries))
 
     assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
+
+
+def test_what_can_be_executed(tmp_path: Path) -> None:
+    """Of data that is given, as of a file, an image keeps whether it can be."""
+    entries = [Entry("/tool.sh", data=b"", runs=True), Entry("/data.csv", data=b"")]
+    layers.write(str(tmp_path / "layer"), entries)
+
+    with tarfile.open(tmp_path / "layer") as archive:
+        assert {"tool.sh": 0o755, "data.csv": 0o644} == {
+            one.name: one.mode for one in archive.getmembers()
+        }

@@ -26,15 +26,7 @@ from tasks.serving.payloads.parsing import BYTES
 from tests.assertions import wait_until
 from tests.broker import free_port
 from tests.conftest import RUNNER, TIMEOUT_SECONDS, Repository
-from tests.serving import (
-    Server,
-    answer_of,
-    asked,
-    children,
-    one_by_one,
-    resident_bytes,
-    serving,
-)
+from tests.serving import Server, answer_of, asked, children, one_by_one, resident_bytes, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -265,7 +265,7 @@ def test_a_worker_that_is_killed_before_it_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends at once, and nobody waits for its process."""
-    composing, ended = threading.Event(), threading.Event()
+    composing = threading.Event()
 
     def composed(_worker: Worker, _socket: str) -> tuple[Any, dict[str, str]]:
         assert composing.wait(20)
@@ -275,11 +275,11 @@ def test_a_worker_that_is_killed_before_it_begins(
     release, run = SimpleNamespace(name="model"), SimpleNamespace(work=str(tmp_path))
     worker = Worker(1, cast("Release", release), cast("Run", run), str(tmp_path / "log"))
     said: list[str] = []
-    worker.start("socket", lambda how: (said.append(how), ended.set())[0])
+    worker.start("socket", said.append)
     worker.kill()
     composing.set()
 
-    assert ended.wait(20)
+    assert worker.join(20)
     assert ["was killed before it began"] == said
 
 

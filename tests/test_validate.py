@@ -408,8 +408,6 @@ dataset.json:2: `url`: expected `sha256` beside the download, found `https://exa
 --- says
 dataset.json:1: `url`: expected an address, found `https://[your-bucket.example.org/a.csv`
   hint: write it as `https://host:8080/path`, special signs as `%5B` for `[`
-dataset.json:1: `url`: expected `sha256` beside the download, found `https://[your-bucket.example.org/a.csv` alone
-  hint: `sha256sum FILE` prints it: add `"sha256": "..."` beside `url`
 dataset.json:2: `parts.location`: expected an address, found `https://***@example.org:port/a`
   hint: write it as `https://host:8080/path`, special signs as `%5B` for `[`
 

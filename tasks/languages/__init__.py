@@ -32,10 +32,10 @@ RUNTIME = Path(__file__).parent.parent / "runtime"
 GRAMMAR = (3, 10)
 """The Python in whose syntax trees are compared: the oldest that runs the build system."""
 
-# With the Python that reads, for another knows newer syntax.
 VERSIONS = ("model_version", "model_table")
 """The words for the version of the trained model: itself, and a table that has it in its name."""
 
+# With the Python that reads, for another knows newer syntax.
 _KIND = f"source 12 {sys.version_info[0]}.{sys.version_info[1]}"
 
 

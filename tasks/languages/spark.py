@@ -161,10 +161,11 @@ def java_home(found: Spark, scratch: str) -> str:
     if found.version < (4, 0) or _VECTORS in found.release:
         return found.java
     program = Path(scratch, "java", "bin", "java")
-    if not program.exists():  # a server starts several processes of a model, some of them again
-        program.parent.mkdir(parents=True)
-        program.write_text(_WITHOUT_VECTORS % found.java, encoding="utf-8")
-        program.chmod(0o755)
+    program.parent.mkdir(parents=True, exist_ok=True)  # a server starts several processes
+    made = program.with_name("new")
+    made.write_text(_WITHOUT_VECTORS % found.java, encoding="utf-8")
+    made.chmod(0o755)
+    made.replace(program)
     return f"{scratch}/java"
 
 

@@ -65,9 +65,13 @@ class Job(Protocol):
 
 
 class Away(Protocol):
-    """A place that takes requests from the store; `name` is its own in the table."""
+    """A place that takes requests from the store; `name` is its own in the table.
+
+    `limits` is whether it holds steps to their limits of memory and processors.
+    """
 
     name: str
+    limits: bool
 
     def submit(self, request: Request) -> Job:
         """Have a request carried out; one that is being carried out already is found again.

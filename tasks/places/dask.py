@@ -43,7 +43,7 @@ SHOWN = 5
 class Place:
     """Dask's scheduler at the address that the user names."""
 
-    name = NAME
+    name, limits = NAME, False
 
     def look(self) -> str:
         """Return which scheduler answers, with its workers.  Raises UserError where none does."""

@@ -45,7 +45,7 @@ MOST_DISRUPTIONS = 10
 class Place:
     """The cluster that the user's kubeconfig names; `name` is this place's in the table."""
 
-    name = NAME
+    name, limits = NAME, True
 
     def look(self) -> str:
         """Return which cluster answers.  Raises UserError where it does not."""

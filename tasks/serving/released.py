@@ -107,7 +107,7 @@ def check_code(release: Release, copies: Mapping[str, str]) -> None:
         raise UserError(
             f"The sources of model `{release.name}` were edited while they were copied",
             ("folder", release.step.model.root),
-            hint="do it again",
+            hint="do the same again when nobody edits them",
         )
 
 

@@ -123,9 +123,7 @@ class _Log:
         self._file: IO[bytes] | None = None
         with contextlib.suppress(OSError):
             self._open()
-            if (
-                anew
-            ):  # what another server adds comes behind it: nobody writes at a place of his own
+            if anew:  # another server may write to it: each adds at the end, wherever that is
                 os.truncate(path, 0)
 
     def _open(self) -> None:
@@ -190,9 +188,8 @@ class Worker:
             [*command.tie, *command.words], log, cwd=self._run.work, env=variables,
             watcher=Watcher(lambda: "", lambda _data: None), started=self._started,
         )  # fmt: skip
-        return (
-            f"was killed by signal {-end.status}" if end.status < 0 else f"exited with {end.status}"
-        )
+        killed = f"was killed by signal {-end.status}"
+        return killed if end.status < 0 else f"exited with {end.status}"
 
     def _composed(self, socket: str) -> tuple[Command, dict[str, str]]:
         """Return the command that starts the process, and its variables."""
@@ -269,7 +266,7 @@ def copy_code(release: Release, work: str) -> None:
     code = os.path.realpath(package)
     os.remove(package)
     os.mkdir(package)
-    for name in folders.walk(code, Files()):
+    for name in folders.walk(code, files):
         os.makedirs(os.path.dirname(f"{package}/{name}"), exist_ok=True)
         shutil.copy2(f"{code}/{name}", f"{package}/{name}")
     root = release.step.model.root
