@@ -25,6 +25,7 @@ WORKER = "serve_model.py"
 BODIES = 500  # different requests that wrk sends in turn
 CHECKED = 50  # of which so many answers are compared with those of the model itself
 TIMEOUT = "60s"
+ANSWER_BYTES = 1 << 22  # of the largest answer
 LENGTH = "Inference-Header-Content-Length"
 TYPES = {"INT64": "q", "INT32": "i", "FP64": "d", "FP32": "f"}
 
@@ -103,10 +104,11 @@ def put(server: Server, connections: int, seconds: int, folder: Path) -> Load:
 
 
 class Batch:
-    """Many rows in one request to a server."""
+    """Many rows in one request to a server, whose bytes are sent and received in one piece."""
 
     def __init__(self, server: Server, rows: Sequence[Sequence[float]]) -> None:
         """Make the requests ready."""
+        self._answer = bytearray(ANSWER_BYTES)
         self._host = server.url.rpartition("/")[2]
         self._path = server.path
         self._json = json.dumps({"data": {"names": COLUMNS, "ndarray": rows}}).encode()
@@ -154,22 +156,24 @@ class Batch:
         given = {"Host": self._host, **headers, "Content-Length": str(len(body))}
         lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items())]
         head = "\r\n".join([*lines, "", ""]).encode()
+        request = head + body
+        answer = memoryview(self._answer)
         began = time.perf_counter()
-        self._connection.sendall(head)
-        self._connection.sendall(body)
-        answer = self._received(b"")
-        while b"\r\n\r\n" not in answer:
-            answer = self._received(answer)
-        said, _, data = answer.partition(b"\r\n\r\n")
-        status, *told = said.decode().lower().split("\r\n")
-        found = dict(line.split(": ", 1) for line in told)
-        while len(data) < int(found["content-length"]):
-            data = self._received(data)
+        self._connection.sendall(request)
+        size = self._received(answer)
+        while (start := self._answer.find(b"\r\n\r\n", 0, size) + 4) < 4:  # noqa: PLR2004 - not found
+            size += self._received(answer[size:])
+        status, *told = bytes(answer[:start]).decode().lower().splitlines()
+        found = dict(line.split(": ", 1) for line in told if line)
+        end = start + int(found["content-length"])
+        while size < end:
+            size += self._received(answer[size:])
         seconds = time.perf_counter() - began
+        data = bytes(answer[start:end])
         if f" {HTTPStatus.OK.value} " not in status:
             sys.exit(f"{path} answers {status}: {data[:1000]!r}")
         return seconds, data, int(found.get(LENGTH.lower(), 0))
 
-    def _received(self, before: bytes) -> bytes:
-        """Return what has come before and what comes next."""
-        return before + (self._connection.recv(1 << 20) or sys.exit("the connection has ended"))
+    def _received(self, rest: memoryview) -> int:
+        """Return how many bytes more of an answer have come."""
+        return self._connection.recv_into(rest) or sys.exit("the connection has ended")

@@ -19,13 +19,13 @@ evaluation,
 backend, serving (arrays, schema, examples, payloads, payloads.parsing, payloads.tensors,
 payloads.plain, payloads.csv_text, payloads.infer, payloads.infer_answer, payloads.invocations,
 payloads.flatbuffers, payloads.arrow_batches, payloads.arrow, payloads.arrow_answer,
-payloads.negotiation, settings, divergence, counts, columns, rows, windows, monitoring, released,
-batches, workers, keeper, pool, metrics, output, access, bodies, openapi, page, connections,
-inference, asking, gateway, options, server), images (layers, compiled, parts, bases, bill, sealed,
-build), manifests, actions, generators, serve_image, travelling, worker, naming, run_command,
-commands, serve_command, data_checks, strays, queries, resources_command, store_commands, changes,
-diagnosis, readiness, machine, doctor, matrix, prompts, run_model, templates, scaffold, upkeep,
-repository
+payloads.negotiation, settings, shared, divergence, counts, columns, rows, windows, monitoring,
+released, batches, workers, keeper, pool, metrics, output, access, bodies, openapi, page,
+connections, inference, asking, gateway, options, server), images (layers, compiled, parts, bases,
+bill, sealed, build), manifests, actions, generators, serve_image, travelling, worker, naming,
+run_command, commands, serve_command, data_checks, strays, queries, resources_command,
+store_commands, changes, diagnosis, readiness, machine, doctor, matrix, prompts, run_model,
+templates, scaffold, upkeep, repository
 
 `runtime/` is executed inside a model's own environment; it imports nothing from here and nothing
 from here imports it.  `launch` speaks to it through two JSON files.

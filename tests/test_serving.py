@@ -910,6 +910,12 @@ def test_https(copy: Repository, tmp_path: Path) -> None:
             head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
             connection.sendall(head.encode() + body)
             assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+            body, headers = tensor(40_000, 2)
+            fields = {**headers, "host": "x", "content_length": str(len(body))}
+            lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
+            first = f"POST /v2/models/{MODEL}/infer HTTP/1.1"
+            connection.sendall("\r\n".join([first, *lines, "", ""]).encode() + body)
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
     done = copy.doit("serve", "--port", "0", "--certificate", f"{tmp_path}/none.pem")
 
     assert 3 == done.returncode

@@ -7,6 +7,7 @@ file as run_step.py has it, for the step `score`, and besides
 
     socket        the Unix socket that the gateway listens on
     worker        the number by which the gateway knows this process
+    shared        where the pieces of memory are that the gateway shares, if any
     sample        `names` and `values` of a request to try the model with, or null
 
 What is said over the socket is told in model_runtime/wire.py.  It ends when the gateway closes the
@@ -17,19 +18,21 @@ Only the standard library is used, in a form that Python 3.6 parses.
 
 import array
 import faulthandler
+import functools
 import importlib
 import json
 import os
 import socket
 import sys
 import time
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from model_runtime import wire
 from model_runtime.contract import StepError, plain
 from model_runtime.parent import die_with_parent
 from model_runtime.process import describe, flush, message_of, prepare, tell, trusted_folders
 from model_runtime.scoring import Scoring, Values
+from model_runtime.shared import Shared, opened
 
 COMPACT = (",", ":")
 
@@ -48,7 +51,9 @@ def main(paths: List[str]) -> int:
     die_with_parent(request["parent"])
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(request["socket"])
-        wire.send(connection, {"worker": request["worker"], "pid": os.getpid()})
+        shared = opened(request["shared"])
+        told = {"worker": request["worker"], "pid": os.getpid(), "shared": shared is not None}
+        wire.send(connection, told)
         try:
             scoring, learnt = load(request)
         except BaseException as error:  # noqa: BLE001 - a SystemExit is a failure too
@@ -60,7 +65,7 @@ def main(paths: List[str]) -> int:
             flush()
         answer, parts = learnt
         wire.send(connection, {"ready": answer}, parts)
-        answer_all(connection, scoring, request["root"])
+        answer_all(connection, shared, scoring, request["root"])
     return 0
 
 
@@ -78,20 +83,23 @@ def load(request: Dict[str, Any]) -> Tuple[Scoring, Tuple[Dict[str, Any], List[b
     return scoring, (told, [part])
 
 
-def answer_all(connection: Any, scoring: Scoring, root: str) -> None:
+def answer_all(connection: Any, shared: Optional[Shared], scoring: Scoring, root: str) -> None:
     """Answer each batch that comes."""
     stream = connection.makefile("rb")
-    message = wire.receive(stream)
+    message = wire.receive(stream, shared)
     while message is not None:
-        header, payload = message
         began = time.perf_counter()
-        answers = answered(header, payload, scoring, root)
+        answers = answered(*message, scoring, root)
         told = {"answers": [entry for entry, _ in answers]}  # type: Dict[str, Any]
-        told["batch"] = header["batch"]
+        told["batch"] = message[0]["batch"]
         told["seconds"] = time.perf_counter() - began
-        wire.send(connection, told, [part for _, part in answers])
+        where = message[0].get("shared")
+        message = None  # the model alone may still have its values
+        if shared and where and shared.is_used(where[0]):
+            shared, told["kept"] = None, True
+        wire.send(connection, told, [part for _, part in answers], shared)
         flush()
-        message = wire.receive(stream)
+        message = wire.receive(stream, shared)
 
 
 def answered(
@@ -134,12 +142,20 @@ def decoded(entry: Dict[str, Any], part: memoryview) -> Values:
     names = entry["names"]
     if not entry["dtype"]:
         return Values(names, json.loads(bytes(part).decode()))
+    read, kind = numpy_type(entry["dtype"])
+    if read is None:
+        return Values(names, nested(part, entry["dtype"], entry["shape"]))
+    return Values(names, read(part, kind).reshape(entry["shape"]))
+
+
+@functools.lru_cache(maxsize=None)
+def numpy_type(dtype: str) -> Tuple[Optional[Callable[..., Any]], Any]:
+    """Return what makes arrays of bytes, and the type of their elements; None without NumPy."""
     try:
         numpy = importlib.import_module("numpy")
     except ImportError:
-        return Values(names, nested(part, entry["dtype"], entry["shape"]))
-    kind = numpy.dtype(entry["dtype"]).newbyteorder("<")
-    return Values(names, numpy.frombuffer(part, kind).reshape(entry["shape"]))
+        return None, None
+    return numpy.frombuffer, numpy.dtype(dtype).newbyteorder("<")
 
 
 def nested(part: memoryview, dtype: str, shape: List[int]) -> List[Any]:

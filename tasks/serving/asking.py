@@ -16,7 +16,7 @@ from tasks.serving.payloads import infer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from starlette.types import Receive
+    from starlette.types import Receive, Scope
 
     from tasks.serving.arrays import Array
     from tasks.serving.payloads import About, Reader, Wanted, Writer
@@ -51,14 +51,14 @@ def _of(found: Mapping[str, str | None]) -> Asked:
     return Asked(found.get("model"), found.get("version"), found["ask"] or "")
 
 
-async def body_of(receive: Receive, limit: int) -> bytes:
+async def body_of(scope: Scope, receive: Receive, limit: int) -> bytes | memoryview:
     """Return the body of a request.  Raises RequestError where it has more than `limit` bytes."""
     parts, size, more = [], 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        part = message.get("body", b"")
+        part = scope["state"].pop("body", None) or message.get("body", b"")
         size += len(part)
         if size > limit:
             told = f"a request has at most {limit} bytes"
@@ -69,17 +69,19 @@ async def body_of(receive: Receive, limit: int) -> bytes:
 
 
 async def understood(
-    read: Reader, body: bytes, headers: Mapping[str, str], schema: Schema
+    read: Reader, body: bytes | memoryview, headers: Mapping[str, str], schema: Schema
 ) -> tuple[Array, Wanted]:
     """Return what a request carries, as the model wants it.  Raises RequestError."""
+    if read is infer.read and infer.is_light(body, headers):
+        array, wanted = infer.read(body, headers)
+        return schema.check(array), wanted
+    given = bytes(body)
 
     def carried() -> tuple[Array, Wanted]:
-        array, wanted = read(body, headers, schema.inputs)
+        array, wanted = read(given, headers, schema.inputs)
         return schema.check(array), wanted
 
-    if len(body) < LARGE or (read is infer.read and infer.is_light(body, headers)):
-        return carried()
-    return await asyncio.to_thread(carried)
+    return carried() if len(given) < LARGE else await asyncio.to_thread(carried)
 
 
 async def written(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import httptools
@@ -18,6 +19,12 @@ MOST_HEADERS = 1 << 16
 
 HELD_BYTES = 1 << 20
 """So much of a body is put together before the application is given it."""
+
+READ_BYTES = 1 << 16
+"""So much is read of a connection at once, where it is not known what comes."""
+
+BEGUN_BYTES = 1 << 14
+"""So much of a body has come before room is sought for all of it."""
 
 _INVALID = "Invalid HTTP request received."
 
@@ -57,6 +64,37 @@ class _Joining:
             self._transport.write(held)
 
 
+RoomFor = Callable[[Any, int], "memoryview | None"]
+"""Says where the body of a request, of which the scope and the length are known, is to be put."""
+
+
+class Receiver:
+    """Reads what comes over a connection: a large body straight into the room that it has.
+
+    Everything else that a transport tells is for the connection.
+    """
+
+    _read = memoryview(bytearray(READ_BYTES))  # of all: it is used up before the next reading
+
+    def __init__(self, room_for: RoomFor, **named: Any) -> None:  # noqa: ANN401 - uvicorn's signature
+        """Read for a new connection."""
+        self._connection = Connection(room_for, **named)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a protocol has
+        return getattr(self._connection, name)
+
+    def get_buffer(self, _size: int) -> memoryview:
+        """Return where to put what comes next."""
+        return self._connection.room or self._read
+
+    def buffer_updated(self, size: int) -> None:
+        """Hand on so many bytes that have come."""
+        if self._connection.room:
+            self._connection.filled(size)
+        else:
+            self._connection.data_received(bytes(self._read[:size]))
+
+
 class Connection(HttpToolsProtocol):
     """A connection that is closed where a request does not come to its end.
 
@@ -68,6 +106,15 @@ class Connection(HttpToolsProtocol):
     _head = 0
     _again = b""
     _size = 0
+    _sought = False
+    _body: memoryview | None = None
+    room: memoryview | None = None
+    """Where the rest of a body is to be put, past the parser, if that is known."""
+
+    def __init__(self, room_for: RoomFor, **named: Any) -> None:  # noqa: ANN401 - uvicorn's signature
+        """Begin with no request."""
+        super().__init__(**named)
+        self._room_for = room_for
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn's signature
         """Begin to wait for the first request."""
@@ -87,6 +134,8 @@ class Connection(HttpToolsProtocol):
                 self.data_received(again + data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self.send_400_response(_INVALID)
+        else:
+            self._seek_room()
         if self._head > MOST_HEADERS:
             self._refuse(_LARGE)
 
@@ -101,7 +150,7 @@ class Connection(HttpToolsProtocol):
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._again = self._without_upgrade()  # the parser has no way to go on with this one
             return
-        self._heading = False
+        self._heading = self._sought = False
         super().on_headers_complete()
 
     def _without_upgrade(self) -> bytes:
@@ -127,6 +176,34 @@ class Connection(HttpToolsProtocol):
             if not self.cycle.body:
                 self.cycle.body = b""  # type: ignore[assignment] # what is added to it is not copied
             super().on_body(body)
+
+    def _seek_room(self) -> None:
+        """Have what is still to come of a large body put where it is to lie, if that matters.
+
+        That is sought once: later some of the body may have been handed on.
+        """
+        if self._sought or self._size < BEGUN_BYTES or self.cycle.response_complete:
+            return
+        self._sought = True
+        fields = dict(self.headers)
+        length = int(fields.get(b"content-length", 0))
+        if self._size < length and b"transfer-encoding" not in fields:
+            self._body = self._room_for(self.scope, length)
+        if self._body:
+            self._body[: self._size] = b"".join(self._parts)
+            self.room = self._body[self._size :]
+            self._parts, self._size = [], 0
+
+    def filled(self, size: int) -> None:
+        """Note that so many bytes have come; with the last one the body is there."""
+        self.room = self.room[size:] if self.room else None
+        if not self.room:
+            self.room = None
+            self.parser = httptools.HttpRequestParser(self)  # the other one waits for the body
+            body, self._body = self._body, None
+            if not self.cycle.response_complete:
+                self.scope["state"]["body"] = body
+            self.on_message_complete()
 
     def on_message_begin(self) -> None:
         """Begin to wait for the rest of a request."""

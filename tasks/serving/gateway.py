@@ -19,6 +19,7 @@ from tasks.serving.arrays import RequestError
 from tasks.serving.asking import asked, body_of, understood, written
 from tasks.serving.batches import GONE
 from tasks.serving.page import page
+from tasks.serving.payloads import infer
 from tasks.serving.payloads.negotiation import negotiate
 
 if TYPE_CHECKING:
@@ -114,6 +115,13 @@ class Gateway:
             self._metrics.answered(told["model"], told["ask"], status, seconds)
         self._log.tell(scope, status, seconds, request=name.decode(), **told)
 
+    def room_for(self, scope: Scope, size: int) -> memoryview | None:
+        """Return where the body of a request is to be put, None where that does not matter."""
+        put = asked(scope["path"])
+        pool = self.pools.get(put.model or "") if put and put.ask == "infer" else None
+        ahead = access.header(scope, infer.LENGTH.encode())
+        return pool.room(size, int(ahead)) if pool and ahead.isdigit() else None
+
     async def _ask(
         self, put: Asked, scope: Scope, receive: Receive, send: Send, told: dict[str, str]
     ) -> None:
@@ -128,7 +136,7 @@ class Gateway:
             raise RequestError(message, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
         media, accept = headers.get("content-type", ""), headers.get("accept", "")
         read, write = negotiate(ask, media, accept)
-        body = await body_of(receive, self._limit)
+        body = await body_of(scope, receive, self._limit)
         pool, array, wanted = await self._taken(put, name, read, body, headers)
         if ask == "explain" and not pool.explains:
             raise RequestError(f"model `{name}` does not explain", HTTPStatus.NOT_FOUND)
@@ -148,7 +156,12 @@ class Gateway:
         await send({"type": "http.response.body", "body": text})
 
     async def _taken(
-        self, put: Asked, name: str, read: Reader, body: bytes, headers: Mapping[str, str]
+        self,
+        put: Asked,
+        name: str,
+        read: Reader,
+        body: bytes | memoryview,
+        headers: Mapping[str, str],
     ) -> tuple[Pool, Array, Wanted]:
         """Return who is to answer a request, and what that one takes from it.
 

@@ -124,6 +124,17 @@ class Pool:
             self._closing.callback(shutil.rmtree, folder, ignore_errors=True)
         return f"{folder}/socket"
 
+    def room(self, size: int, ahead: int) -> memoryview | None:
+        """Return memory for a body that a worker sees too; in it a tensor begins at byte `ahead`.
+
+        None where there is none.  A worker that is idle is the likeliest to be given the body.
+        """
+        for place in (*reversed(self._idle), *self._keeper.places):
+            shared = place.channel.shared if place.channel else None
+            if shared and (room := shared.room(size, ahead)):
+                return room
+        return None
+
     def submit(self, array: Array, ask: str, gone: Callable[[], bool]) -> asyncio.Future[Array]:
         """Return the answer to come; `gone` says whether who asks does not wait for it any more.
 
@@ -149,7 +160,9 @@ class Pool:
 
     def _received(self, channel: Channel, header: dict[str, Any], payload: memoryview) -> None:
         if "worker" in header:
-            self._keeper.places[header["worker"] - 1].channel = channel
+            place = self._keeper.places[header["worker"] - 1]
+            place.channel = channel
+            channel.shared = place.worker.shared if header["shared"] else None
         for place in self._keeper.places:
             if place.channel is not channel:
                 continue

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import math
 import resource
 import signal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 import uvloop
@@ -17,7 +18,7 @@ import uvloop
 from tasks.errors import UserError
 from tasks.serving import output, released
 from tasks.serving.access import Log, tokens_said
-from tasks.serving.connections import Connection
+from tasks.serving.connections import Receiver
 from tasks.serving.gateway import Gateway
 from tasks.serving.metrics import Metrics
 from tasks.serving.options import listening
@@ -129,9 +130,10 @@ class Server:
         gateway = Gateway(
             self._pools, self._names, self._metrics, self._log, tokens_said(), options.limit << 20
         )
+        receiver: Any = functools.partial(Receiver, gateway.room_for)
         return _Uvicorn(
             uvicorn.Config(
-                gateway, http=Connection, ws="none", lifespan="off", log_config=None,
+                gateway, http=receiver, ws="none", lifespan="off", log_config=None,
                 access_log=False, server_header=False, proxy_headers=False,
                 timeout_graceful_shutdown=END_SECONDS,
                 ssl_certfile=options.certificate or None, ssl_keyfile=options.key or None,

@@ -26,6 +26,7 @@ from tasks.languages import RUNTIME
 from tasks.processes import Watcher
 from tasks.records import write_json
 from tasks.serving import released
+from tasks.serving.shared import Shared
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ _COMPOSING = Lock()
 
 
 class Channel(asyncio.Protocol):
-    """The connection to a worker: `received` is given each message, `lost` told when it ends."""
+    """The connection to a worker: `received` is given each message, `lost` told when it ends.
+
+    `shared` is the memory for large payloads, where the worker has it too.
+    """
 
     def __init__(
         self,
@@ -63,7 +67,9 @@ class Channel(asyncio.Protocol):
         """Wait for the worker's first message."""
         self._received, self._lost = received, lost
         self._buffer = bytearray()
+        self._lent: memoryview | None = None  # what the worker reads
         self._transport: asyncio.Transport | None = None
+        self.shared: Shared | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the connection; a large batch fits into its buffer where the system allows that."""
@@ -83,7 +89,13 @@ class Channel(asyncio.Protocol):
                 return
             message = bytes(memoryview(self._buffer)[HEAD.size : end])
             del self._buffer[:end]
-            self._received(self, _header(message[:of_header]), memoryview(message)[of_header:])
+            header, payload = _header(message[:of_header]), memoryview(message)[of_header:]
+            if self.shared and "shared" in header:
+                payload = self.shared.answers.taken(*header["shared"][1:])
+            if "kept" in header:
+                self.shared = None
+            self._lent = None
+            self._received(self, header, payload)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell of the end."""
@@ -93,8 +105,11 @@ class Channel(asyncio.Protocol):
     def send(self, header: Mapping[str, Any], parts: Sequence[bytes | memoryview]) -> None:
         """Send a message; its payload is the parts, one behind the other."""
         if self._transport is not None:
-            text = msgspec.json.encode(header)
             size = sum(map(len, parts))
+            if self.shared and (lent := self.shared.lend(parts, size)):
+                *where, self._lent = lent
+                header, parts, size = {**header, "shared": [*where, size]}, (), 0
+            text = msgspec.json.encode(header)
             message = [HEAD.pack(len(text), size), text, *parts]
             if size < JOINED_BYTES:
                 self._transport.write(b"".join(message))
@@ -155,6 +170,7 @@ class Worker:
         self._group = self._starts = 0
         self._killed = False
         self._thread: Thread | None = None
+        self.shared: Shared | None = None
 
     def start(self, socket: str, ended: Callable[[str], None]) -> None:
         """Start the process, which connects to the socket; `ended` is told how it ended.
@@ -171,6 +187,9 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - whatever it is, another is to be started
                 how = f"could not be started: {error}"
             log.close()
+            if self.shared:
+                self.shared.close()
+                self.shared = None
             self._group = 0
             ended(how)
 
@@ -191,6 +210,13 @@ class Worker:
         killed = f"was killed by signal {-end.status}"
         return killed if end.status < 0 else f"exited with {end.status}"
 
+    def _share(self) -> list[str]:
+        """Make the memory to share with the process; return where that finds it."""
+        with contextlib.suppress(OSError, AttributeError):  # not every system has such memory
+            self.shared = Shared()
+            return self.shared.paths
+        return []
+
     def _composed(self, socket: str) -> tuple[Command, dict[str, str]]:
         """Return the command that starts the process, and its variables."""
         run, release = self._run, self._release
@@ -206,6 +232,7 @@ class Worker:
             "trusted": command.trusted,
             "parent": os.getpid() if command.direct else 0,
             "socket": socket,
+            "shared": self._share() if command.direct else [],
             "worker": self.number,
             "sample": release.sample,
             "scratch": scratch,

@@ -9,11 +9,15 @@ requests, or of its answers, one behind the other.  In either, an entry for each
     shape     of a tensor
     size      how many bytes of the payload are its values
 
+A large payload can lie in memory that both share instead (shared.py): then the message has none,
+and its header has `"shared": [PIECE, START, SIZE]`.
+
 The gateway sends `{"do": "predict" or "explain", "batch": NUMBER, "requests": [entry, ...]}`.  The
-worker says first `{"worker": NUMBER, "pid": PID}`, then `{"ready": {...}}` or
-`{"failed": MESSAGE}`, and then `{"answers": [entry, ...], "batch": NUMBER, "seconds": TIME}` to
-each; the entry of a request that failed has `error`, a message, and `refused`: whether it was the
-values that the model could not take.
+worker says first `{"worker": NUMBER, "pid": PID, "shared": whether it has that memory}`, then
+`{"ready": {...}}` or `{"failed": MESSAGE}`, and then to each `{"answers": [entry, ...], "batch":
+NUMBER, "seconds": TIME}`; the entry of a request that failed has `error`, a message, and `refused`:
+whether it was the values that the model could not take.  From an answer with `kept` on, which says
+that the model has kept values, the memory is not used any more.
 
 Only the standard library is used, in a form that Python 3.6 parses.
 """
@@ -22,17 +26,28 @@ import json
 import struct
 from typing import Any, Dict, Optional, Sequence, Tuple
 
+from model_runtime.shared import Shared
+
 HEAD = struct.Struct("!IQ")
 
 
-def send(connection: Any, header: Dict[str, Any], values: Sequence[Any] = ()) -> None:
+def send(
+    connection: Any,
+    header: Dict[str, Any],
+    values: Sequence[Any] = (),
+    shared: Optional[Shared] = None,
+) -> None:
     """Send a message; `values` are the parts of its payload, each as bytes."""
-    text = json.dumps(header).encode()
     size = sum(len(part) for part in values)
+    if shared and shared.fits(size):
+        header, values, size = {**header, "shared": shared.put(values)}, (), 0
+    text = json.dumps(header).encode()
     connection.sendall(b"".join([HEAD.pack(len(text), size), text, *values]))
 
 
-def receive(stream: Any) -> Optional[Tuple[Dict[str, Any], memoryview]]:
+def receive(
+    stream: Any, shared: Optional[Shared] = None
+) -> Optional[Tuple[Dict[str, Any], memoryview]]:
     """Return the next message's header and payload, None when the other side has gone."""
     head = stream.read(HEAD.size)
     if len(head) < HEAD.size:
@@ -41,4 +56,7 @@ def receive(stream: Any) -> Optional[Tuple[Dict[str, Any], memoryview]]:
     header, payload = stream.read(of_header), stream.read(of_payload)
     if len(header) + len(payload) < of_header + of_payload:
         return None
-    return json.loads(header.decode()), memoryview(payload)
+    told = json.loads(header.decode())
+    if shared and "shared" in told:
+        return told, shared.payload(*told["shared"])
+    return told, memoryview(payload)
