@@ -25,7 +25,7 @@ WORKER = "serve_model.py"
 BODIES = 500  # different requests that wrk sends in turn
 CHECKED = 50  # of which so many answers are compared with those of the model itself
 TIMEOUT = "60s"
-ANSWER_BYTES = 1 << 22  # of the largest answer
+ANSWER_BYTES = 1 << 22  # of an answer and its head, at most
 LENGTH = "Inference-Header-Content-Length"
 TYPES = {"INT64": "q", "INT32": "i", "FP64": "d", "FP32": "f"}
 
@@ -104,7 +104,11 @@ def put(server: Server, connections: int, seconds: int, folder: Path) -> Load:
 
 
 class Batch:
-    """Many rows in one request to a server, whose bytes are sent and received in one piece."""
+    """Many rows in one request to a server.
+
+    It is sent in one call, and its answer received into a buffer that was made before, for each
+    server alike: so the client's own copies do not count.
+    """
 
     def __init__(self, server: Server, rows: Sequence[Sequence[float]]) -> None:
         """Make the requests ready."""
@@ -176,4 +180,6 @@ class Batch:
 
     def _received(self, rest: memoryview) -> int:
         """Return how many bytes more of an answer have come."""
+        if not rest:
+            sys.exit(f"an answer has more than {ANSWER_BYTES} bytes")
         return self._connection.recv_into(rest) or sys.exit("the connection has ended")

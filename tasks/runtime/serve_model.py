@@ -7,7 +7,7 @@ file as run_step.py has it, for the step `score`, and besides
 
     socket        the Unix socket that the gateway listens on
     worker        the number by which the gateway knows this process
-    shared        where the pieces of memory are that the gateway shares, if any
+    memory        where the segments of memory are that the gateway shares, if any
     sample        `names` and `values` of a request to try the model with, or null
 
 What is said over the socket is told in model_runtime/wire.py.  It ends when the gateway closes the
@@ -29,10 +29,10 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from model_runtime import wire
 from model_runtime.contract import StepError, plain
+from model_runtime.memory import SharedMemory, opened
 from model_runtime.parent import die_with_parent
 from model_runtime.process import describe, flush, message_of, prepare, tell, trusted_folders
 from model_runtime.scoring import Scoring, Values
-from model_runtime.shared import Shared, opened
 
 COMPACT = (",", ":")
 
@@ -51,8 +51,8 @@ def main(paths: List[str]) -> int:
     die_with_parent(request["parent"])
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(request["socket"])
-        shared = opened(request["shared"])
-        told = {"worker": request["worker"], "pid": os.getpid(), "shared": shared is not None}
+        memory = opened(request["memory"])
+        told = {"worker": request["worker"], "pid": os.getpid(), "memory": memory is not None}
         wire.send(connection, told)
         try:
             scoring, learnt = load(request)
@@ -65,7 +65,7 @@ def main(paths: List[str]) -> int:
             flush()
         answer, parts = learnt
         wire.send(connection, {"ready": answer}, parts)
-        answer_all(connection, shared, scoring, request["root"])
+        answer_all(connection, memory, scoring, request["root"])
     return 0
 
 
@@ -83,23 +83,25 @@ def load(request: Dict[str, Any]) -> Tuple[Scoring, Tuple[Dict[str, Any], List[b
     return scoring, (told, [part])
 
 
-def answer_all(connection: Any, shared: Optional[Shared], scoring: Scoring, root: str) -> None:
+def answer_all(
+    connection: Any, memory: Optional[SharedMemory], scoring: Scoring, root: str
+) -> None:
     """Answer each batch that comes."""
     stream = connection.makefile("rb")
-    message = wire.receive(stream, shared)
+    message = wire.receive(stream, memory)
     while message is not None:
+        header, payload = message
         began = time.perf_counter()
-        answers = answered(*message, scoring, root)
+        answers = answered(header, payload, scoring, root)
         told = {"answers": [entry for entry, _ in answers]}  # type: Dict[str, Any]
-        told["batch"] = message[0]["batch"]
+        told["batch"] = header["batch"]
         told["seconds"] = time.perf_counter() - began
-        where = message[0].get("shared")
-        message = None  # the model alone may still have its values
-        if shared and where and shared.is_used(where[0]):
-            shared, told["kept"] = None, True
-        wire.send(connection, told, [part for _, part in answers], shared)
+        del message, payload  # from here on the model alone can still have its values
+        if memory and "at" in header and memory.is_kept(header["at"][0]):
+            told["kept"] = True
+        wire.send(connection, told, [part for _, part in answers], memory)
         flush()
-        message = wire.receive(stream, shared)
+        message = wire.receive(stream, memory)
 
 
 def answered(
@@ -150,7 +152,7 @@ def decoded(entry: Dict[str, Any], part: memoryview) -> Values:
 
 @functools.lru_cache(maxsize=None)
 def numpy_type(dtype: str) -> Tuple[Optional[Callable[..., Any]], Any]:
-    """Return what makes arrays of bytes, and the type of their elements; None without NumPy."""
+    """Return what reads bytes as an array, and the type of its elements; None without NumPy."""
     try:
         numpy = importlib.import_module("numpy")
     except ImportError:

@@ -24,7 +24,7 @@ READ_BYTES = 1 << 16
 """So much is read of a connection at once, where it is not known what comes."""
 
 BEGUN_BYTES = 1 << 14
-"""So much of a body has come before room is sought for all of it."""
+"""So much of a body has come before a buffer is sought: who only announces one occupies none."""
 
 _INVALID = "Invalid HTTP request received."
 
@@ -64,33 +64,40 @@ class _Joining:
             self._transport.write(held)
 
 
-RoomFor = Callable[[Any, int], "memoryview | None"]
-"""Says where the body of a request, of which the scope and the length are known, is to be put."""
+BufferFor = Callable[[Any, int], "memoryview | None"]
+"""Returns a buffer of this many bytes for the body of a request, None where that has none.
+
+Of the request the scope is given.
+"""
 
 
 class Receiver:
-    """Reads what comes over a connection: a large body straight into the room that it has.
+    """Reads what comes over a connection: a large body straight into the buffer that it has.
 
-    Everything else that a transport tells is for the connection.
+    Everything else that a transport tells is for the connection.  There are two objects because
+    uvloop (handles/stream.pyx, sslproto.pyx) reads into the buffers only of what is no
+    `asyncio.Protocol`, as uvicorn's protocol is.  This one is not derived from
+    `asyncio.BufferedProtocol` either, whose methods would hide those of the connection.
     """
 
-    _read = memoryview(bytearray(READ_BYTES))  # of all: it is used up before the next reading
+    _read = memoryview(bytearray(READ_BYTES))
+    """Of all: the loop asks for it, fills it and has it used up in one go."""
 
-    def __init__(self, room_for: RoomFor, **named: Any) -> None:  # noqa: ANN401 - uvicorn's signature
+    def __init__(self, buffer_for: BufferFor, **named: Any) -> None:  # noqa: ANN401 - uvicorn's signature
         """Read for a new connection."""
-        self._connection = Connection(room_for, **named)
+        self._connection = Connection(buffer_for, **named)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a protocol has
         return getattr(self._connection, name)
 
     def get_buffer(self, _size: int) -> memoryview:
         """Return where to put what comes next."""
-        return self._connection.room or self._read
+        return self._connection.rest or self._read
 
     def buffer_updated(self, size: int) -> None:
         """Hand on so many bytes that have come."""
-        if self._connection.room:
-            self._connection.filled(size)
+        if self._connection.rest:
+            self._connection.body_updated(size)
         else:
             self._connection.data_received(bytes(self._read[:size]))
 
@@ -108,13 +115,11 @@ class Connection(HttpToolsProtocol):
     _size = 0
     _sought = False
     _body: memoryview | None = None
-    room: memoryview | None = None
-    """Where the rest of a body is to be put, past the parser, if that is known."""
 
-    def __init__(self, room_for: RoomFor, **named: Any) -> None:  # noqa: ANN401 - uvicorn's signature
+    def __init__(self, buffer_for: BufferFor, **named: Any) -> None:  # noqa: ANN401 - uvicorn's signature
         """Begin with no request."""
         super().__init__(**named)
-        self._room_for = room_for
+        self._buffer_for = buffer_for
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn's signature
         """Begin to wait for the first request."""
@@ -135,7 +140,7 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self.send_400_response(_INVALID)
         else:
-            self._seek_room()
+            self._seek_buffer()
         if self._head > MOST_HEADERS:
             self._refuse(_LARGE)
 
@@ -177,7 +182,7 @@ class Connection(HttpToolsProtocol):
                 self.cycle.body = b""  # type: ignore[assignment] # what is added to it is not copied
             super().on_body(body)
 
-    def _seek_room(self) -> None:
+    def _seek_buffer(self) -> None:
         """Have what is still to come of a large body put where it is to lie, if that matters.
 
         That is sought once: later some of the body may have been handed on.
@@ -185,24 +190,26 @@ class Connection(HttpToolsProtocol):
         if self._sought or self._size < BEGUN_BYTES or self.cycle.response_complete:
             return
         self._sought = True
-        fields = dict(self.headers)
-        length = int(fields.get(b"content-length", 0))
-        if self._size < length and b"transfer-encoding" not in fields:
-            self._body = self._room_for(self.scope, length)
-        if self._body:
-            self._body[: self._size] = b"".join(self._parts)
-            self.room = self._body[self._size :]
-            self._parts, self._size = [], 0
+        length = int(dict(self.headers).get(b"content-length", 0))
+        if self._size < length and (body := self._buffer_for(self.scope, length)):
+            body[: self._size] = b"".join(self._parts)
+            self._body, self._parts = body, []
 
-    def filled(self, size: int) -> None:
-        """Note that so many bytes have come; with the last one the body is there."""
-        self.room = self.room[size:] if self.room else None
-        if not self.room:
-            self.room = None
+    @property
+    def rest(self) -> memoryview | None:
+        """Where the rest of a body is to be put, past the parser, if it has a buffer."""
+        return self._body[self._size :] if self._body else None
+
+    def body_updated(self, size: int) -> None:
+        """Take so many bytes more of the body; with the last one the request is there."""
+        self._unset_keepalive_if_required()
+        self._size += size
+        if self._body and self._size == len(self._body):
             self.parser = httptools.HttpRequestParser(self)  # the other one waits for the body
-            body, self._body = self._body, None
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+            body, self._body, self._size = self._body, None, 0
             if not self.cycle.response_complete:
-                self.scope["state"]["body"] = body
+                self.scope["state"]["body"] = body  # the cycle would hand on a copy
             self.on_message_complete()
 
     def on_message_begin(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from dataclasses import replace
@@ -110,17 +111,26 @@ class Gateway:
         except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
             if status == GONE:  # nothing was answered yet
                 await failure(*_refusal(error), scope, name)(scope, receive, sending)
+        scope["state"].pop("body", None)  # of a request that was refused before it was read
         seconds = time.perf_counter() - began
         if told:
             self._metrics.answered(told["model"], told["ask"], status, seconds)
         self._log.tell(scope, status, seconds, request=name.decode(), **told)
 
-    def room_for(self, scope: Scope, size: int) -> memoryview | None:
-        """Return where the body of a request is to be put, None where that does not matter."""
+    def buffer_for(self, scope: Scope, size: int) -> memoryview | None:
+        """Return where a body of so many bytes is to be put, None where that does not matter.
+
+        Neither does it where all memory is in use.
+        """
         put = asked(scope["path"])
         pool = self.pools.get(put.model or "") if put and put.ask == "infer" else None
-        ahead = access.header(scope, infer.LENGTH.encode())
-        return pool.room(size, int(ahead)) if pool and ahead.isdigit() else None
+        ahead = infer.told_length(access.header(scope, infer.LENGTH.encode()).decode("latin-1"))
+        if pool is None or ahead is None:
+            return None
+        with contextlib.suppress(RequestError):
+            self._tokens.check(scope)
+            return pool.buffer(size, ahead)
+        return None
 
     async def _ask(
         self, put: Asked, scope: Scope, receive: Receive, send: Send, told: dict[str, str]

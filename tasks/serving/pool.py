@@ -124,15 +124,15 @@ class Pool:
             self._closing.callback(shutil.rmtree, folder, ignore_errors=True)
         return f"{folder}/socket"
 
-    def room(self, size: int, ahead: int) -> memoryview | None:
+    def buffer(self, size: int, ahead: int) -> memoryview | None:
         """Return memory for a body that a worker sees too; in it a tensor begins at byte `ahead`.
 
         None where there is none.  A worker that is idle is the likeliest to be given the body.
         """
         for place in (*reversed(self._idle), *self._keeper.places):
-            shared = place.channel.shared if place.channel else None
-            if shared and (room := shared.room(size, ahead)):
-                return room
+            memory = place.channel.memory if place.channel else None
+            if memory and (buffer := memory.buffer(size, ahead)):
+                return buffer
         return None
 
     def submit(self, array: Array, ask: str, gone: Callable[[], bool]) -> asyncio.Future[Array]:
@@ -162,7 +162,7 @@ class Pool:
         if "worker" in header:
             place = self._keeper.places[header["worker"] - 1]
             place.channel = channel
-            channel.shared = place.worker.shared if header["shared"] else None
+            channel.memory = place.worker.memory if header["memory"] else None
         for place in self._keeper.places:
             if place.channel is not channel:
                 continue

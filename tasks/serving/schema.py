@@ -105,7 +105,7 @@ class Schema:
                 array = replace(array, data=b"[%b]" % array.json)
         if array.names or not self.names:
             return array
-        return Array(array.data, self.names, array.dtype, array.shape)
+        return replace(array, names=self.names)
 
     # Values in JSON
 

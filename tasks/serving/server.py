@@ -130,7 +130,7 @@ class Server:
         gateway = Gateway(
             self._pools, self._names, self._metrics, self._log, tokens_said(), options.limit << 20
         )
-        receiver: Any = functools.partial(Receiver, gateway.room_for)
+        receiver: Any = functools.partial(Receiver, gateway.buffer_for)
         return _Uvicorn(
             uvicorn.Config(
                 gateway, http=receiver, ws="none", lifespan="off", log_config=None,

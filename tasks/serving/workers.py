@@ -26,7 +26,7 @@ from tasks.languages import RUNTIME
 from tasks.processes import Watcher
 from tasks.records import write_json
 from tasks.serving import released
-from tasks.serving.shared import Shared
+from tasks.serving.memory import SharedMemory
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ _COMPOSING = Lock()
 class Channel(asyncio.Protocol):
     """The connection to a worker: `received` is given each message, `lost` told when it ends.
 
-    `shared` is the memory for large payloads, where the worker has it too.
+    `memory` is for large payloads, where the worker has it too.
     """
 
     def __init__(
@@ -67,9 +67,10 @@ class Channel(asyncio.Protocol):
         """Wait for the worker's first message."""
         self._received, self._lost = received, lost
         self._buffer = bytearray()
-        self._lent: memoryview | None = None  # what the worker reads
+        self._lent: memoryview | None = None  # so that what the worker reads is in use
+        self._kept: list[memoryview | None] = []  # what its model has kept is so for ever
         self._transport: asyncio.Transport | None = None
-        self.shared: Shared | None = None
+        self.memory: SharedMemory | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the connection; a large batch fits into its buffer where the system allows that."""
@@ -90,10 +91,11 @@ class Channel(asyncio.Protocol):
             message = bytes(memoryview(self._buffer)[HEAD.size : end])
             del self._buffer[:end]
             header, payload = _header(message[:of_header]), memoryview(message)[of_header:]
-            if self.shared and "shared" in header:
-                payload = self.shared.answers.taken(*header["shared"][1:])
+            if self.memory and "written" in header:
+                # A copy: these are used after the worker is given, and answers, the next batch.
+                payload = self.memory.answers.copy(header["written"])
             if "kept" in header:
-                self.shared = None
+                self._kept.append(self._lent)
             self._lent = None
             self._received(self, header, payload)
 
@@ -106,9 +108,9 @@ class Channel(asyncio.Protocol):
         """Send a message; its payload is the parts, one behind the other."""
         if self._transport is not None:
             size = sum(map(len, parts))
-            if self.shared and (lent := self.shared.lend(parts, size)):
-                *where, self._lent = lent
-                header, parts, size = {**header, "shared": [*where, size]}, (), 0
+            if self.memory and (lent := self.memory.lend(parts)):
+                number, start, self._lent = lent
+                header, parts, size = {**header, "at": (number, start, size)}, (), 0
             text = msgspec.json.encode(header)
             message = [HEAD.pack(len(text), size), text, *parts]
             if size < JOINED_BYTES:
@@ -170,7 +172,7 @@ class Worker:
         self._group = self._starts = 0
         self._killed = False
         self._thread: Thread | None = None
-        self.shared: Shared | None = None
+        self.memory: SharedMemory | None = None
 
     def start(self, socket: str, ended: Callable[[str], None]) -> None:
         """Start the process, which connects to the socket; `ended` is told how it ended.
@@ -187,9 +189,9 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - whatever it is, another is to be started
                 how = f"could not be started: {error}"
             log.close()
-            if self.shared:
-                self.shared.close()
-                self.shared = None
+            if self.memory:
+                self.memory.close()
+                self.memory = None
             self._group = 0
             ended(how)
 
@@ -213,8 +215,8 @@ class Worker:
     def _share(self) -> list[str]:
         """Make the memory to share with the process; return where that finds it."""
         with contextlib.suppress(OSError, AttributeError):  # not every system has such memory
-            self.shared = Shared()
-            return self.shared.paths
+            self.memory = SharedMemory()
+            return self.memory.paths
         return []
 
     def _composed(self, socket: str) -> tuple[Command, dict[str, str]]:
@@ -232,7 +234,7 @@ class Worker:
             "trusted": command.trusted,
             "parent": os.getpid() if command.direct else 0,
             "socket": socket,
-            "shared": self._share() if command.direct else [],
+            "memory": self._share() if command.direct else [],
             "worker": self.number,
             "sample": release.sample,
             "scratch": scratch,

@@ -9,15 +9,15 @@ requests, or of its answers, one behind the other.  In either, an entry for each
     shape     of a tensor
     size      how many bytes of the payload are its values
 
-A large payload can lie in memory that both share instead (shared.py): then the message has none,
-and its header has `"shared": [PIECE, START, SIZE]`.
+A large payload can lie in memory that both share instead (memory.py): then the message has none,
+and its header says where: `"at": [SEGMENT, START, SIZE]` of a batch, `"written": SIZE` of answers.
 
 The gateway sends `{"do": "predict" or "explain", "batch": NUMBER, "requests": [entry, ...]}`.  The
-worker says first `{"worker": NUMBER, "pid": PID, "shared": whether it has that memory}`, then
+worker says first `{"worker": NUMBER, "pid": PID, "memory": whether it has that memory}`, then
 `{"ready": {...}}` or `{"failed": MESSAGE}`, and then to each `{"answers": [entry, ...], "batch":
 NUMBER, "seconds": TIME}`; the entry of a request that failed has `error`, a message, and `refused`:
-whether it was the values that the model could not take.  From an answer with `kept` on, which says
-that the model has kept values, the memory is not used any more.
+whether it was the values that the model could not take.  With `"kept": true` the segment that had
+the batch is not to be used again.
 
 Only the standard library is used, in a form that Python 3.6 parses.
 """
@@ -26,7 +26,7 @@ import json
 import struct
 from typing import Any, Dict, Optional, Sequence, Tuple
 
-from model_runtime.shared import Shared
+from model_runtime.memory import SharedMemory
 
 HEAD = struct.Struct("!IQ")
 
@@ -35,18 +35,18 @@ def send(
     connection: Any,
     header: Dict[str, Any],
     values: Sequence[Any] = (),
-    shared: Optional[Shared] = None,
+    memory: Optional[SharedMemory] = None,
 ) -> None:
     """Send a message; `values` are the parts of its payload, each as bytes."""
     size = sum(len(part) for part in values)
-    if shared and shared.fits(size):
-        header, values, size = {**header, "shared": shared.put(values)}, (), 0
+    if memory and memory.fits(size):
+        header, values, size = {**header, "written": memory.put(values)}, (), 0
     text = json.dumps(header).encode()
     connection.sendall(b"".join([HEAD.pack(len(text), size), text, *values]))
 
 
 def receive(
-    stream: Any, shared: Optional[Shared] = None
+    stream: Any, memory: Optional[SharedMemory]
 ) -> Optional[Tuple[Dict[str, Any], memoryview]]:
     """Return the next message's header and payload, None when the other side has gone."""
     head = stream.read(HEAD.size)
@@ -57,6 +57,7 @@ def receive(
     if len(header) + len(payload) < of_header + of_payload:
         return None
     told = json.loads(header.decode())
-    if shared and "shared" in told:
-        return told, shared.payload(*told["shared"])
+    if "at" in told:
+        assert memory is not None  # noqa: S101 - the gateway knows
+        return told, memory.payload(*told["at"])
     return told, memoryview(payload)

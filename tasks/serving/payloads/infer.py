@@ -130,14 +130,19 @@ def is_light(body: bytes | memoryview, headers: Mapping[str, str]) -> bool:
 def _request(body: bytes | memoryview, length: int) -> _Request:
     """Return what the JSON of a request says, of which the body has so many bytes."""
     head = bytes(body[:length])
-    return _read_before(head) if length < len(body) and length <= LIGHT else _decoded(head)
+    return _decoded_lately(head) if length < len(body) and length <= LIGHT else _decoded(head)
 
 
 def _decoded(head: bytes) -> _Request:
     return decoded(_DECODER, head, _FORM)
 
 
-_read_before = functools.lru_cache(maxsize=64)(_decoded)  # a client's batches are much alike
+_decoded_lately = functools.lru_cache(maxsize=64)(_decoded)  # what precedes bytes is much alike
+
+
+def told_length(said: str) -> int | None:
+    """Return how many bytes a header says that JSON has, None where that is no number."""
+    return int(said) if _DIGITS.fullmatch(said) else None
 
 
 def _length(body: bytes | memoryview, headers: Mapping[str, str]) -> int:
@@ -145,12 +150,13 @@ def _length(body: bytes | memoryview, headers: Mapping[str, str]) -> int:
     said = headers.get(LENGTH)
     if said is None:
         return len(body)
-    if not _DIGITS.fullmatch(said) or int(said) > len(body):
+    length = told_length(said)
+    if length is None or length > len(body):
         raise RequestError(
             f"`Inference-Header-Content-Length` is `{said[:40]}`, no number of bytes up to the"
             f" body's {len(body)}"
         )
-    return int(said)
+    return length
 
 
 def _tensors(inputs: list[_Input], body: bytes | memoryview, at: int) -> list[_Tensor]:
