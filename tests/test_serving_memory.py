@@ -276,9 +276,10 @@ def test_a_length_that_is_none(server: Server, told: str) -> None:
     assert (400, True) == (answer.status, "Inference-Header-Content-Length" in answer.body["error"])
 
 
-def test_a_last_request(server: Server) -> None:
-    """After a large tensor it is answered as ever, and what is behind it means nothing."""
-    last = request_of(rows_of(1)).replace(b"host: x", b"host: x\r\nconnection: close")
+@pytest.mark.parametrize("rows", [1, 6_000])
+def test_a_last_request(server: Server, rows: int) -> None:
+    """Behind a large tensor it is answered as ever, and what follows it means nothing."""
+    last = request_of(rows_of(rows)).replace(b"host: x", b"host: x\r\nconnection: close")
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(request_of(rows_of(6_000)) + last + b"behind")
         said = b""
@@ -286,6 +287,26 @@ def test_a_last_request(server: Server) -> None:
             said += more
 
     assert (2, 0) == (said.count(b"HTTP/1.1 200 "), said.count(b"HTTP/1.1 400 "))
+
+
+@pytest.mark.parametrize("rows", [1, 6_000, 30_000])
+def test_who_closes_one_side(server: Server, rows: int) -> None:
+    """Still has the answer."""
+    request = request_of(rows_of(rows))
+    for _ in range(10):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_length_with_zeros_before_it(server: Server) -> None:
+    """It is one, however many these are."""
+    request = request_of(rows_of(6_000))
+    request = request.replace(b"\r\ncontent-length: ", b"\r\ncontent-length: " + b"0" * 5000)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(request)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_refused_upload_that_goes_on(server: Server) -> None:
@@ -433,6 +454,12 @@ def test_what_the_worker_sees() -> None:
     cycle = [payload]
     cycle.append(cycle)  # type: ignore[arg-type]
     del payload, cycle
+    assert not worker.is_kept(0)
+    if not (child := os.fork()):
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert worker.is_kept(0)
+    worker.payload(0, 0, 4)
     assert not worker.is_kept(0)
     assert 5 == worker.put([b"xy", b"zzz"])
     assert b"xyzzz" == bytes(gateway.answers.copy(5))

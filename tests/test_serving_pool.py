@@ -16,6 +16,7 @@ from tasks.serving import output, released
 from tasks.serving.access import Tokens
 from tasks.serving.arrays import Array, RequestError
 from tasks.serving.batches import Pending, Queue
+from tasks.serving.memory import SharedMemory
 from tasks.serving.options import Options
 from tasks.serving.pool import LONGEST_FOLDER, Pool, Watch
 from tasks.serving.server import Server
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.runs import Run
+    from tasks.serving.monitoring import Monitor
     from tasks.serving.released import Release
     from tasks.serving.workers import Channel
 
@@ -166,6 +168,22 @@ def test_a_worker_that_is_killed_is_given_nothing_more() -> None:
         return silent.batches, place.killed, [first.done(), second.done()]
 
     assert ([1], False, [True, False]) == asyncio.run(answer())
+
+
+def test_where_a_body_is_received() -> None:
+    """In the memory of a worker, but not where monitoring looks at it after the answer."""
+
+    async def received(*, monitored: bool) -> bool:
+        asked, memory = pool(), SharedMemory()
+        channel = SimpleNamespace(memory=memory)
+        place = Place(cast("Worker", Silent()), cast("Channel", channel), ready=True)
+        asked._keeper.places.append(place)
+        asked.monitor = cast("Monitor", object()) if monitored else None
+        buffer = asked.buffer(1 << 16, 0)
+        memory.close()
+        return buffer is not None
+
+    assert [True, False] == [asyncio.run(received(monitored=one)) for one in (False, True)]
 
 
 def test_a_folder_whose_name_is_longer_in_bytes(tmp_path: Path) -> None:

@@ -26,6 +26,9 @@ READ_BYTES = 1 << 16
 BEGUN_BYTES = 1 << 14
 """So much of a body has come before a buffer is sought: who only announces one occupies none."""
 
+LENGTH_DIGITS = 19
+"""Those of a length that counts; the parser takes zeros before it without end."""
+
 _INVALID = "Invalid HTTP request received."
 
 _HEAD = b"HTTP/1.1 "
@@ -114,6 +117,7 @@ class Connection(HttpToolsProtocol):
     _again = b""
     _size = 0
     _sought = False
+    _over = False  # a new parser does not know that this was the last request
     _body: memoryview | None = None
 
     def __init__(self, buffer_for: BufferFor, **named: Any) -> None:  # noqa: ANN401 - uvicorn's signature
@@ -129,6 +133,8 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has come; a head that does not end is refused, as is what follows a body."""
+        if self._over:
+            return
         self._unset_keepalive_if_required()
         self._head += len(data)
         try:
@@ -190,7 +196,8 @@ class Connection(HttpToolsProtocol):
         if self._sought or self._size < BEGUN_BYTES or self.cycle.response_complete:
             return
         self._sought = True
-        length = int(dict(self.headers).get(b"content-length", 0))
+        said = dict(self.headers).get(b"content-length", b"")
+        length = int(said or 0) if len(said) <= LENGTH_DIGITS else 0
         if self._size < length and (body := self._buffer_for(self.scope, length)):
             body[: self._size] = b"".join(self._parts)
             self._body, self._parts = body, []
@@ -210,6 +217,7 @@ class Connection(HttpToolsProtocol):
             body, self._body, self._size = self._body, None, 0
             if not self.cycle.response_complete:
                 self.scope["state"]["body"] = body  # the cycle would hand on a copy
+            self._over = not self.cycle.keep_alive
             self.on_message_complete()
 
     def on_message_begin(self) -> None:
@@ -235,12 +243,16 @@ class Connection(HttpToolsProtocol):
         waits = self._answering and not self.cycle.more_body
         if waits:
             self.cycle.keep_alive = False
-            self.cycle.left = True  # type: ignore[attr-defined]
+            # What came together with its end is begun: its turn is before this one.
+            self.loop.call_soon(_leave, self.cycle)
         return waits and not self.transport.get_extra_info("sslcontext")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer: nothing comes any more."""
         self._rest()
+        self._body = None
+        for cycle, _ in self.pipeline:  # what nobody will read
+            cycle.scope.get("state", {}).pop("body", None)
         super().connection_lost(exc)
 
     def _wait(self) -> None:
@@ -266,3 +278,7 @@ class Connection(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.write(answer)
             self.transport.close()
+
+
+def _leave(cycle: Any) -> None:  # noqa: ANN401 - uvicorn does not export its type
+    cycle.left = True

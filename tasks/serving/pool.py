@@ -128,7 +128,10 @@ class Pool:
         """Return memory for a body that a worker sees too; in it a tensor begins at byte `ahead`.
 
         None where there is none.  A worker that is idle is the likeliest to be given the body.
+        None too where it is looked at after the answer: a model may have written to it by then.
         """
+        if self.monitor:
+            return None
         for place in (*reversed(self._idle), *self._keeper.places):
             memory = place.channel.memory if place.channel else None
             if memory and (buffer := memory.buffer(size, ahead)):

@@ -3,14 +3,15 @@
 There are a few segments, the last for answers, the others for batches.  Each is written anew when
 what it had has been used: a batch when it is answered, answers when they have come.  A model may
 keep values for longer.  CPython counts the views of a segment, so that this is noticed, and the
-segment is left to the model.  (A process that the model has forked is not counted: what it reads
-of an earlier batch may be that of a later one.)
+segment is left to the model; so it is where the model has forked, as the views of another process
+are not counted.
 
 Only the standard library is used, in a form that Python 3.6 parses.
 """
 
 import gc
 import mmap
+import os
 from typing import Any, List, Optional, Sequence
 
 LEAST_BYTES = 1 << 16
@@ -26,13 +27,21 @@ class SharedMemory:
         for path in paths:
             with open(path, "r+b") as file:
                 self._segments.append(mmap.mmap(file.fileno(), 0))
+        self._forked = False
+        os.register_at_fork(after_in_parent=self._fork)
+
+    def _fork(self) -> None:
+        self._forked = True
 
     def payload(self, number: int, start: int, size: int) -> memoryview:
         """Return so many bytes of a segment, which nobody can write to through that."""
+        self._forked = False
         return memoryview(self._segments[number])[start : start + size].toreadonly()
 
     def is_kept(self, number: int) -> bool:
-        """Return whether something still uses a payload in a segment."""
+        """Return whether something may still use the last payload, in this segment."""
+        if self._forked:
+            return True
         if self._is_used(number):
             gc.collect()  # what nobody can reach any more, such as an exception, is not kept
             return self._is_used(number)
