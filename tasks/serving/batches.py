@@ -139,5 +139,5 @@ def settle(
             status = refused if entry["refused"] else HTTPStatus.INTERNAL_SERVER_ERROR
             one.fail(entry["error"], status)
         elif not one.future.done():
-            names, shape = tuple(entry["names"]), tuple(entry["shape"])
-            one.future.set_result(Array(bytes(data), names, entry["dtype"], shape))
+            names, dtype, shape = tuple(entry["names"]), entry["dtype"], tuple(entry["shape"])
+            one.future.set_result(Array(data if dtype else bytes(data), names, dtype, shape))

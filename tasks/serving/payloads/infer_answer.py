@@ -140,9 +140,10 @@ def _tensor(name: str, shape: tuple[int, ...], found: Sequence[Any], dtype: str 
     return _Tensor(name, "", shape, list(map(as_text, found)))
 
 
-def _bytes(tensor: _Tensor) -> bytes:
+def _bytes(tensor: _Tensor) -> bytes | memoryview:
     """Return the bytes of a tensor; before each text stands its length, in four bytes."""
-    if isinstance(tensor.cells, memoryview):
-        return tensor.cells.tobytes()
-    texts = [text.encode() for text in tensor.cells]
+    cells = tensor.cells
+    if isinstance(cells, memoryview):
+        return cells.cast("B") if cells.c_contiguous else cells.tobytes()
+    texts = [text.encode() for text in cells]
     return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
