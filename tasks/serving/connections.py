@@ -21,9 +21,12 @@ HELD_BYTES = 1 << 20
 """So much of a body is put together before the application is given it."""
 
 READ_BYTES = 1 << 16
-"""So much is read of a connection at once, where it is not known what comes."""
+"""So much is read of a connection at once, where the body has no buffer."""
 
-BEGUN_BYTES = 1 << 14
+HEAD_BYTES = 1 << 14
+"""So much is read at once while a head is expected: what comes of the body with it is copied."""
+
+BEGUN_BYTES = 1 << 13
 """So much of a body has come before a buffer is sought: who only announces one occupies none."""
 
 LENGTH_DIGITS = 19
@@ -86,6 +89,8 @@ class Receiver:
     _read = memoryview(bytearray(READ_BYTES))
     """Of all: the loop asks for it, fills it and has it used up in one go."""
 
+    _read_head = _read[:HEAD_BYTES]
+
     def __init__(self, buffer_for: BufferFor, **named: Any) -> None:  # noqa: ANN401 - uvicorn's signature
         """Read for a new connection."""
         self._connection = Connection(buffer_for, **named)
@@ -95,6 +100,8 @@ class Receiver:
 
     def get_buffer(self, _size: int) -> memoryview:
         """Return where to put what comes next."""
+        if self._connection.heading:
+            return self._read_head
         return self._connection.rest or self._read
 
     def buffer_updated(self, size: int) -> None:
@@ -112,7 +119,9 @@ class Connection(HttpToolsProtocol):
     """
 
     _late: asyncio.TimerHandle | None = None
-    _heading = True
+    heading = True
+    """Whether a head is expected, and no body."""
+
     _head = 0
     _again = b""
     _size = 0
@@ -152,7 +161,7 @@ class Connection(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field of the head; what comes behind a body is left out."""
-        if self._heading:
+        if self.heading:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -161,7 +170,7 @@ class Connection(HttpToolsProtocol):
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._again = self._without_upgrade()  # the parser has no way to go on with this one
             return
-        self._heading = self._sought = False
+        self.heading = self._sought = False
         super().on_headers_complete()
 
     def _without_upgrade(self) -> bytes:
@@ -230,7 +239,7 @@ class Connection(HttpToolsProtocol):
         if self._again:
             return
         self._rest()
-        self._heading = True
+        self.heading = True
         self._hand_on()
         super().on_message_complete()
 
@@ -265,7 +274,7 @@ class Connection(HttpToolsProtocol):
             self._late = None
 
     def _give_up(self) -> None:
-        if self.pipeline or (self._heading and self._answering):
+        if self.pipeline or (self.heading and self._answering):
             self._wait()  # an earlier request is still being answered
         else:
             self._refuse(_LATE)
