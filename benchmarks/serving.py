@@ -8,9 +8,10 @@ on all of them: in each round wrk asks each for one row a request, over one conn
 Ratios are within a round, and the median of the rounds counts.  wrk corrects its percentiles for
 the requests that a slow answer kept it from sending.  A batch of 10,000 rows, as a binary tensor of
 the Open Inference Protocol and as JSON, takes turns with `predict` called in a process of the
-model's environment, and with an application on uvicorn that calls it with the bytes of the body and
-does no more: so much of the time is that of HTTP.  Memory is PSS: a page that several processes
-share is split among them.
+model's environment; so does the same batch put to an application on uvicorn that calls `predict`
+with the bytes of the body and does no more: so much of the time is that of HTTP.  Each has turns of
+its own, since a request in JSON leaves cold caches to whoever comes next.  Memory is PSS: a page
+that several processes share is split among them.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 ONE, MANY = 1, 32  # connections
 BATCH_ROWS = 10_000
-PAIRS = 5  # batches of each kind in a round
+PAIRS = 10  # batches of each kind in a round
 ROW_TIMES = 500
 HEADS = {
     "rate": ("requests/s", 0),
@@ -60,8 +61,8 @@ class Found:
     rows: list[float] = field(default_factory=list)
     """How long (s) the bare model takes for a row, in each round."""
 
-    batches: dict[str, list[float]] = field(default_factory=dict)
-    """How long (s) 10,000 rows take, by how they are asked for; the lists go together."""
+    batches: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    """How long (s) 10,000 rows take `predict`, and as they are asked for, each time."""
 
     memory: dict[str, float] = field(default_factory=dict)
 
@@ -76,8 +77,7 @@ class Found:
 
     def batch_times(self, kind: str) -> float:
         """Return how many times as long a batch takes as by `predict` itself, the median."""
-        pairs = zip(self.batches[kind], self.batches[DIRECT], strict=True)
-        return statistics.median(a / b for a, b in pairs)
+        return statistics.median(took / direct for direct, took in self.batches[kind])
 
     def beside_predict(self) -> float:
         """Return what a request over one connection takes (us) beside `predict` itself."""
@@ -148,14 +148,14 @@ def _alone(found: Found, bare: Bare, batch: Batch, handler: Batch) -> None:
     found.rows.append(statistics.median(bare.ask("row", ROW_TIMES)))
     batch.connect()
     handler.connect()
-    for _ in range(PAIRS):
-        for kind, took in (
-            (DIRECT, bare.ask("batch", 1)[0]),
-            (HANDLER, handler.as_bytes()[0]),
-            (TENSOR, batch.as_tensor()[0]),
-            (JSON, batch.as_json()[0]),
-        ):
-            found.batches.setdefault(kind, []).append(took)
+    for kind, ask in (
+        (HANDLER, handler.as_bytes),
+        (TENSOR, batch.as_tensor),
+        (JSON, batch.as_json),
+    ):
+        for _ in range(PAIRS):
+            pair = (bare.ask("batch", 1)[0], ask()[0])
+            found.batches.setdefault(kind, []).append(pair)
 
 
 def show(found: Found) -> None:
@@ -166,11 +166,13 @@ def show(found: Found) -> None:
         *told, gateway = (f"{figure:.{HEADS[what][1]}f}" for what, figure in figures.items())
         rows.append((f"{name}, {connections} at once", *told, gateway if name == OURS else ""))
     print_table(("one row a request", *(head for head, _ in HEADS.values())), rows)
-    batches = [
-        (kind, *milliseconds(times), f"{found.batch_times(kind):.2f}")
-        for kind, times in found.batches.items()
-    ]
-    print_table((f"{BATCH_ROWS:,} rows", "median ms", "least ms", "ratio"), batches)
+    heads = (f"{BATCH_ROWS:,} rows", "median ms", "least ms", DIRECT, "least ms", "ratio")
+    batches = []
+    for kind, pairs in found.batches.items():
+        direct, took = zip(*pairs, strict=True)
+        ratio = f"{found.batch_times(kind):.2f}"
+        batches.append((kind, *milliseconds(took), *milliseconds(direct), ratio))
+    print_table(heads, batches)
     print_table(("memory", "PSS MB"), [(n, f"{mb:.0f}") for n, mb in found.memory.items()])
     print_table(("target", "measured", "asked for", ""), [_verdict(*one) for one in targets(found)])
 
