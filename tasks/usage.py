@@ -84,7 +84,8 @@ class Meter:
             return total
         if time.monotonic() >= self._next:
             began = time.thread_time()
-            known = sum(map(_share, resident))
+            # What shares with them and came meanwhile takes its part; one has all that it has.
+            known = max(sum(map(_share, resident)), *resident.values())
             self._next = time.monotonic() + PATIENCE * (time.thread_time() - began)
             self._shared, self._sharing = max(0, total - known), set(resident)
             return known

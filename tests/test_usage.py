@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from tasks import records
+from tasks import records, usage
 from tasks.console import WIDTH_WITH_MEMORY, ConsoleReporter
 from tasks.processes import Ended, Watcher, run_logged
 from tasks.resources import MIB
@@ -107,6 +107,13 @@ def test_what_is_shared_counts_once(tmp_path: Path) -> None:
     used = run(program, tmp_path).usage
 
     assert LARGE < used.peak_memory < LARGE + 150 * MIB
+
+
+def test_what_one_has_all_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that come while shared pages are looked at make no less of what there is."""
+    monkeypatch.setattr(usage, "_share", lambda _pid: MIB)
+
+    assert LARGE == Meter(os.getpid())._memory({1: LARGE, 2: LARGE // 2})
 
 
 def test_processor_seconds(tmp_path: Path) -> None:
