@@ -25,6 +25,7 @@ WORKER = "serve_model.py"
 BODIES = 500  # different requests that wrk sends in turn
 CHECKED = 50  # of which so many answers are compared with those of the model itself
 TIMEOUT = "60s"
+END = b"\r\n\r\n"  # of a head
 ANSWER_BYTES = 1 << 22  # of an answer and its head, at most
 LENGTH = "Inference-Header-Content-Length"
 TYPES = {"INT64": "q", "INT32": "i", "FP64": "d", "FP32": "f"}
@@ -165,8 +166,9 @@ class Batch:
         began = time.perf_counter()
         self._connection.sendall(request)
         size = self._received(answer)
-        while (start := self._answer.find(b"\r\n\r\n", 0, size) + 4) < 4:  # noqa: PLR2004 - not found
+        while (at := self._answer.find(END, 0, size)) < 0:
             size += self._received(answer[size:])
+        start = at + len(END)
         status, *told = bytes(answer[:start]).decode().lower().splitlines()
         found = dict(line.split(": ", 1) for line in told if line)
         end = start + int(found["content-length"])

@@ -84,7 +84,8 @@ class Meter:
             return total
         if time.monotonic() >= self._next:
             began = time.thread_time()
-            # What shares with them and came meanwhile takes its part; one has all that it has.
+            # A process forked meanwhile takes its part of what they share, so that their shares are
+            # too little; yet together they have no less than the largest.
             known = max(sum(map(_share, resident)), *resident.values())
             self._next = time.monotonic() + PATIENCE * (time.thread_time() - began)
             self._shared, self._sharing = max(0, total - known), set(resident)

@@ -261,7 +261,7 @@ class Connection(HttpToolsProtocol):
         self._rest()
         self._body = None
         for cycle, _ in self.pipeline:  # what nobody will read
-            cycle.scope.get("state", {}).pop("body", None)
+            cycle.scope["state"].pop("body", None)
         super().connection_lost(exc)
 
     def _wait(self) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import IO
 
 LEAST_BYTES = 1 << 16
-"""A smaller payload goes through the socket, which is as fast; the worker holds to the same."""
+"""A smaller payload goes through the socket; the worker holds to the same."""
 
 SEGMENT_BYTES = 1 << 23
 """A payload that is larger does too.  Of a segment only what has been used takes space."""

@@ -58,6 +58,6 @@ def receive(
         return None
     told = json.loads(header.decode())
     if "at" in told:
-        assert memory is not None  # noqa: S101 - the gateway knows
+        assert memory is not None  # noqa: S101 - only who has it is told so
         return told, memory.payload(*told["at"])
     return told, memoryview(payload)
