@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import shutil
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from tasks import discover, explain, git, metrics, plan, records, results, runs, sources, store
 from tasks.environments import build
 from tasks.errors import InvalidModel, UserError
+from tasks.folders import link_or_copy
 from tasks.records import Acceptance
 
 if TYPE_CHECKING:
@@ -37,16 +37,12 @@ def accept(step: Step, why: str, state: State, say: Callable[[str], None]) -> Ac
     if not why:
         raise UserError(f"An acceptance of `{step.task}` needs a reason", hint='`--why "..."`')
     try:
-        with runs.hold(runs.lock_of(step), wait=False):
+        with runs.alone(step):
             results.look_again(step, state.files)
             step = replace(step, model=discover.read_again(step.model, state.files))
             record = _result(step, state)
             accepted = _acceptance(step, record, why, state)
             _publish(step, record, accepted, state, say)
-    except BlockingIOError as error:
-        raise UserError(
-            f"`{step.task}` is being run, by another `doit`", hint="accept when that has ended"
-        ) from error
     except OSError as error:
         raise UserError(
             f"`{step.task}` cannot be accepted here",
@@ -93,7 +89,7 @@ def _acceptance(step: Step, record: Record, why: str, state: State) -> Acceptanc
     _check(step, record, inputs, state)
     key = plan.key(step, inputs)
     stored = store.recorded(key)
-    if stored and stored.key == key:
+    if stored and stored.key == key and not store.forgotten(key, lambda _text: None):
         raise UserError(
             f"The store has a result of `{step.task}` that was made from what it reads now",
             ("made", stored.run["started"]),
@@ -167,18 +163,10 @@ def _publish(
     with runs.fresh_run(step) as run:
         for name in record.outputs:
             os.makedirs(os.path.dirname(f"{run.work}/{name}"), exist_ok=True)
-            _link(f"{record.folder}/{name}", f"{run.work}/{name}")
+            link_or_copy(f"{record.folder}/{name}", f"{run.work}/{name}")
         entries = [*record.run.get("accepted", ()), asdict(accepted)]
         records.write_run(run.work, {**record.run, "accepted": entries})
         results.settle(run.work)
         store.keep(run.work, say, accepted.key, fetched=store.unsigned(record))
         results.publish(run, step, state.files)
         store.share(accepted.key, run.scratch, say)
-
-
-def _link(file: str, name: str) -> None:
-    """Give a file another name, or copy it where the file system has no links."""
-    try:
-        os.link(os.path.realpath(file), name)
-    except OSError:
-        shutil.copy2(file, name)

@@ -41,8 +41,9 @@ def cache_folder() -> str:
     chosen = os.environ.get("MODEL_CACHE")
     if chosen:
         return os.path.abspath(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(Path.home(), ".cache")
-    return os.path.join(base, "modelmake")
+    base = os.environ.get("XDG_CACHE_HOME", "")  # a relative one is to be ignored
+    home = base if os.path.isabs(base) else os.path.join(Path.home(), ".cache")
+    return os.path.join(home, "modelmake")
 
 
 def data_folder() -> str:
@@ -112,10 +113,12 @@ def _data_file(keys: tuple[str | int, ...], source: str, sha256: str, near: str)
 def members(path: str) -> list[str]:
     """Return the file itself, or the files of a folder and of those that it links to, sorted.
 
+    With a database comes the log beside it, in which it has what was written last.
     Raises OSError where a part of the folder cannot be read: what is in it would count for nothing.
     """
     if not os.path.isdir(path):
-        return [path]
+        log = f"{path}.wal"
+        return [path, log] if path.endswith(DATABASE_SUFFIX) and os.path.exists(log) else [path]
     found = []
     for top, _, names in walk_through_links(path, raised):
         paths = [os.path.join(top, name) for name in names]

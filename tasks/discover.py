@@ -59,7 +59,8 @@ def read_again(model: Model, files: Files) -> Model:
         return model
     held = [f"{model.root}/{PACKAGE}/{name}" for name in model.sources]
     held += [dataset.path for dataset in model.datasets.values()]
-    files.forget([*held, f"{model.folder}/model.json", f"{model.root}/config.json"])
+    held += [f"{model.root}/config.json", f"{model.root}/{SAMPLES[0]}"]
+    files.forget([*held, f"{model.folder}/model.json"])
     return read_model(model.folder, files)
 
 
@@ -267,7 +268,7 @@ def _read(kind: str, path: str, files: Files) -> tuple[dict[str, Any] | None, li
     return value, [Fault(**{**fault, "file": path}) for fault in faults]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)  # what is known of files is kept no longer than it is used
 def _rules(files: Files) -> str:
     """Return the digest of the rules that documents are checked by."""
     here = Path(__file__).parent

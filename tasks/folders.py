@@ -144,6 +144,14 @@ def remove_tree(top: str) -> None:
         shutil.rmtree(top, ignore_errors=True)
 
 
+def link_or_copy(file: str, name: str) -> None:
+    """Give a file another name, or copy it where the file system has no links."""
+    try:
+        os.link(os.path.realpath(file), name)
+    except OSError:
+        shutil.copy2(file, name)
+
+
 def _open_up(folder: str) -> None:
     if not os.path.islink(folder):
         with contextlib.suppress(OSError):  # somebody else's

@@ -67,17 +67,18 @@ def main() -> int:
     """Answer, or have doit do it."""
     words = _understood(sys.argv[1:])
     if words is not None and Place.asked is not None:
+        steps = 0
         try:
             steps = _current(words, Place.asked)
-            if steps:
-                print(nothing_to_do(steps), flush=True)  # noqa: T201 - it is the command's answer
-                return 0
         except OSError:  # of all that can be wrong doit tells
             pass
         except KeyboardInterrupt as interrupt:
             from tasks.processes import status_after  # noqa: PLC0415 - slow to import
 
             return status_after(interrupt)
+        if steps:
+            _say(nothing_to_do(steps))
+            return 0
     if "" in sys.argv:  # doit has no answer to that
         sys.stderr.write("ERROR: A word of the command is empty\n\nhint: is a variable not set?\n")
         return NOT_UNDERSTOOD
@@ -100,6 +101,13 @@ def main() -> int:
             raise
         sys.stderr.write(_unplugged(error))
         return NOT_UNDERSTOOD
+
+
+def _say(answer: str) -> None:
+    try:
+        print(answer, flush=True)  # noqa: T201 - it is the command's answer
+    except BrokenPipeError:  # nobody reads on, as in `| head`: nor what Python flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _unreadable(error: Exception) -> str:

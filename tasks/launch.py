@@ -28,6 +28,7 @@ from tasks import (
 )
 from tasks.errors import UserError
 from tasks.fingerprint import Files
+from tasks.folders import link_or_copy
 from tasks.languages import RUNTIME, Command, Start
 from tasks.metrics import GIVEN_NS
 from tasks.model import SAMPLES
@@ -131,7 +132,7 @@ def call(  # noqa: PLR0913 - three by name
     except processes.TimedOut:
         raise failures.took_too_long(step, policy, run) from None
     finally:
-        redaction.redact_files(f"{run.work}/{LOGS}", command.variables)
+        redaction.redact_files(f"{run.work}/{LOGS}", command.variables, f"{run.folder}/redacted")
     result = _read_result(result_path)
     told = _told(run)
     usage, limit, status = _used(ended, told)
@@ -316,6 +317,14 @@ def _check_in_place(run: Run, name: str) -> None:
         )
 
 
+def _unlink(path: str) -> None:
+    """Put the file itself in the place of a link to it: what that names is moved, or removed."""
+    if os.path.islink(path):
+        file = os.path.realpath(path)
+        os.unlink(path)
+        link_or_copy(file, path)
+
+
 def left_behind(run: Run, given: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Return the artefacts of a run, after clearing away what it was given and left as it was.
 
@@ -327,7 +336,9 @@ def left_behind(run: Run, given: dict[str, str]) -> dict[str, dict[str, Any]]:
         with contextlib.suppress(FileNotFoundError):
             os.remove(f"{run.work}/{name}")
     checkpoints.remove(run.work)
-    found = artefacts(run.work, frozenset())
+    found = artefacts(run.work)
+    for name in found:
+        _unlink(f"{run.work}/{name}")
     for name, digest in given.items():
         if found.get(name, {}).get("sha256") == digest:
             os.remove(f"{run.work}/{name}")

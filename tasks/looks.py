@@ -58,7 +58,7 @@ def settled(found: Look, since_ns: int) -> bool:
 def is_held(path: str) -> bool:
     """Return whether a process holds the file's lock."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, "r+", encoding="utf-8") as file:  # NFS locks only what can be written to
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

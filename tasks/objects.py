@@ -250,7 +250,7 @@ def sweep(root: str) -> None:
         left = os.listdir(f"{root}/{MAKING}")
         if not left:
             return
-        with open(f"{root}/{HELD}", encoding="utf-8") as file:
+        with open(f"{root}/{HELD}", "r+", encoding="utf-8") as file:  # as NFS wants it
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for name in left:
                 os.remove(f"{root}/{MAKING}/{name}")

@@ -224,7 +224,7 @@ def _data_digest(path: str, expected: str, files: Files) -> str:
         }
         return canonical("folder", digests)
     digest = _digest_or(path, expected or MISSING, files)
-    log = f"{path}.wal"  # in which a database has what was written last
+    log = f"{path}.wal"
     if path.endswith(datasets.DATABASE_SUFFIX) and files.exists(log):
         return canonical("database", [digest, files.digest(log)])
     return digest

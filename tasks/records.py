@@ -232,13 +232,13 @@ def reasons(record: Record | None, inputs: Mapping[str, str], files: Files) -> l
     return changes(record, inputs) or damage(record, files)
 
 
-def artefacts(folder: str, ignored: frozenset[str]) -> dict[str, dict[str, Any]]:
+def artefacts(folder: str) -> dict[str, dict[str, Any]]:
     """Return size and digest of every file that a step left in its folder, by path.
 
     Raises UserError for a link that leads out of the folder, and for what cannot be read.
     """
     try:
-        return _artefacts(folder, ignored)
+        return _artefacts(folder)
     except PermissionError as error:
         raise UserError(
             f"Artefact `{os.path.relpath(error.filename, folder)}` cannot be read",
@@ -247,19 +247,14 @@ def artefacts(folder: str, ignored: frozenset[str]) -> dict[str, dict[str, Any]]
         ) from error
 
 
-def _artefacts(folder: str, ignored: frozenset[str]) -> dict[str, dict[str, Any]]:
+def _artefacts(folder: str) -> dict[str, dict[str, Any]]:
     files = Files()
     inside = os.path.realpath(folder)
     found = {}
     for top, folders, names in os.walk(folder, onerror=raised):
-        folders[:] = [
-            name for name in folders if os.path.relpath(f"{top}/{name}", folder) not in ignored
-        ]
         for name in names + [f for f in folders if os.path.islink(f"{top}/{f}")]:
             path = f"{top}/{name}"
             relative = os.path.relpath(path, folder)
-            if relative in ignored:
-                continue
             try:
                 relative.encode()
                 plain = stat.S_ISREG(os.stat(path).st_mode)

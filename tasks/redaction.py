@@ -83,13 +83,13 @@ def redact_value(value: Any, variables: Mapping[str, str]) -> Any:  # noqa: ANN4
     return value
 
 
-def redact_files(folder: str, variables: Mapping[str, str]) -> None:
+def redact_files(folder: str, variables: Mapping[str, str], spare: str) -> None:
     """Take the values of secret variables out of all files of a folder, whatever wrote them.
 
-    Not out of what is compressed or encoded.
+    Not out of what is compressed or encoded.  `spare` is where a file is that is not whole yet, on
+    the same file system.
     """
     hidden = _forms(variables)
-    spare = f"{folder}.redacted"  # beside the folder: a name in it may be as long as one can be
     paths = [f"{top}/{name}" for top, _, names in os.walk(folder) for name in names if hidden]
     for path in paths:
         if not os.path.isfile(path) or os.path.islink(path):

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from tasks import checkpoints, limits, plan, records, runs
-from tasks.folders import remove_tree
+from tasks.folders import raised, remove_tree
 from tasks.looks import is_held
 
 if TYPE_CHECKING:
@@ -115,14 +115,18 @@ def sync_folder(folder: str) -> None:
 
 
 def remove(step: Step, say: Callable[[str], None]) -> None:
-    """Remove a step's result, and what it might have gone on from."""
-    checkpoints.drop(step, say)
-    if os.path.lexists(step.folder):
-        say(f"removing {step.folder}")
-        result = _own_result(step)
-        if os.path.islink(step.folder):
-            os.unlink(step.folder)
-        remove_tree(result or step.folder)
+    """Remove a step's result, and what it might have gone on from.
+
+    Raises UserError while the step is being run.
+    """
+    with runs.alone(step):
+        checkpoints.drop(step, say)
+        if os.path.lexists(step.folder):
+            say(f"removing {step.folder}")
+            result = _own_result(step)
+            if os.path.islink(step.folder):
+                os.unlink(step.folder)
+            remove_tree(result or step.folder)
 
 
 def sweep(build: str = plan.BUILD) -> None:
@@ -138,7 +142,10 @@ def sweep(build: str = plan.BUILD) -> None:
         dead = [n for n in _names(under_way) if not is_held(f"{under_way}/{n}/held")]
         orphans = set(_names(results)) - (set(_names(under_way)) - set(dead))
         # Links are read after that: a run that ended meanwhile has moved its link already.
-        links = _links(f"{build}/{plan.RESULTS}")
+        try:
+            links = _links(f"{build}/{plan.RESULTS}")
+        except OSError:
+            return  # whose results they are cannot be told
         orphans -= {os.path.basename(os.path.realpath(path)) for path in links}
         for name in orphans:
             remove_tree(f"{results}/{name}")
@@ -157,7 +164,7 @@ def _names(folder: str) -> list[str]:
 def _links(top: str) -> list[str]:
     return [
         f"{folder}/{name}"
-        for folder, names, _ in os.walk(top)
+        for folder, names, _ in os.walk(top, onerror=raised)
         for name in names
         if os.path.islink(f"{folder}/{name}")
     ]

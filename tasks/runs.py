@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from tasks.errors import UserError
 from tasks.folders import remove_tree
 from tasks.plan import file_name
 from tasks.records import LOG
@@ -94,6 +95,20 @@ def fresh_folder(build: str, name: str) -> Iterator[Run]:
 def lock_of(step: Step) -> str:
     """Return the file whose lock is held by whoever makes the step's result."""
     return f"{step.build}/{HELD}/{file_name(step.task)}"
+
+
+@contextlib.contextmanager
+def alone(step: Step) -> Iterator[None]:
+    """Hold a step's lock.  Raises UserError where another process holds it."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(hold(lock_of(step), wait=False))
+        except BlockingIOError as error:
+            raise UserError(
+                f"`{step.task}` is being run, by another `doit`",
+                hint="try again when that has ended",
+            ) from error
+        yield
 
 
 @contextlib.contextmanager

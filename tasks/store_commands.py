@@ -16,6 +16,7 @@ from doit.exceptions import InvalidCommand
 
 from tasks import generators, needed, records, status_line, store, store_forms, storekeeping
 from tasks.errors import UserError
+from tasks.folders import raised
 from tasks.model import STEPS
 from tasks.naming import FriendlyCommand, option
 from tasks.plan import BUILD, RESULTS
@@ -123,14 +124,19 @@ class Gc(StoreCommand):
         root = _root(shared=shared)
         policy = _policy(keep, age, size)
         chosen: list[Stored] = []
+        needed_by_git: set[str] | None = None
 
         def to_go(stock: Stock) -> Sequence[Stored]:
+            nonlocal policy, needed_by_git
             chosen[:] = storekeeping.to_go(stock, policy, storekeeping.clock(root))
+            if chosen and needed_by_git is None:  # else nobody needs to ask Git
+                needed_by_git = _needed()
+                policy = replace(policy, keys=policy.keys | needed_by_git)
+                return to_go(stock)
             return chosen
 
         found = storekeeping.stock(root)
-        if to_go(found):  # else nobody needs to ask Git
-            policy = replace(policy, keys=policy.keys | _needed())
+        to_go(found)  # so that Git is asked while others can use the store
         if self._dry_run:
             freed = storekeeping.freed(found, to_go(found))
             went = (len(chosen) + len(found.unsound), *freed)
@@ -223,7 +229,7 @@ def _policy(keep: int, age: str, size: str) -> Policy:
 def _linked() -> Iterator[str]:
     """Yield the keys of each result that is linked now, current or not."""
     files = open_state().files
-    for top, names, _ in os.walk(f"{BUILD}/{RESULTS}"):
+    for top, names, _ in os.walk(f"{BUILD}/{RESULTS}", onerror=raised):
         for name in names:
             record = records.read(f"{top}/{name}", files) if name in STEPS else None
             if record:

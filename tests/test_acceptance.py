@@ -451,8 +451,30 @@ def test_a_step_that_is_running(built: Repository, monkeypatch: pytest.MonkeyPat
             accept_here(built, monkeypatch, "train")
         process.communicate(b"\n")
 
-    assert "accept when that has ended" == raised.value.hint
+    assert "try again when that has ended" == raised.value.hint
     assert accept_here(built, monkeypatch, "train")
+
+
+def test_a_stored_result_that_was_forgotten(built: Repository) -> None:
+    """Nobody gets it back, so that it does not stand in the way either."""
+    training = f"{MODULES}/training.py"
+    before = built.read(training)
+    changed = before.replace("\n\n", "\n\nX = 1\n", 1)
+    assert changed != before
+    words = ("accept", "train:good-python", "--why", "nobody reads X")
+    assert 0 == built.doit().returncode
+    built.write(training, changed)
+    assert 0 == built.doit().returncode
+    built.write(training, before)
+    assert "restores it" in built.doit(*words).stderr
+    assert 0 == built.doit("train:good-python").returncode
+    assert 0 == built.doit("forget", "train:good-python").returncode
+    built.write(training, changed)
+    assert 0 == built.doit("train:good-python").returncode
+
+    built.write(training, before)
+
+    assert "is up to date: accepted" in built.doit(*words).stdout
 
 
 def test_without_links(built: Repository, monkeypatch: pytest.MonkeyPatch) -> None:

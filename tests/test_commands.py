@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tasks.plan import file_name
+from tasks.runs import hold
 from tests.assertions import assert_works, configure
 from tests.conftest import Repository
 
@@ -90,6 +92,21 @@ def test_list(varied: Repository) -> None:
         "failed    python     failed\n"
         "new       python     new\n"
     )
+
+
+@pytest.mark.parametrize("command", ["clean", "forget"])
+def test_a_step_that_is_running_is_left_alone(varied: Repository, command: str) -> None:
+    """Its result is about to be published; it is not taken away from under it."""
+    task = "train:current"
+    with hold(f"{varied.path}/build/held/{file_name(task)}"):
+        done = varied.doit(command, task)
+
+    assert 0 != done.returncode
+    assert f"`{task}` is being run, by another `doit`" in done.stderr
+    assert "hint: try again when that has ended" in done.stderr
+    assert (varied.path / "build/models/current/train").exists()
+    assert 0 == varied.doit(command, task).returncode
+    assert not (varied.path / "build/models/current/train").exists()
 
 
 @pytest.mark.parametrize("command", ["list", "why", "check", "resources", "doctor", "compare"])

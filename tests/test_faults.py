@@ -128,6 +128,37 @@ def test_a_folder_in_the_place_of_a_link(repository: Repository, name: str) -> N
     assert "hint: let it write into models/" in done.stdout
 
 
+LINKED = """
+import os
+def train(data_conf, model_conf):
+    open("models/best", "w").write("20.0")
+    os.symlink(os.path.abspath("models/best"), "models/model.txt")
+def evaluate(data_conf, model_conf):
+    os.symlink("best", "models/alias")
+    open("models/metrics.json", "w").write('{"value": 1}')
+"""
+
+
+def test_links_among_artefacts(repository: Repository) -> None:
+    """Each is kept as the file that it leads to: where that was is no place later."""
+    name = repository.add("good-python")
+    for step in ("training", "evaluation"):
+        repository.write(f"model_definitions/{name}/model_modules/{step}.py", LINKED)
+
+    done = repository.doit()
+
+    assert 0 == done.returncode, done.stdout
+    assert "nothing to do: 2 steps are up to date\n" == repository.doit().stdout
+    for made, expected in (
+        ("train/models/model.txt", ["models/best", "models/model.txt"]),
+        ("evaluate/models/alias", ["models/alias"]),
+    ):
+        path = repository.path / f"build/models/{name}/{made}"
+        assert (False, "20.0") == (path.is_symlink(), path.read_text())
+        left = repository.json(f"build/models/{name}/{made.partition('/')[0]}/artefacts.json")
+        assert {*expected} == {*left["files"]} - {"models/metrics.json"}
+
+
 def test_metrics_of_training_are_not_those_of_evaluation(repository: Repository) -> None:
     """An evaluation that writes nothing does not pass with what training wrote."""
     name = repository.add("no-metrics")

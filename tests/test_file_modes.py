@@ -203,6 +203,29 @@ def test_a_result_that_may_not_be_written(repository: Repository) -> None:
     assert [] == os.listdir(repository.path / "build/results")
 
 
+def test_links_to_results_that_cannot_be_read(repository: Repository) -> None:
+    """What a killed run left is swept away later: which results are nobody's, nobody knows now."""
+    name, other = trains(repository, 0o755), repository.add("good-python", "other")
+    assert 0 == doit(repository, f"train:{name}").returncode
+    results, runs = repository.path / "build/results", repository.path / "build/runs"
+    before = os.listdir(results)
+    (runs / "dead").mkdir()
+    links = repository.path / f"build/models/{name}"
+
+    links.chmod(ENTERED_ALONE)
+    assert 0 == doit(repository, f"train:{other}").returncode
+    collected = doit(repository, "gc", "--keep", "0")
+    links.chmod(0o755)
+
+    assert 3 == collected.returncode
+    assert "nothing is removed of what cannot be read" in collected.stderr
+    assert set(before) < set(os.listdir(results))
+    assert ["dead"] == os.listdir(runs)
+    assert 0 == doit(repository, f"evaluate:{other}").returncode
+    assert [] == os.listdir(runs)
+    assert set(before) < set(os.listdir(results))
+
+
 REMOVE = "from tasks.folders import remove_tree; remove_tree('top')"
 
 

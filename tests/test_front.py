@@ -40,6 +40,9 @@ sys.exit(status)
 """
 
 
+PROGRAM = "import sys; from tasks.front import main; sys.argv[0] = 'doit'; sys.exit(main())"
+
+
 @dataclass(frozen=True)
 class Said:
     """What a command said, and whether doit was loaded to say it."""
@@ -80,13 +83,12 @@ class Front:
 @pytest.mark.parametrize("words", ["-h", "list -h", "serve --help", "help serve", "train:one -h"])
 def test_help_that_nobody_reads_on(repository: Repository, words: str) -> None:
     """It ends without a word; `-h` is `--help`."""
-    program = "import sys; from tasks.front import main; sys.argv[0] = 'doit'; sys.exit(main())"
     reading, writing = os.pipe()
     os.close(reading)
 
     done = [
         subprocess.run(
-            [sys.executable, "-c", program, *words.split()], cwd=repository.path,
+            [sys.executable, "-c", PROGRAM, *words.split()], cwd=repository.path,
             env=repository.variables(), stdout=out, stderr=subprocess.PIPE, text=True, check=False,
         )
         for out in (writing, subprocess.PIPE)
@@ -140,6 +142,22 @@ def test_it_says_what_doit_says(unchanged: Front, words: list[str]) -> None:
 
     assert Said(0, expected.stdout, "", by_doit=False) == unchanged.here(*words)
     assert expected.stdout.startswith("nothing to do: ")
+
+
+def test_an_answer_that_nobody_reads(unchanged: Front) -> None:
+    """It ends without a word there too."""
+    unchanged.here()
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *unchanged.place], cwd=unchanged.repository.path,
+        env=unchanged.repository.variables(), stdout=writing, stderr=subprocess.PIPE, text=True,
+        check=False,
+    )  # fmt: skip
+    os.close(writing)
+
+    assert (0, "") == (done.returncode, done.stderr)
 
 
 @pytest.mark.parametrize("words", [[], ["train"], ["evaluate:one"], ["evaluate:group/two"]])

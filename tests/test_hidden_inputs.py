@@ -456,6 +456,26 @@ def test_what_a_database_has_beside_it(repository: Repository) -> None:
     assert "train:good-python ok" in repository.doit().stdout
 
 
+@pytest.mark.parametrize("changed", ["a.duckdb.wal", "samples/data.json"])
+def test_what_changes_while_a_step_runs(repository: Repository, changed: str) -> None:
+    """A log beside a database, and the sample of a model that is monitored, are held to it too."""
+    name = repository.add("monitored-python", "good-python")
+    repository.write(
+        f"{MODEL}/datasets/train.json", {"data_path": "data.csv", "database": "a.duckdb"}
+    )
+    for path in ("data.csv", "a.duckdb", "a.duckdb.wal"):
+        repository.write(f"{MODEL}/{path}", "1\n")
+    assert (repository.path / MODEL / "samples/data.json").exists()
+    path = repository.path / MODEL / changed
+    training = "def train(data_conf, model_conf):\n    open('models/model.txt', 'w').write('1')\n"
+    repository.write(f"{MODULES}/training.py", f"{training}    open({str(path)!r}, 'a').write(' ')")
+
+    done = repository.doit(f"train:{name}")
+
+    assert 1 == done.returncode
+    assert "reads changed while it ran" in done.stdout
+
+
 def test_files_in_a_list(repository: Repository) -> None:
     """Each is an input, and the model is told where it is."""
     repository.add("good-python")

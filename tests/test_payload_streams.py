@@ -168,6 +168,17 @@ def test_what_is_small_does_not_become_large() -> None:
     assert "more than 67,108,864 letters by way of dictionaries" in refused(stream(REPEATED), 413)
 
 
+def test_what_dictionaries_hold_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte of a dictionary can hold eight booleans, and as many may be sent as fit the body."""
+    cells, listed = 6 * 7, 2 + 1 + 1
+
+    monkeypatch.setattr(arrow, "MOST_CELLS", cells + listed)
+    assert 6 == len(values(arrow.read(stream(TABLE), {})[0]))
+
+    monkeypatch.setattr(arrow, "MOST_CELLS", cells + listed - 1)
+    assert f"more than {cells + listed - 1} cells" in refused(stream(TABLE), 413)
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     edits=st.lists(

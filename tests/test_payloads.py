@@ -548,6 +548,7 @@ def csv(text: str, media: str = CSV) -> Array:
         ("a,b,true,inf,true", '["a","b",true,"inf",true]'),
         (f"a,b,+{'9' * 5000},-.0,-", f'["a","b",{"9" * 5000},-0.0,"-"]'),
         ("a,b,.,e5,", '["a","b",".","e5",null]'),
+        ("a,b,000x,-00.5,-", '["a","b","000x",-0.5,"-"]'),
     ],
 )
 def test_csv_of_known_columns(line: str, expected: str) -> None:
@@ -560,6 +561,14 @@ def test_csv_of_known_columns(line: str, expected: str) -> None:
     assert json.loads(expected.replace("9" * 5000, "9")) == list(reversed(json.loads(
         csv(f"{','.join(reversed(names))}\n{turned}").data.replace(b"9" * 5000, b"9")
     )[0]))  # fmt: skip
+
+
+def test_a_cell_of_many_zeros() -> None:
+    """However long a cell is, it is read once: it cannot hold up whoever else asks."""
+    cell = "0" * 100_000
+
+    assert json.loads(csv(f"age\n{cell}7").data) == [[7]]
+    assert json.loads(csv(f"age\n{cell}x").data) == [[f"{cell}x"]]
 
 
 def test_csv_without_a_header() -> None:

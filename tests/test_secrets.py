@@ -74,9 +74,9 @@ def train(data_conf, model_conf, progress_callback_handler):
     password = os.environ["TD_PASSWORD"]
     print("connecting as alice with", password)
     open("models/model.txt", "w").write("trained")
-    for name in ("library.log", "x" * 255):
-        with open("logs/" + name, "w", errors="surrogateescape") as log:
-            log.write("user alice, password " + password)
+    for name in ("logs/library.log", "logs/" + "x" * 255, "logs.redacted"):
+        with open(name, "w", errors="surrogateescape") as log:
+            log.write("user alice, password " + password * name.startswith("logs/"))
     json.dump({{"user": "alice", "password": password}}, open("logs/events.json", "w"))
     if {fails}:
         raise ValueError("login refused: " + password)
@@ -101,6 +101,7 @@ def test_a_model_that_logs_a_password(repository: Repository, *, fails: bool) ->
     logs = f"build/{place}/{'work/' * fails}logs"
     for name in ("library.log", "x" * 255):
         assert "user alice, password ***" == repository.read(f"{logs}/{name}")
+    assert "user alice, password " == repository.read(f"{logs}.redacted")
     events = repository.json(f"{logs}/events.json")
     assert {"user": "alice", "password": "***"} == events
     assert "connecting as alice with ***" in repository.read(f"build/{place}/run.log")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -417,6 +418,31 @@ def test_slow_and_half_closed_clients(copy: Repository) -> None:
             assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
         with socket.create_connection(address, timeout=30) as connection:
             connection.sendall(head + b"{")  # and goes
+        assert 200 == server.predict([[3, 1]]).status
+
+
+def test_clients_that_do_not_read_their_answers(copy: Repository) -> None:
+    """Who takes nothing of them is cut off; who is slow has them all."""
+    request = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n"
+    with serving(copy, patience=1) as server:
+        times = 30_000_000 // len(json.dumps(server.ask("/openapi.json").body))
+        with socket.socket() as idle, socket.socket() as slow:
+            for connection in (idle, slow):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+                connection.settimeout(30)
+                connection.connect(("127.0.0.1", server.port))
+                connection.sendall((request + b"\r\n") * times)
+                connection.sendall(request + b"connection: close\r\n\r\n")
+            gone = select.poll()
+            gone.register(idle, 0)  # that it is gone is told all the same
+            read = b""
+            for _ in range(40):
+                read += slow.recv(1 << 15)
+                time.sleep(0.1)
+            assert gone.poll(30_000)
+            while got := slow.recv(1 << 20):
+                read += got
+            assert times + 1 == read.count(b"HTTP/1.1 200 OK")
         assert 200 == server.predict([[3, 1]]).status
 
 

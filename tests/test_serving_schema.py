@@ -259,6 +259,17 @@ def test_what_does_not_fit_is_refused(schema: Schema, sent: Array, status: int, 
     assert status == refusal.value.status
 
 
+def test_many_wrong_names() -> None:
+    """They are told at once: each is not compared with each column."""
+    schema = Schema(tuple(Column(f"pixel_{index}", "number") for index in range(1_000)))
+    names = [f"pixle_{index}" for index in range(1_000)]
+
+    with pytest.raises(RequestError, match="; and 1995 more") as refusal:
+        schema.check(array([[0] * 1_000], *names))
+
+    assert str(refusal.value).startswith("`pixle_0` is not a column of this model; `pixle_1` ")
+
+
 @pytest.mark.parametrize(("schema", "sent"), TAKEN)
 def test_what_fits_is_left_as_it_is(schema: Schema, sent: Array) -> None:
     """Values are handed on as they came, under the model's names for the columns."""

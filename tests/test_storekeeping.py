@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -225,6 +226,38 @@ def test_gc_keeps_what_branches_and_tags_need(made: Repository) -> None:
     for factor, state in ((2, "restored"), (3, "restored"), (4, "ran"), (5, "ran")):
         made.write(CONFIG, {"hyperParameters": {"factor": factor}})
         assert (0, dict.fromkeys(STEPS, state)) == states(made)
+
+
+LATE = """
+import sys
+from tasks import front, storekeeping
+
+real = storekeeping.stock
+
+def stock(root):
+    storekeeping.stock = real
+    return storekeeping.Stock((), {}, {})
+
+storekeeping.stock = stock
+sys.argv[0] = "doit"
+sys.exit(front.main())
+"""
+
+
+def test_gc_when_results_come_while_it_looks(made: Repository, tmp_path: Path) -> None:
+    """Git is asked before anything goes, though nothing had to go at first."""
+    subprocess.run(["git", "init", "-q", "."], cwd=made.path, check=True)
+    before = stored(made.path / STORE, objects.ENTRIES)
+    words = made.command("gc", "--keep", "0")[3:]
+
+    done = subprocess.run(
+        [sys.executable, "-c", LATE, *words], cwd=made.path, capture_output=True, text=True,
+        env=made.variables(PATH=str(tmp_path)), check=False,
+    )  # fmt: skip
+
+    assert 3 == done.returncode
+    assert "Git cannot be started" in done.stderr
+    assert before == stored(made.path / STORE, objects.ENTRIES)
 
 
 def test_gc_without_git(made: Repository, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def main(words: List[str]) -> int:
 
 def end_with_runner(held: str) -> None:
     """End, and so the container, when the lock can be had."""
-    with open(held, encoding="utf-8") as file:
+    with open(held, "r+", encoding="utf-8") as file:  # NFS locks only what can be written to
         fcntl.flock(file, fcntl.LOCK_EX)
         os._exit(128 + signal.SIGKILL)
 

@@ -1,7 +1,12 @@
-"""Connections over HTTP: uvicorn's, which besides do not wait for ever for a slow client."""
+"""Connections over HTTP: uvicorn's, which besides wait for no client for ever."""
 
 from __future__ import annotations
 
+import fcntl
+import socket
+import struct
+import sys
+import termios
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +17,10 @@ if TYPE_CHECKING:
     import asyncio
 
 PATIENCE_SECONDS = 60.0
-"""How long a request may take to arrive, from the connection, or its first byte, to its last."""
+"""How long a request may take to arrive, from the connection, or its first byte, to its last.
+
+An answer of which a client takes nothing for so long is given up before as much again has passed.
+"""
 
 MOST_HEADERS = 1 << 16
 """Bytes of the head of a request, and of what stands between or behind the parts of its body."""
@@ -34,6 +42,8 @@ LENGTH_DIGITS = 19
 
 _INVALID = "Invalid HTTP request received."
 
+_AT_ONCE = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing drops all
+
 _HEAD = b"HTTP/1.1 "
 _REFUSAL = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _LATE = _REFUSAL % b"408 Request Timeout"
@@ -45,6 +55,7 @@ class _Joining:
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
+        self._send: Callable[[bytes], None] = transport.write
         self._held = b""
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a transport has
@@ -57,17 +68,26 @@ class _Joining:
             self._loop.call_soon(self._flush)
         else:
             held, self._held = self._held, b""
-            self._transport.write(held + data if held else data)
+            self._send(held + data if held else data)
 
     def close(self) -> None:
         """Send what is held, and close."""
         self._flush()
         self._transport.close()
 
+    def end(self) -> None:
+        """Send nothing more: the connection is lost, and some have answers still."""
+        self._held = b""
+        self._send = _dropped
+
     def _flush(self) -> None:
         if self._held:
             held, self._held = self._held, b""
-            self._transport.write(held)
+            self._send(held)
+
+
+def _dropped(_data: bytes) -> None:
+    """Send nothing."""
 
 
 BufferFor = Callable[[Any, int], "memoryview | None"]
@@ -113,12 +133,14 @@ class Receiver:
 
 
 class Connection(HttpToolsProtocol):
-    """A connection that is closed where a request does not come to its end.
+    """A connection that is closed where a request does not come to its end, or nobody reads on.
 
     It stays one of HTTP/1.1, whichever other protocol a client offers.
     """
 
     _late: asyncio.TimerHandle | None = None
+    _looking: asyncio.TimerHandle | None = None
+    _unread = 0
     heading = True
     """Whether a head is expected, and no body."""
 
@@ -137,8 +159,10 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn's signature
         """Begin to wait for the first request."""
         self._parts: list[bytes] = []
-        super().connection_made(_Joining(transport, self.loop))  # type: ignore[arg-type]
+        self._joining = _Joining(transport, self.loop)
+        super().connection_made(self._joining)  # type: ignore[arg-type]
         self._wait()
+        self._look()
 
     def data_received(self, data: bytes) -> None:
         """Take what has come; a head that does not end is refused, as is what follows a body."""
@@ -259,9 +283,13 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer: nothing comes any more."""
         self._rest()
+        if self._looking:
+            self._looking.cancel()
         self._body = None
         for cycle, _ in self.pipeline:  # what nobody will read
             cycle.scope["state"].pop("body", None)
+            cycle.disconnected = True
+        self._joining.end()
         super().connection_lost(exc)
 
     def _wait(self) -> None:
@@ -279,6 +307,16 @@ class Connection(HttpToolsProtocol):
         else:
             self._refuse(_LATE)
 
+    def _look(self) -> None:
+        """Look now and then whether what was answered is being read."""
+        before, self._unread = self._unread, _unread(self.transport)
+        if self._unread and self._unread == before:
+            # Nor is the kernel to hold what it has for as long as the client likes.
+            self.transport.get_extra_info("socket").setsockopt(*_AT_ONCE)
+            self.transport.abort()
+        else:
+            self._looking = self.loop.call_later(PATIENCE_SECONDS, self._look)
+
     @property
     def _answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -287,6 +325,15 @@ class Connection(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.write(answer)
             self.transport.close()
+
+
+def _unread(transport: asyncio.Transport) -> int:
+    """Return how many bytes a client has not taken, where they are more than the kernel holds."""
+    here = transport.get_write_buffer_size()
+    if not here:
+        return 0
+    number = transport.get_extra_info("socket").fileno()
+    return here + int.from_bytes(fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 def _leave(cycle: Any) -> None:  # noqa: ANN401 - uvicorn does not export its type

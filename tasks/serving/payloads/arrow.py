@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 MOST_CELLS = 1 << 24
-"""Cells of a stream: columns of nothing but nulls take no place in it, so any number would fit."""
+"""Cells of a stream: columns of nulls take no place in it, and booleans a bit."""
 MOST_TEXT = 1 << 26
 """Letters that come from dictionaries, where a byte may stand for any number of them."""
 
@@ -37,6 +37,7 @@ class _Stream:
     columns: list[Column] = field(default_factory=list)
     batches: list[list[Part]] = field(default_factory=list)
     count: int = 0
+    cells: int = 0
     values: dict[int, Column] = field(default_factory=dict)
     dictionaries: dict[int, list[Any]] = field(default_factory=dict)
 
@@ -112,6 +113,7 @@ def _read_dictionary(stream: _Stream, header: Table, content: memoryview) -> Non
     if place not in stream.values or batch is None:
         raise Malformed("a dictionary for no column")
     column = stream.values[place]
+    _count(stream, batch.integer(0, "q"))
     _, (part,) = parts([column], batch, content)
     more = header.integer(2, "B")
     known = stream.dictionaries.setdefault(place, []) if more else []
@@ -121,8 +123,7 @@ def _read_dictionary(stream: _Stream, header: Table, content: memoryview) -> Non
 
 def _read_batch(stream: _Stream, batch: Table, content: memoryview) -> None:
     """Add rows."""
-    if (stream.count + batch.integer(0, "q")) * len(stream.columns) > MOST_CELLS:
-        raise _too_much(f"more than {MOST_CELLS:,} cells")
+    _count(stream, batch.integer(0, "q") * len(stream.columns))
     count, found = parts(stream.columns, batch, content)
     stream.count += count
     stream.batches.append(
@@ -131,6 +132,13 @@ def _read_batch(stream: _Stream, batch: Table, content: memoryview) -> None:
             for column, part in zip(stream.columns, found, strict=True)
         ]
     )
+
+
+def _count(stream: _Stream, cells: int) -> None:
+    """Count cells that are to be read."""
+    stream.cells += cells
+    if stream.cells > MOST_CELLS:
+        raise _too_much(f"more than {MOST_CELLS:,} cells")
 
 
 def _looked_up(stream: _Stream, column: Column, part: Part) -> list[Any]:

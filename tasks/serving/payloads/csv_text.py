@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 _VALUE = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?|true|false")
-_NUMBER = re.compile(r"([-+]?)(?=\.?[0-9])0*([0-9]*)(?:\.([0-9]*))?([eE][-+]?[0-9]+)?")
+_NUMBER = re.compile(r"([-+]?)(?=\.?[0-9])0*([1-9][0-9]*)?(?:\.([0-9]*))?([eE][-+]?[0-9]+)?")
 _HINT = "for one without names say `text/csv; header=absent`"
 
 

@@ -28,10 +28,10 @@ class Table:
     data: bytes
     at: int
 
-    def integer(self, field: int, letter: str, default: int = 0) -> int:
-        """Return a field that is an integer."""
+    def integer(self, field: int, letter: str) -> int:
+        """Return a field that is an integer, 0 if it is not there."""
         at = self._place(field)
-        return number(self.data, at, letter) if at else default
+        return number(self.data, at, letter) if at else 0
 
     def table(self, field: int) -> Table | None:
         """Return a field that is a table, or None where there is none."""
