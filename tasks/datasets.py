@@ -65,14 +65,25 @@ def _locate(
                 near = _near(item, folder, files)
                 yield _data_file((*keys, key), item, str(value.get("sha256", "")), near)
             elif key in FILE_KEYS and isinstance(item, list):
-                for index, one in enumerate(item):
-                    if isinstance(one, str) and one and "://" not in one:  # else a sum is asked
-                        yield _data_file((*keys, key, index), one, "", _near(one, folder, files))
+                yield from _listed(item, folder, files, (*keys, key))
             else:
                 yield from _locate(item, folder, files, (*keys, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _locate(item, folder, files, (*keys, index))
+
+
+def _listed(
+    values: list[Any], folder: str, files: Files, keys: tuple[str | int, ...]
+) -> Iterator[DataFile]:
+    """Yield the data files of a list under a key that names one."""
+    for index, item in enumerate(values):
+        if isinstance(item, list):
+            yield from _listed(item, folder, files, (*keys, index))
+        elif not isinstance(item, str):
+            yield from _locate(item, folder, files, (*keys, index))
+        elif item and not _ADDRESS.match(item):  # of that a sum would be asked
+            yield _data_file((*keys, index), item, "", _near(item, folder, files))
 
 
 def _is_file(key: str, value: str) -> bool:
@@ -124,6 +135,14 @@ def members(path: str) -> list[str]:
         paths = [os.path.join(top, name) for name in names]
         found += [file for file in paths if is_there(file)]  # editors lock by dangling links
     return sorted(found)
+
+
+def folders_of(path: str) -> list[str]:
+    """Return the folder at a path and those in it, also by way of links; none where it is a file.
+
+    Raises OSError as `members` does.
+    """
+    return [top for top, _, _ in walk_through_links(path, raised)] if os.path.isdir(path) else []
 
 
 def resolved(content: Mapping[str, Any], data_files: tuple[DataFile, ...]) -> dict[str, Any]:

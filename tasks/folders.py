@@ -77,6 +77,25 @@ def walk_through_links(
         yield here, folders, names
 
 
+def links_on(paths: Iterable[str]) -> set[str]:
+    """Return the links that are followed on the way to these paths, each by where it is."""
+    found: set[str] = set()
+    waiting = {prefix for path in paths for prefix in _prefixes(path)}
+    while waiting:
+        links = {path for path in waiting - found if os.path.islink(path)}
+        found |= links
+        ends = (os.path.join(os.path.dirname(link), os.readlink(link)) for link in links)
+        waiting = {prefix for end in ends for prefix in _prefixes(end)}
+    return found
+
+
+def _prefixes(path: str) -> Iterator[str]:
+    """Yield a path and the folders that it names on its way."""
+    while path not in {"", os.sep}:
+        yield path
+        path = os.path.dirname(path.rstrip(os.sep))
+
+
 def is_of_editor(name: str) -> bool:
     """Return whether a file of this name is what an editor keeps beside what it edits."""
     return _OF_EDITORS.fullmatch(name) is not None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import (
     attempts,
     checkpoints,
+    furnishing,
     git,
     launch,
     metrics,
@@ -64,7 +65,7 @@ def make(attempt: Attempt, on: On) -> Made:
     )  # fmt: skip
     step = prepared.step
     upstream = records.read(step.upstream.folder, state.files) if step.upstream else None
-    given = launch.furnish(run, step, upstream)
+    given = furnishing.furnish(run, step, upstream)
     if not attempt.fresh:
         checkpoints.offer(step, prepared.key, prepared.looks, run)
     activity.say(step.name)
@@ -86,7 +87,7 @@ def make(attempt: Attempt, on: On) -> Made:
     if step.name == "evaluate":
         measured = metrics.collect(run.work, result["returned"], step.model.name)
         metrics.check_thresholds(measured["metrics"], step.model.thresholds, step.model.name)
-    found = launch.left_behind(run, given)
+    found = furnishing.left_behind(run, given)
     logs = {name: found.pop(name) for name in list(found) if name.startswith(f"{records.LOGS}/")}
     if measured is not None:
         found.pop(records.METRICS, None)  # the record of that name says the same

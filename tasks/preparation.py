@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from tasks import datasets, discover, frameworks, plan, records, results
 from tasks.environments import build
 from tasks.errors import InvalidModel, UserError
-from tasks.looks import look
+from tasks.folders import links_on
+from tasks.looks import look, times
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A step that is ready to run: its files read anew, its environment built, its key known."""
+    """A step that is ready to run: its files read anew, its environment built, its key known.
+
+    `looks` is how all that it reads looks: files, folders of data, and the links on the way.
+    """
 
     step: Step
     environment: Environment
@@ -81,7 +85,7 @@ def prepare(step: Step, state: State, activity: Activity) -> Prepared:
     for data_file in step.dataset.files:
         datasets.fetch(data_file, step.dataset.path, state.files, activity.tell)
     inputs = plan.inputs(step, state.files, environment.identity)
-    looks = {path: _look(path, state.files) for path in plan.read_paths(step, state.files)}
+    looks = _looks(step, state.files)
     return Prepared(step, environment, inputs, plan.key(step, inputs), looks)
 
 
@@ -93,11 +97,8 @@ def check_inputs(prepared: Prepared, state: State) -> None:
     if step.upstream:
         state.files.forget([f"{step.upstream.folder}/{plan.ARTEFACTS}"])
     environment = build.find(model, state)
-    now = plan.inputs(
-        replace(step, model=model),
-        state.files,
-        environment.identity if environment else None,
-    )
+    step = replace(step, model=model)
+    now = plan.inputs(step, state.files, environment.identity if environment else None)
     moved = [
         name
         for name in sorted(prepared.inputs.keys() | now.keys())
@@ -105,9 +106,10 @@ def check_inputs(prepared: Prepared, state: State) -> None:
     ]
     # A file that was changed and changed back is the same again, but what was read of it?  Of one
     # in which only a comment is other than it was, something may have been read half-written.
-    moved = moved or [
-        path for path, before in prepared.looks.items() if _look(path, state.files) != before
-    ]
+    if not moved:
+        looks = _looks(step, state.files)
+        touched = looks.items() ^ prepared.looks.items()
+        moved = sorted({path for path, _ in touched})
     if moved:
         raise UserError(
             f"What the {step.name} step of model `{model.name}` reads changed while it ran",
@@ -116,9 +118,21 @@ def check_inputs(prepared: Prepared, state: State) -> None:
         )
 
 
-def _look(path: str, files: Files) -> tuple[Look, str]:
-    """Return what is at a path now, and the digest of all its bytes, whatever of them counts."""
-    return look(path), files.digest(path) if os.path.exists(path) else ""
+def _looks(step: Step, files: Files) -> dict[str, tuple[Look, str]]:
+    """Return how all that a step reads looks now.
+
+    Of a file all bytes count, whichever of them are in the key.  The times of a folder of data tell
+    that something was in it meanwhile, those of a link that it led elsewhere.
+    """
+    paths = plan.read_paths(step, files)
+    data = [item.path for item in step.dataset.files]
+    listed = [folder for path in data for folder in datasets.folders_of(path)]
+    links = links_on([*paths, *data, step.model.folder])
+    return {
+        **{path: (look(path), files.digest(path)) for path in paths if os.path.exists(path)},
+        **{f"{folder}/": (look(folder), "") for folder in listed},
+        **{f"{link} -> {os.readlink(link)}": (times(os.lstat(link)), "") for link in links},
+    }
 
 
 def check_imports(prepared: Prepared, imported: list[str]) -> None:

@@ -38,7 +38,7 @@ def find(word: str) -> Model:
 def rename(model: Model, new: str) -> Model:
     """Give a model another name and folder; its `id`, lock and results stay.
 
-    Raises UserError where the folder is taken, or `model.json` cannot be read.
+    Raises UserError where the folder is taken, `model.json` cannot be read, or a step is being run.
     """
     title = line("name", new)
     if model.broken and not model.document:
@@ -47,11 +47,14 @@ def rename(model: Model, new: str) -> Model:
     renamed = replace(model, name=name, folder=f"{MODELS}/{name}")
     if name != model.name and os.path.lexists(renamed.folder):
         raise UserError(f"`{renamed.folder}` exists", hint="choose another name for the model")
-    _write_name(f"{model.folder}/model.json", title)
-    if name != model.name:
-        os.rename(model.folder, renamed.folder)
-        _move_lock(model, renamed)
-        _move_results(model, renamed)
+    with contextlib.ExitStack() as held:
+        for step in plan.steps_of(model):
+            held.enter_context(runs.alone(step))
+        _write_name(f"{model.folder}/model.json", title)
+        if name != model.name:
+            os.rename(model.folder, renamed.folder)
+            _move_lock(model, renamed)
+            _move_results(model, renamed)
     readme.update()
     return renamed
 

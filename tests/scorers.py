@@ -23,7 +23,7 @@ STAND_IN = str(RUNNER / "tests/teradata_stand_in")
 _DRIVER = """
 import json, os, subprocess, sys
 from dataclasses import replace
-from tasks import generators, launch, plan, preparation, records, runs
+from tasks import furnishing, generators, launch, plan, preparation, records, runs
 from tasks.environments import build
 from tasks.state import open_state
 program, asked = sys.argv[1], json.loads(sys.argv[2])
@@ -34,7 +34,7 @@ for name, more in asked.items():
     trained = records.read(replace(step, name="train").folder, state.files)
     environment = build.ensure(step.model, state, print, print)
     with runs.fresh_run(step) as run:
-        launch.furnish(run, step, trained)
+        furnishing.furnish(run, step, trained)
         paths = [os.path.abspath(f"{run.folder}/{one}.json") for one in ("asked", "answers")]
         command = launch.command_for((program, *paths), step, environment, run)
         request = launch.request(step, run, trained.key[:12])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import py_compile
 import shutil
+import sys
 import time
 import zipfile
 from typing import TYPE_CHECKING
@@ -476,6 +478,40 @@ def test_what_changes_while_a_step_runs(repository: Repository, changed: str) ->
     assert "reads changed while it ran" in done.stdout
 
 
+THERE_AND_BACK = {
+    "a file of a folder": ("data/parts/2.csv", "touch data/parts/2.csv; rm data/parts/2.csv"),
+    "a link on the way": ("data/cur -> A", "ln -sfn B data/cur; ln -sfn A data/cur"),
+    "a link behind a link": ("data/cur/x -> y", "ln -sfn z data/A/x; ln -sfn y data/A/x"),
+}
+
+
+@pytest.mark.parametrize("case", THERE_AND_BACK)
+def test_what_changes_there_and_back_while_a_step_runs(repository: Repository, case: str) -> None:
+    """It may have been read meanwhile, though nothing tells of it in the end."""
+    name = repository.add("good-python")
+    named, commands = THERE_AND_BACK[case]
+    for path in ("parts/1.csv", "A/y", "A/z", "B/x"):
+        repository.write(f"data/{path}", "1\n")
+    (repository.path / "data/cur").symlink_to("A")
+    (repository.path / "data/A/x").symlink_to("y")
+    (repository.path / "data/file").symlink_to("cur/x")
+    dataset = {"data_path": "data/parts", "other": {"data_path": "data/file"}}
+    repository.write(f"{MODEL}/datasets/train.json", dataset)
+    train = f"{MODULES}/training.py"
+    repository.write(
+        train, "def train(data_conf, model_conf):\n    open('models/m', 'w').close()\n"
+    )
+    assert 0 == repository.doit(f"train:{name}").returncode
+    end = f"    import os\n    os.system('cd {repository.path}; sleep 0.1; {commands}')\n"
+    repository.write(train, repository.read(train) + end)
+
+    done = repository.doit(f"train:{name}")
+
+    assert 1 == done.returncode
+    assert "reads changed while it ran" in done.stdout
+    assert f"  changed  {named.replace('2.csv', '')}\n" in done.stdout
+
+
 def test_files_in_a_list(repository: Repository) -> None:
     """Each is an input, and the model is told where it is."""
     repository.add("good-python")
@@ -492,3 +528,65 @@ def test_files_in_a_list(repository: Repository) -> None:
     repository.write(f"{MODEL}/b.csv", "2\n")
 
     assert "b.csv changed" in repository.doit("why", "train:good-python").stdout
+
+
+def test_files_in_a_list_of_all_kinds(repository: Repository, tmp_path: Path) -> None:
+    """A list in a list, an object, an address: all are found, the model is told where they are."""
+    repository.add("good-python")
+    outside = (tmp_path / "d.csv").as_uri()
+    listed = ["a.csv", ["b.csv"], {"url": "c.csv"}, outside, "https://host.example/e.csv"]
+    repository.write(
+        f"{MODEL}/datasets/train.json", {"data_path": "data.csv", "more": {"url": listed}}
+    )
+    for path in (*(repository.path / MODEL / f"{one}.csv" for one in "abc"), tmp_path / "d.csv"):
+        path.write_text("1\n")
+    told = (
+        "    with open('models/told', 'w') as file:\n        file.write(str(data_conf['more']))\n"
+    )
+    repository.write(
+        f"{MODULES}/training.py", f"def train(data_conf, model_conf, **kwargs):\n{told}"
+    )
+    assert 0 == repository.doit("train:good-python").returncode
+
+    folder = repository.path / MODEL
+    expected = [f"{folder}/a.csv", [f"{folder}/b.csv"], {"url": f"{folder}/c.csv"}, *listed[3:]]
+    assert str({"url": expected}) == repository.read("build/models/good-python/train/models/told")
+    for path in (*(folder / f"{one}.csv" for one in "abc"), tmp_path / "d.csv"):
+        before = path.read_text()
+        path.write_text("2\n")
+        assert f"{path.name} changed" in repository.doit("why", "train:good-python").stdout
+        path.write_text(before)
+
+
+def test_compiled_code_alone(repository: Repository, tmp_path: Path) -> None:
+    """A `.pyc` without its source is code from outside as well, wherever it lies."""
+    repository.add("good-python")
+    (tmp_path / "outer.py").write_text("VALUE = '1'\n")
+    py_compile.compile(str(tmp_path / "outer.py"), str(tmp_path / "outer.pyc"))
+    (tmp_path / "outer.py").unlink()
+    hidden = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nimport outer\n"
+    repository.write(f"{MODULES}/training.py", hidden + WRITES_VALUE.replace("feature", "outer"))
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    model = repository.json(f"{MODEL}/model.json")
+    repository.write(f"{MODEL}/model.json", {**model, "python": python})
+
+    done = repository.doit("train:good-python")
+
+    assert 1 == done.returncode
+    assert "imported what no import statement" in done.stdout
+    assert "outer.pyc" in done.stdout
+
+
+def test_what_numba_compiled_is_not_kept(repository: Repository) -> None:
+    """What it would keep beside the sources goes with the run, whatever the user has set."""
+    repository.add("good-python")
+    told = "    from os import environ, path\n    with open('models/told', 'w') as file:\n"
+    told += "        here = environ['MODEL_SCRATCH']\n"
+    told += "        file.write(path.relpath(environ['NUMBA_CACHE_DIR'], here))\n"
+    repository.write(
+        f"{MODULES}/training.py", f"def train(data_conf, model_conf, **kwargs):\n{told}"
+    )
+
+    assert 0 == repository.doit("train:good-python", NUMBA_CACHE_DIR="/elsewhere").returncode
+
+    assert "numba" == repository.read("build/models/good-python/train/models/told")

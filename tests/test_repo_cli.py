@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tasks.plan import file_name
+from tasks.runs import hold
 from tests.assertions import assert_works, results
 from tests.cli import COMMAND, CTRL_C, DOWN, ENTER, Terminal, files, made, repo_cli
 from tests.conftest import GALLERY, RUNNER
@@ -503,6 +505,22 @@ class TestRename:
         assert "[brand-new](model_definitions/brand-new)" in repository.read("README.md")
         assert 0 == repository.doit("-a").returncode
         assert 3 == len(os.listdir(repository.path / "build/results"))
+
+    @pytest.mark.parametrize("words", [["--rename", "old", "New"], ["--remove", "old", "--yes"]])
+    def test_of_one_that_is_running(self, repository: Repository, words: list[str]) -> None:
+        """Nothing of it is moved away from under the run."""
+        repository.add("good-python", "old")
+        assert 0 == repository.doit("train:old").returncode
+        before = files(repository.path / "model_definitions")
+
+        with hold(f"{repository.path}/build/held/{file_name('train:old')}"):
+            done = repo_cli(repository.path, *words)
+
+        assert 0 != done.returncode
+        assert "`train:old` is being run, by another `doit`" in done.stderr
+        assert before == files(repository.path / "model_definitions")
+        assert {"old/train"} == set(results(repository))
+        assert 0 == repo_cli(repository.path, *words).returncode
 
     def test_of_its_name_alone(self, repository: Repository) -> None:
         """A name with the same folder leaves the folder."""

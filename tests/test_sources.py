@@ -83,6 +83,27 @@ CASES = {
         {"training.py": "copytree(Path(__file__).parent, 'models/code')", "helper.py": ""},
         {"helper.py"},
     ),
+    "all of one kind in that folder": (
+        {"training.py": "for p in Path(__file__).parent.glob('*'): p.read_text()", "helper.py": ""},
+        {"helper.py"},
+    ),
+    "all data in that folder": (
+        {"training.py": "for p in Path(__file__).parent.glob('*.csv'): read(p)", "helper.py": ""},
+        set(),
+    ),
+    "a program that may be a source": (
+        {"training.py": "os.system(command)", "helper.py": ""}, {"helper.py"},
+    ),
+    "a program by an import": (
+        {"training.py": "from os import spawnv as run", "helper.py": ""}, {"helper.py"},
+    ),
+    "a program of asyncio": (
+        {"training.py": "await asyncio.create_subprocess_exec(*words)", "helper.py": ""},
+        {"helper.py"},
+    ),
+    "the name of the system": (
+        {"training.py": "import platform\nprint(platform.system())", "helper.py": ""}, set(),
+    ),
     "a folder elsewhere": (
         {"training.py": "os.walk(data_conf['data_path'])", "helper.py": ""}, set(),
     ),

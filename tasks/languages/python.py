@@ -21,6 +21,14 @@ _DYNAMIC = {
     *("builtins", "__builtins__"),  # `exec` by another way
 }
 
+# Starts a program, which may be a source too.
+_STARTS = {
+    *("system", "popen", "posix_spawn", "posix_spawnp"),
+    *(f"spawn{how}" for how in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
+    *(f"exec{how}" for how in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
+    *("create_subprocess_exec", "create_subprocess_shell", "subprocess_exec", "subprocess_shell"),
+}
+
 # Where a module lies: who lists a folder, too, may read all that lies there.
 _OWN_PLACE = {"__file__", "__path__"}
 
@@ -70,14 +78,23 @@ def read_source(data: bytes) -> tuple[list[str] | None, list[str], str]:
             base = "." * node.level + (node.module or "")
             joint = "" if base.endswith(".") else "."
             imports |= {base} | {f"{base}{joint}{alias.name}" for alias in node.names}
-        dynamic = dynamic or (isinstance(node, ast.Name) and node.id in _DYNAMIC)
+        dynamic = dynamic or (isinstance(node, ast.Name) and node.id in _DYNAMIC) or _starts(node)
     dynamic = dynamic or any(name.partition(".")[0] in _DYNAMIC for name in imports)
     names = {getattr(node, "id", getattr(node, "attr", "")) for node in nodes}
-    dynamic = dynamic or bool(names & _OWN_PLACE and names & reflection.FOLDERS)
+    dynamic = dynamic or bool(names & _OWN_PLACE and reflection.reads_folders(nodes, names))
     if dynamic or reflection.sees_itself(nodes, imports):
         digest = ""
     imports |= paths.found(_strings(nodes), ".py") | ({paths.UNKNOWN} if dynamic else set())
     return sorted(imports), _names(tree), digest
+
+
+def _starts(node: ast.AST) -> bool:
+    """Return whether a node is what starts a program: `platform.system` only tells a name."""
+    if isinstance(node, ast.ImportFrom):
+        return node.module != "platform" and any(alias.name in _STARTS for alias in node.names)
+    if not isinstance(node, ast.Attribute) or node.attr not in _STARTS:
+        return False
+    return not (isinstance(node.value, ast.Name) and node.value.id == "platform")
 
 
 def _strings(nodes: Iterable[ast.AST]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
 
 # Modules that read sources or positions, or that keep code or sources with what they save.
 _MODULES = {
@@ -29,7 +30,7 @@ _MODULES = {
     *("structlog",),
 }
 
-FOLDERS = {
+_FOLDERS = {
     *("copytree", "fwalk", "iterdir", "listdir", "make_archive", "popen", "scandir", "system"),
     *("walk",),
 }
@@ -48,7 +49,7 @@ _NAMES = {
     *("__cause__", "__context__", "tb_frame", "f_back", "gi_frame", "cr_frame", "ag_frame"),
     # Python 3.13 has the first line of a class among its names
     *("dir", "globals", "locals", "getmembers", "__prepare__"),
-    *FOLDERS,
+    *_FOLDERS,
     # Keras keeps the code of a Lambda layer, joblib that of a function; the others are of PyTorch
     *("Lambda", "Memory", "_legacy_save", "jit", "to_onnx", "to_torchscript"),
 }
@@ -64,6 +65,12 @@ _TEXT = re.compile(
 )
 # Names that no module has: with another ending, or a dash behind their first word.
 _NO_SOURCES = re.compile(r"\.(?!py|ipy)\w+$|(?:^|/)\w+-[^/]*$")
+
+
+def reads_folders(nodes: Iterable[ast.AST], names: AbstractSet[str]) -> bool:
+    """Return whether a source with these nodes and names may read all that lies in a folder."""
+    calls = (node for node in nodes if isinstance(node, ast.Call))
+    return bool(names & _FOLDERS) or any(map(_globs, calls))
 
 
 def sees_itself(nodes: Iterable[ast.AST], imports: Iterable[str]) -> bool:

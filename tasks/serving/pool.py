@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tasks import launch, processes, runs
+from tasks import furnishing, processes, runs
 from tasks.errors import UserError
 from tasks.serving import batches
 from tasks.serving.arrays import Array, RequestError
@@ -102,7 +102,7 @@ class Pool:
     async def _start(self) -> None:
         release = self.release
         run = self._closing.enter_context(runs.fresh_run(release.step))
-        await asyncio.to_thread(launch.furnish, run, release.step, release.trained)
+        await asyncio.to_thread(furnishing.furnish, run, release.step, release.trained)
         await asyncio.to_thread(copy_code, release, run.work)
         self._socket = self._place_of_socket(run.folder)
         self._server = await self._loop.create_unix_server(

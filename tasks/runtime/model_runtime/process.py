@@ -79,11 +79,12 @@ def watch(trusted: Tuple[str, ...]) -> None:
     A cached `.pyc` is believed by size and whole seconds of time, so it can be that of an earlier
     edit; and a model's folder is not ours to write into.
     """
-    source, extension = (
+    source, sourceless, extension = (
         importlib.machinery.SourceFileLoader,
+        importlib.machinery.SourcelessFileLoader,
         importlib.machinery.ExtensionFileLoader,
     )
-    compiled, created = source.get_code, extension.create_module
+    compiled, alone, created = source.get_code, sourceless.get_code, extension.create_module
 
     def get_code(self: Any, fullname: str) -> Any:
         path = self.get_filename(fullname)
@@ -92,12 +93,19 @@ def watch(trusted: Tuple[str, ...]) -> None:
         LOADED.add(os.path.realpath(path))
         return self.source_to_code(self.get_data(path), path)
 
+    def get_code_alone(self: Any, fullname: str) -> Any:
+        path = os.path.realpath(self.get_filename(fullname))
+        if not path.startswith(trusted):
+            LOADED.add(path)
+        return alone(self, fullname)
+
     def create_module(self: Any, spec: Any) -> Any:
         if not os.path.realpath(self.path).startswith(trusted):
             LOADED.add(os.path.realpath(self.path))
         return created(self, spec)
 
     source.get_code = get_code  # type: ignore[method-assign]
+    sourceless.get_code = get_code_alone  # type: ignore[method-assign]
     extension.create_module = create_module  # type: ignore[method-assign]
 
 
