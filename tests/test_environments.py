@@ -218,6 +218,26 @@ def test_a_cache_that_cannot_be_written(shop: Workshop, monkeypatch: pytest.Monk
     assert "`MODEL_CACHE` names another folder for environments and data" == caught.value.hint
 
 
+def test_one_with_a_package_more_is_refused(shop: Workshop) -> None:
+    """What was installed by hand counts for all who share it; what packages keep does not."""
+    model = shop.model(f"{OFFLINE}one\n", python=OWN)
+    environment = shop.ensure(model)
+    (packages,) = Path(environment.folder).glob("lib/*/site-packages")
+    for kept in ("one-1.0.dist-info/tables.py", "__pycache__/six.pyc"):
+        (packages / kept).parent.mkdir(exist_ok=True)
+        (packages / kept).write_text("")
+    contents.altered.cache_clear()
+    assert environment == shop.ensure(model)
+    (packages / "six.py").write_text("__version__ = '9.9'\n")
+    contents.altered.cache_clear()
+
+    with pytest.raises(UserError) as caught:
+        shop.ensure(model)
+
+    assert "is not as it was built" in str(caught.value)
+    assert "site-packages/six.py" in str(caught.value)
+
+
 def test_one_that_was_altered_is_refused(shop: Workshop) -> None:
     """A package that was edited in its environment is named, with the way out."""
     model = shop.model(f"{OFFLINE}one\n", python=OWN)

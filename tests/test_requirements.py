@@ -201,7 +201,12 @@ def test_a_package_is_its_sources(shop: Workshop) -> None:
 
     shop.repository.write(f"{folder}/src/features/build/plan.py", "counts")
 
-    assert before != package_digest(folder, Files())
+    there = package_digest(folder, Files())
+    assert before != there
+
+    (shop.repository.path / folder / "src/features/build/plan.py").chmod(0o755)
+
+    assert there != package_digest(folder, Files())
 
 
 def test_a_package_that_is_called_as_a_build_is(shop: Workshop) -> None:

@@ -17,14 +17,24 @@ FILE = "environment.json"
 def altered(folder: str) -> str:
     """Return a file that was changed or removed since an environment was built, or nothing.
 
-    Looked at once a run.  What was added is left alone: packages keep caches of their own.
+    A package that was added counts too, a file within one does not: some keep caches there.  Looked
+    at once a run.
     """
     try:
         before = described(folder)["files"]
     except ValueError:
         return f"/{FILE}"
     now = listing(folder)
-    return next((name for name, facts in before.items() if now.get(name) != facts), "")
+    changed = (name for name, facts in before.items() if now.get(name) != facts)
+    packages = {_package(name) for name in before}
+    added = (name for name in now if _package(name) not in packages)
+    return next(changed, "") or next(added, "")
+
+
+def _package(name: str) -> str:
+    """Return which part of `site-packages` a file is of, empty where it is of none."""
+    _, found, below = name.partition("/site-packages/")
+    return below.partition("/")[0] if found else ""
 
 
 def described(folder: str) -> dict[str, Any]:

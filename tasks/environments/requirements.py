@@ -10,6 +10,7 @@ import codecs
 import json
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -254,8 +255,13 @@ def _unreadable(error: OSError) -> None:
 
 
 def package_digest(path: str, files: Files) -> str:
-    """Return the digest of a package's bytes."""
-    digests = {name: files.digest(f"{path}/{name}".rstrip("/")) for name in package_files(path)}
+    """Return the digest of a package: of its bytes, and of which files are programs."""
+    digests = {}
+    for name in package_files(path):
+        file = f"{path}/{name}".rstrip("/")
+        digest = files.digest(file)
+        runs = os.stat(file).st_mode & stat.S_IXUSR
+        digests[name] = canonical("program", digest) if runs else digest
     return canonical("package", digests)
 
 
