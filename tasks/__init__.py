@@ -3,8 +3,8 @@
 A module imports only from those before it in this list (tests/test_ladder.py holds it to that):
 
 errors, looks, profiles, surroundings, snapshot, model, retries, positions, resources, cron,
-cgroups, hashing, status_line, fingerprint, folders, readme, usage, redaction, processes, front,
-state,
+cgroups, hashing, status_line, fingerprint, folders, readme, usage, redaction, descendants,
+processes, front, state,
 languages (syntax, reflection, paths, python, r_source, r_home, r_packages, r_cran, r_library, r,
 packing, spark, spark_cluster, spark_size, pyspark, sql), frameworks, slips, datasets, rules,
 validate, sources, discover,

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from tasks import descendants
 from tasks.redaction import Redacted, secrets
 from tasks.usage import Meter, Usage
 
@@ -82,52 +83,64 @@ def run_logged(  # noqa: PLR0913 - all but two by name
     `seconds`; it is ended then, kindly at first.
 
     The log keeps the first 8 MB and the last 2 MB, without the values of the command's secret
-    variables.  The process has a group of its own, which is ended with it, so that what it left in
-    the background ends too.
+    variables.  What it left in the background is ended with it: its process group, and on Linux
+    what has left that.
     """
     if _stopping.is_set():
         return Ended(-signal.SIGTERM, Usage(0, 0.0))
+    mark = descendants.new_mark()
     process = subprocess.Popen(
-        command, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL,
+        command, cwd=cwd, env={**env, descendants.VARIABLE: mark}, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     _running.add(process)
     if started:
         started(process.pid)
+    try:
+        return _follow(process, log, secrets(env), watcher, seconds)
+    except KeyboardInterrupt:
+        _end_group(process, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+        raise
+    finally:
+        _end_group(process, signal.SIGKILL)
+        process.wait()
+        descendants.end(mark)
+        _running.discard(process)
+        if process.stdout:
+            process.stdout.close()
+
+
+def _follow(
+    process: subprocess.Popen[bytes],
+    log: SupportsWrite[bytes],
+    hidden: tuple[bytes, ...],
+    watcher: Watcher,
+    seconds: float | None,
+) -> Ended:
+    """Copy what a process prints until it ends, or is ended, and return how it ended."""
     bounded, meter = BoundedLog(log), Meter(process.pid)
 
     def write(data: bytes) -> None:
         bounded.write(data)
         watcher.echo(data)
 
-    try:
-        hidden = Redacted(write, secrets(env))
-        looks = (lambda: _note(log, watcher), meter.look)
-        in_time = _copy_output(process, hidden, *looks, seconds)
-        if not in_time:
-            _end_group(process, signal.SIGTERM)
-            _copy_output(process, hidden, *looks, STOP_SECONDS)
-            _end_group(process, signal.SIGKILL)
-        hidden.finish()
-        bounded.finish()
-        if not in_time:
-            raise TimedOut
-        meter.look()
-        ended = Ended(*_wait(process, meter))
-        _note(log, watcher)
-    except KeyboardInterrupt:
+    redacted = Redacted(write, hidden)
+    looks = (lambda: _note(log, watcher), meter.look)
+    in_time = _copy_output(process, redacted, *looks, seconds)
+    if not in_time:
         _end_group(process, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_SECONDS)
-        raise
-    else:
-        return ended
-    finally:
+        _copy_output(process, redacted, *looks, STOP_SECONDS)
         _end_group(process, signal.SIGKILL)
-        process.wait()
-        _running.discard(process)
-        if process.stdout:
-            process.stdout.close()
+    redacted.finish()
+    bounded.finish()
+    if not in_time:
+        raise TimedOut
+    meter.look()
+    ended = Ended(*_wait(process, meter))
+    _note(log, watcher)
+    return ended
 
 
 def _note(log: SupportsWrite[bytes], watcher: Watcher) -> None:

@@ -129,6 +129,27 @@ def test_child_of_a_model_ends_with_it(repository: Repository) -> None:
     assert not is_alive(trained(repository, name))
 
 
+LEAVES = """
+import subprocess
+def train(data_conf, model_conf):
+    words = ["sh", "-c", "trap '' TERM; echo $$ > models/model.txt; while :; do sleep 0.01; done"]
+    subprocess.Popen(["setsid", "setsid", *words])
+    while not open("models/model.txt", "a+").tell():
+        pass
+"""
+
+
+def test_process_of_its_own_session_ends_with_it(repository: Repository) -> None:
+    """Nothing writes on into a result, whatever it has done to be left alone."""
+    name = repository.add("leaves-a-child")
+    repository.write(f"model_definitions/{name}/model_modules/training.py", LEAVES)
+
+    done = repository.doit(f"train:{name}")
+
+    assert done.returncode == 0, done.stdout
+    assert not is_alive(trained(repository, name))
+
+
 def truncate(path: Path) -> None:
     """Make a file empty."""
     os.truncate(path, 0)
