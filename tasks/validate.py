@@ -152,7 +152,8 @@ def _missing_keys(
         if missing not in value:
             near = _nearest(missing, unknown, _NEAR["model"])
             there = f"line {parsed.lines[(*keys, near)]} has {shown(near)}: " if near else ""
-            hint = there + did_you_mean(missing, [missing]) if near else rule.get("x-hint", "")
+            plain = rule["properties"][missing].get("x-hint") or rule.get("x-hint", "")
+            hint = there + did_you_mean(missing, [missing]) if near else plain
             yield parsed.fault((*keys, missing), "expected this required key, found none", hint)
 
 

@@ -226,6 +226,7 @@ config.json:4: `a`: expected each key once, found it on line 2 too
 {}
 --- says
 model.json:2: `id`: expected this required key, found none
+  hint: any text that no other model has: `python3 -c 'import uuid; print(uuid.uuid4())'`
 model.json:2: `name`: expected this required key, found none
 model.json:2: `language`: expected this required key, found none
 
@@ -250,6 +251,7 @@ model.json:3: warning: `ID`: expected a known key, found `ID`
 "language": null}
 --- says
 model.json:1: `id`: expected a string that is not empty, found an empty string
+  hint: any text that no other model has: `python3 -c 'import uuid; print(uuid.uuid4())'`
 model.json:2: `name`: expected a string, found the number `3`
 model.json:3: `language`: expected `python`, `pyspark`, `r` or `sql`, found `null`
 

@@ -173,6 +173,8 @@ class Server:
             self._names.discard(release.name)
         else:
             self._pools[release.name] = pool
+            if len(self._names) > 1:
+                self._say(f"{release.name}: ready")
 
     def _pool(self, release: Release) -> Pool:
         self._say(f"{release.name}: starting version {release.version}")
