@@ -36,6 +36,7 @@ ENDING = (signal.SIGTERM, signal.SIGHUP)
 """The signals besides Ctrl-C that end a command of ours as Ctrl-C does."""
 
 PR_SET_PDEATHSIG = 1
+STDOUT = 1  # the descriptor
 
 SIGNALLED = 128
 """What a shell adds to the number of the signal that ended a command, as its exit status."""
@@ -314,7 +315,8 @@ def status_after(interrupt: KeyboardInterrupt) -> int:
 def status_unread() -> int:
     """Let what is still printed go nowhere, and return the status of who was not read to the end.
 
-    That is the end of `doit | head`.
+    That is the end of `doit | head`.  While a step runs in another thread, `sys.stdout` is what
+    doit keeps its output in.
     """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
     return SIGNALLED + signal.SIGPIPE

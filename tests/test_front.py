@@ -160,6 +160,46 @@ def test_an_answer_that_nobody_reads(unchanged: Front) -> None:
     assert (0, "") == (done.returncode, done.stderr)
 
 
+DEAF = """\
+import os
+import signal
+import time
+
+
+def train(data_conf, model_conf, model_id, **kwargs):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while model_id == "deaf" or not os.path.exists(os.environ["GONE"]):
+        time.sleep(0.01)
+    open("models/model.txt", "w").close()
+"""
+
+
+@pytest.mark.parametrize("noticed", ["by the end of a step", "by Ctrl-C"])
+def test_a_run_that_nobody_reads_on(repository: Repository, tmp_path: Path, noticed: str) -> None:
+    """It ends without a word, although another step still runs that will not end."""
+    for name in ("deaf", "quick"):
+        repository.add("good-python", name)
+        document = {"id": name, "name": name, "language": "python"}
+        repository.write(f"{MODELS}/{name}/model.json", document)
+        repository.write(f"{MODELS}/{name}/model_modules/training.py", DEAF)
+    with subprocess.Popen(
+        repository.command("-n", "2", "train:deaf", "train:quick"), cwd=repository.path,
+        env=repository.variables(GONE=str(tmp_path / "gone")), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        assert process.stderr
+        assert [True, True] == [process.stdout.readline().endswith("started\n") for _ in range(2)]
+        process.stdout.close()
+        if noticed == "by Ctrl-C":
+            process.send_signal(signal.SIGINT)
+        else:
+            (tmp_path / "gone").touch()
+        said = process.stderr.read()
+
+    assert (128 + signal.SIGPIPE, "") == (process.returncode, said)
+
+
 @pytest.mark.parametrize("words", [[], ["train"], ["evaluate:one"], ["evaluate:group/two"]])
 def test_what_was_just_made_is_known(front: Front, words: list[str]) -> None:
     """A run looks at what it has made once more: already the next one needs no doit."""
