@@ -33,10 +33,9 @@ CONFIG = {
     "reporter": "modelmake",
     "default_tasks": ["evaluate"],
     "num_process": cgroups.cores(),
-    "par_type": "thread",
     "continue": True,
 }
-"""doit's configuration: threads, since a step is a process of its own anyway."""
+"""doit's configuration."""
 
 
 class Options:

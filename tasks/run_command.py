@@ -77,6 +77,9 @@ def _is_harmless(node: ast.stmt) -> bool:
     return isinstance(node, (ast.Assign, ast.Expr)) and isinstance(node.value, plain)
 
 
+DOITS_OPTIONS = tuple(one for one in DoitRun.cmd_options if one["name"] != "par_type")
+"""The options of doit's `run` but for one: our tasks run in threads, being processes anyway."""
+
 RUN_OPTIONS = (
     option("dataset", str, "the dataset to use: datasets/NAME.json in the model's folder"),
     option("twice", bool, "run each named step twice and compare what it made, byte by byte"),
@@ -91,7 +94,7 @@ class Run(FriendlyCommand, DoitRun):
     """`doit [STEP:MODEL ...]`: run what must be run."""
 
     doc_usage = "[STEP:MODEL [--dataset NAME] [--twice] ...]"
-    cmd_options = (*DoitRun.cmd_options, *RUN_OPTIONS)
+    cmd_options = (*DOITS_OPTIONS, *RUN_OPTIONS)
 
     def takes_options_behind(self, word: str) -> bool:
         """Return whether it is a step of ours: behind a user's own task stand that task's."""
@@ -120,7 +123,7 @@ class Run(FriendlyCommand, DoitRun):
     def _execute(
         self, outfile: Any, verbosity: Any = None, always: bool = False,
         continue_: bool = False, reporter: Any = "console", num_process: int = 0,
-        par_type: str = "thread", single: bool = False, auto_delayed_regex: bool = False,
+        single: bool = False, auto_delayed_regex: bool = False,
         force_verbosity: bool = False, failure_verbosity: int = 0, pdb: bool = False,
     ) -> int:  # fmt: skip
         """Run; an interruption ends what runs and leaves nothing half-made."""
@@ -153,7 +156,7 @@ class Run(FriendlyCommand, DoitRun):
             objects.sweep(store.ROOT)
             status = int(
                 super()._execute(
-                    outfile, verbosity, always, continue_, reporter, num_process, par_type,
+                    outfile, verbosity, always, continue_, reporter, num_process, "thread",
                     False, auto_delayed_regex, force_verbosity, failure_verbosity, pdb,
                 )
             )  # fmt: skip

@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from doit.cmd_run import Run as DoitRun
 from doit.exceptions import InvalidCommand
 
 from tasks import generators, plan
 from tasks.containers import PORT
 from tasks.errors import UserError
 from tasks.naming import option
-from tasks.run_command import RUN_OPTIONS, Run
+from tasks.run_command import DOITS_OPTIONS, RUN_OPTIONS, Run
 
 PREFIX = "serve:"
 FAILED = 1
@@ -30,7 +29,7 @@ class Serve(Run):
         "Exit status 0: ended by Ctrl-C or SIGTERM; 3: not understood, or nothing can be served."
     )
     cmd_options = (
-        *DoitRun.cmd_options,
+        *DOITS_OPTIONS,
         {**option("host", str, "the address to listen on"), "default": "127.0.0.1"},
         {**option("port", int, "the port to listen on, 0: any that is free"), "default": PORT},
         {**option("limit", int, "the size of a request at most, in MiB"), "default": 64},

@@ -144,6 +144,16 @@ def test_what_is_no_number(repository: Repository, words: str, said: str) -> Non
     assert (3, f"ERROR: {said}\n\n{hint}\n") == (done.returncode, done.stderr)
 
 
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_steps_run_in_threads(repository: Repository, command: str) -> None:
+    """There is no other way, and no option for it: no task of ours can be pickled."""
+    done = repository.doit(command, "-P", "process")
+
+    assert 3 == done.returncode
+    assert f"`doit {command}`: option -P not recognized" in done.stderr
+    assert "multiprocessing" not in repository.doit("help", command).stdout
+
+
 def test_list_on_a_terminal(varied: Repository) -> None:
     """As many metrics are shown as there is room for; how many more there are is said."""
     reading, terminal = pty.openpty()

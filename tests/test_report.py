@@ -238,7 +238,7 @@ def test_two_at_once(tmp_path: Path) -> None:
     """Threads that start steps at the same time mix no lines."""
     tasks = 'def task_train():\n    for n in range(60):\n        yield fake(f"m{n}", ran())\n'
     write_dodo(tmp_path, tasks)
-    lines = run_doit(tmp_path, "-n", "8", "-P", "thread", "train").stdout.splitlines()
+    lines = run_doit(tmp_path, "-n", "8", "train").stdout.splitlines()
     assert sorted(lines[:120]) == sorted(
         [f"train:m{n} {word}" for n in range(60) for word in ("started", "ok 2.0 s")]
     )
@@ -370,7 +370,7 @@ def test_narrow_terminal(tmp_path: Path, columns: int) -> None:
     assert max(len(row.rstrip()) for row in rows) <= columns
 
 
-@pytest.mark.parametrize("threads", [[], ["-n", "2", "-P", "thread"]])
+@pytest.mark.parametrize("threads", [[], ["-n", "2"]])
 def test_interrupt(tmp_path: Path, threads: list[str]) -> None:
     """Ctrl-C leaves the terminal as it was, and the summary says what was under way."""
     write_dodo(
