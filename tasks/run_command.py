@@ -25,7 +25,7 @@ from tasks import (
     shared,
     store,
 )
-from tasks.errors import UserError
+from tasks.errors import UserError, refused
 from tasks.folders import no_models
 from tasks.model import STEPS
 from tasks.naming import (
@@ -90,6 +90,20 @@ RUN_OPTIONS = (
 """The options of `run` that are not doit's own."""
 
 
+def _check_surroundings() -> None:
+    """Raise InvalidCommand where what is around the models cannot be used as it is asked for."""
+    try:
+        if generators.Options.on:
+            places.check(generators.Options.on)
+        publish.publisher()
+        profiles.use_store()
+        shared.check()
+        if generators.Options.enforce and generators.Options.on in {"", places.LOCAL}:
+            limits.check()
+    except UserError as error:
+        raise InvalidCommand(str(error)) from error
+
+
 class Run(FriendlyCommand, DoitRun):
     """`doit [STEP:MODEL ...]`: run what must be run."""
 
@@ -137,16 +151,7 @@ class Run(FriendlyCommand, DoitRun):
             )
         self._warn_without_models()
         self.sel_tasks: list[str] = named(self.sel_tasks, dataset, self.task_list)
-        try:
-            if generators.Options.on:
-                places.check(generators.Options.on)
-            publish.publisher()
-            profiles.use_store()
-            shared.check()
-            if generators.Options.enforce and generators.Options.on in {"", places.LOCAL}:
-                limits.check()
-        except UserError as error:
-            raise InvalidCommand(str(error)) from error
+        _check_surroundings()
         generators.Options.twice = frozenset(self.sel_tasks) if twice else frozenset()
         if single:
             alone(self.sel_tasks, self.task_list)
@@ -172,6 +177,10 @@ class Run(FriendlyCommand, DoitRun):
             processes.stop_all()
             limits.clear_all()
             return processes.status_unread()
+        except OSError as error:
+            if error.filename != outfile:
+                raise
+            raise InvalidCommand(str(refused(error))) from error
 
     def _warn_without_models(self) -> None:
         """Say on standard error that there is no folder for models, where steps are asked for."""

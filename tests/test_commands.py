@@ -154,6 +154,21 @@ def test_steps_run_in_threads(repository: Repository, command: str) -> None:
     assert "multiprocessing" not in repository.doit("help", command).stdout
 
 
+@pytest.mark.parametrize(
+    ("path", "reason"), [("/nowhere/x", "No such file or directory"), (".", "Is a directory")]
+)
+def test_a_report_that_cannot_be_written(repository: Repository, path: str, reason: str) -> None:
+    """It is named with the reason, before anything is run."""
+    name = repository.add("good-python")
+
+    done = repository.doit("-o", path, f"train:{name}")
+
+    assert (3, "") == (done.returncode, done.stdout)
+    assert f"ERROR: `{path}` cannot be used\n  reason  {reason}\n\nhint: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (repository.path / "build/models").exists()
+
+
 def test_list_on_a_terminal(varied: Repository) -> None:
     """As many metrics are shown as there is room for; how many more there are is said."""
     reading, terminal = pty.openpty()
