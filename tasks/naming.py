@@ -12,13 +12,13 @@ from doit.cmd_base import Command, subtasks_iter
 from doit.cmdparse import CmdParse, CmdParseError
 from doit.exceptions import InvalidCommand, InvalidDodoFile
 
-from tasks import generators, plan, processes
+from tasks import generators, plan, processes, slips
 from tasks.errors import UserError, did_you_mean
 from tasks.looks import MODELS, is_model_folder
 from tasks.model import STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tasks.model import Model
 
@@ -40,17 +40,34 @@ def option(name: str, kind: type, help_text: str) -> dict[str, Any]:
     return {"name": name, "long": name, "type": kind, "default": default, "help": help_text}
 
 
-def parsed(command: Command, words: list[str]) -> tuple[Any, list[str]]:
-    """Return the options of a command line and the rest, or say in short what is wrong with it."""
+def parsed(command: Any, words: list[str], first: str = "") -> tuple[Any, list[str]]:
+    """Return the options of a command line and the rest, or say in short what is wrong with it.
+
+    `first` is a word before them that may be a misspelled command.
+    """
     try:
         options, rest = command.cmdparser.parse(words)
     except CmdParseError as error:
         reason = str(error).partition("(parsing options")[0].strip().rpartition("parsing Command: ")
+        meant = _slip(first, command.loader.cmd_names) or _option_meant(command, reason[2])
         raise InvalidCommand(
             f"`doit {command.name}`: {_no_number(command, words, reason[2]) or reason[2]}\n\n"
-            f"hint: `doit help {command.name}` lists its options"
+            f"hint: {meant or f'`doit help {command.name}` lists its options'}"
         ) from error
     return options, rest
+
+
+def _slip(word: str, known: Iterable[str]) -> str:
+    """Return `did you mean ...?` for the known word of which this is a slip, or nothing."""
+    meant = slips.meant(word, known)
+    return f"did you mean `{meant}`?" if meant else ""
+
+
+def _option_meant(command: Command, reason: str) -> str:
+    """Return `did you mean ...?` for an option that there is not, an empty string for the rest."""
+    found = re.fullmatch(r"option --(.+) not recognized", reason)
+    known = [name.rstrip("=") for name in command.cmdparser.get_long()]
+    return did_you_mean(found[1], known).replace(" `", " `--") if found else ""
 
 
 def _no_number(command: Command, words: Sequence[str], reason: str) -> str:
@@ -95,7 +112,8 @@ class FriendlyCommand:
         while rest:
             args.append(rest.pop(0))
             if self.takes_options_behind(args[-1]):
-                more, rest = parsed(self, rest)
+                ours = self.takes_options_behind(args[0])
+                more, rest = parsed(self, rest, "" if ours else args[0])
                 for name in more._non_default_keys:  # noqa: SLF001 - doit's own way to know
                     params[name] = more[name]
         before = {
@@ -141,11 +159,16 @@ def folders_named(words: Sequence[str], *, bare: bool = False) -> tuple[str, ...
 
 
 def named(
-    words: Sequence[str], dataset: str = "", tasks: Sequence[Any] = (), command: str = "doit"
+    words: Sequence[str],
+    dataset: str = "",
+    tasks: Sequence[Any] = (),
+    command: str = "doit",
+    commands: Iterable[str] = (),
 ) -> list[str]:
     """Return doit's task names for what a person typed; what `tasks` has is right already.
 
-    Of a model without its step it is said how `command` takes it.
+    Of a model without its step it is said how `command` takes it.  The first word may be one of
+    `commands` that is misspelled.
     """
     exact = set() if dataset else {task.name for task in tasks}
     exact |= {target for task in tasks for target in task.targets}
@@ -156,7 +179,8 @@ def named(
         found = [w if w in exact else plan.find_task(w, dataset, models, KINDS) for w in words]
         kind = next((word for word in words if word in KINDS), "evaluate")
         for word in found if tasks else ():
-            _check_known(word, exact, models, f"{command} {kind}")
+            others = {*commands} - {word} if word == found[0] else set()
+            _check_known(word, exact, models, f"{command} {kind}", others)
     except UserError as error:
         raise InvalidCommand(str(error)) from error
     return found
@@ -184,15 +208,17 @@ def alone(words: Sequence[str], tasks: Sequence[Any]) -> None:
             task.wild_dep = []
 
 
-def _check_known(word: str, exact: set[str], models: Sequence[Model], how: str) -> None:
+def _check_known(
+    word: str, exact: set[str], models: Sequence[Model], how: str, commands: set[str]
+) -> None:
     """Raise UserError for a word that is no task, no target, and like none.
 
-    `how` is what stands before the name of a model.
+    `how` is what stands before the name of a model, `commands` are what else may be meant.
     """
     if "*" in word and not fnmatch.filter(exact, word):
         raise UserError(f"No task is like `{word}`", hint="`doit list --all` shows the tasks")
     if "*" not in word and word not in exact and word.partition(":")[0] not in KINDS:
-        raise _unknown(word, exact, models, how)
+        raise _unknown(word, exact, models, how, commands)
 
 
 def misspelled(word: str) -> UserError | None:
@@ -205,7 +231,9 @@ def misspelled(word: str) -> UserError | None:
     return UserError(f"There is no task `{word}`", hint=hint) if near else None
 
 
-def _unknown(word: str, exact: set[str], models: Sequence[Model], how: str) -> UserError:
+def _unknown(
+    word: str, exact: set[str], models: Sequence[Model], how: str, commands: set[str]
+) -> UserError:
     """Return the error for a word that is no task, a model's name without its step above all."""
     if error := misspelled(word):
         return error
@@ -213,5 +241,6 @@ def _unknown(word: str, exact: set[str], models: Sequence[Model], how: str) -> U
     if word in {value for model in models for value in (model.name, model.id, model.title)}:
         hint = f"name its step as well: `{how}:{word}`"
     elif ":" not in word:
-        hint = did_you_mean(word, {*exact, *(model.name for model in models)})
+        known = sorted({*exact, *commands, *(model.name for model in models)})
+        hint = _slip(word, known) or did_you_mean(word, known)
     return UserError(f"There is no task `{word}`", hint=hint or "`doit list` shows the models")

@@ -150,7 +150,9 @@ class Run(FriendlyCommand, DoitRun):
                 "hint: without it there are as many steps at once as processors"
             )
         self._warn_without_models()
-        self.sel_tasks: list[str] = named(self.sel_tasks, dataset, self.task_list)
+        self.sel_tasks: list[str] = named(
+            self.sel_tasks, dataset, self.task_list, commands=self.loader.cmd_names
+        )
         _check_surroundings()
         generators.Options.twice = frozenset(self.sel_tasks) if twice else frozenset()
         if single:

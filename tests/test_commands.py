@@ -31,6 +31,9 @@ FAULT = {
 }
 
 
+LISTED = "hint: `doit help run` lists its options"
+
+
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Repository:
     """Return a repository with a model in each state: current, changed, new, failed, broken."""
@@ -152,6 +155,39 @@ def test_steps_run_in_threads(repository: Repository, command: str) -> None:
     assert 3 == done.returncode
     assert f"`doit {command}`: option -P not recognized" in done.stderr
     assert "multiprocessing" not in repository.doit("help", command).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("comapre", "There is no task `comapre`\n\nhint: did you mean `compare`?"),
+        ("chek good-python", "There is no task `chek`\n\nhint: did you mean `check`?"),
+        ("doctr --json", "There is no task `doctr`\n\nhint: did you mean `doctor`?"),
+        ("servee", "There is no task `servee`\n\nhint: did you mean `serve`?"),
+        (
+            "accpet train:good-python --why y",
+            "`doit run`: option --why not recognized\n\nhint: did you mean `accept`?",
+        ),
+        ("train chek", "There is no task `chek`\n\nhint: `doit list` shows the models"),
+        ("run check", "There is no task `check`\n\nhint: `doit list` shows the models"),
+        (
+            "train:good-python --datset x",
+            "`doit run`: option --datset not recognized\n\nhint: did you mean `--dataset`?",
+        ),
+        (
+            "list --josn=1",
+            "`doit list`: option --josn not recognized\n\nhint: did you mean `--json`?",
+        ),
+        ("score --jsn", "`doit run`: option --jsn not recognized\n\n" + LISTED),
+    ],
+)
+def test_a_slip_of_the_finger(repository: Repository, words: str, said: str) -> None:
+    """What was meant is proposed: an option, or a command, which is none behind another word."""
+    repository.add("good-python")
+
+    done = repository.doit(*words.split())
+
+    assert (3, f"ERROR: {said}\n") == (done.returncode, done.stderr)
 
 
 @pytest.mark.parametrize(
