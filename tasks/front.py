@@ -139,13 +139,18 @@ def nothing_to_do(steps: int) -> str:
 
 
 def _spelled_out(arguments: Sequence[str]) -> list[str]:
-    """Return a command line as doit knows it: `serve:MODEL` is `serve MODEL`, `-h` is `--help`."""
+    """Return a command line as doit knows it: `serve:MODEL` is `serve MODEL`, `-h` is `--help`.
+
+    `serve:MODEL` is so as the first word alone; one behind an option may be what that takes.
+    """
     if arguments[:1] == ["-h"]:
         return ["--help"]
-    if not any(word.startswith("serve:") for word in arguments):
-        return [*arguments]
-    words = [word.removeprefix("serve:") for word in arguments]
-    return words if words[0] == "serve" else ["serve", *words]
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        if word.startswith("serve:"):
+            return ["serve", *(word.removeprefix("serve:") for word in arguments)]
+        if not (word.startswith("-") or before.startswith("-")):
+            break
+    return [*arguments]
 
 
 def _understood(arguments: Sequence[str]) -> list[str] | None:

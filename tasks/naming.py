@@ -222,10 +222,12 @@ def _check_known(
 
 
 def misspelled(word: str) -> UserError | None:
-    """Return the error for a word whose kind is nearly one, None for any other."""
+    """Return the error for a word whose kind is nearly one, or a command, None for any other."""
     kind, colon, rest = word.partition(":")
     if not colon or kind in KINDS:
         return None
+    if kind == "serve":
+        return UserError(f"`{word}` is no step, but a command", hint=f"`doit {word}`")
     near = did_you_mean(kind, KINDS)
     hint = re.sub("`(.+?)`", lambda found: f"`{found[1]}:{rest}`", near)
     return UserError(f"There is no task `{word}`", hint=hint) if near else None

@@ -421,6 +421,32 @@ def test_a_folder_without_tasks(front: Front, tmp_path: Path) -> None:
     assert nowhere.err.endswith("\nhint: run it in the folder of a repository of models\n")
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["why serve:one", "run serve:one", "train:one serve:one", "clean serve:one"],
+)
+def test_serving_is_no_step(unchanged: Front, words: str) -> None:
+    """Behind another word it is told to be a command, and the words before are no models."""
+    command, place = words.split(), unchanged.place
+    named = command[:1] if ":" not in command[0] else []
+
+    said = unchanged(*named, *place, *command[len(named) :])
+
+    expected = "ERROR: `serve:one` is no step, but a command\n\nhint: `doit serve:one`\n"
+    assert (3, "", expected) == (said.status, said.out, said.err)
+    assert "There is no model `serve:one`" in unchanged("list", *place, "serve:one").err
+
+
+def test_serving_behind_options(unchanged: Front) -> None:
+    """Options may stand before the command, with what they take; a reason may begin as it does."""
+    for words in (["-n", "1"], ["-a"], ["--port=0"]):
+        said = unchanged.here(*words, "serve:none")
+        assert "There is no model `none`" in said.err
+    why = unchanged("accept", *unchanged.place, "train:one", "--why", "serve:one needs it not")
+    assert "There is no model" not in why.err
+    assert "train:one" in why.err
+
+
 def test_an_empty_word(unchanged: Front) -> None:
     """A variable that is not set makes an empty word, which is told."""
     for words in ([""], ["affected", "--base", ""]):
