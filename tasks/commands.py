@@ -1,4 +1,4 @@
-"""doit's commands that change what is known of steps, and `info` of doit's own."""
+"""doit's commands that change what is known of steps, and `info` and `help` of doit's own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from doit.cmd_base import DoitCmdBase, subtasks_iter, tasks_and_deps_iter
 from doit.cmd_clean import Clean as DoitClean
 from doit.cmd_forget import Forget as DoitForget
+from doit.cmd_help import Help as DoitHelp
 from doit.cmd_info import Info as DoitInfo
 from doit.exceptions import InvalidCommand
 
@@ -17,9 +18,9 @@ from tasks import (
     results,
     store,
 )
-from tasks.errors import UserError, refused
+from tasks.errors import UserError, did_you_mean, refused
 from tasks.model import STEPS
-from tasks.naming import FriendlyCommand, folders_named, named, option
+from tasks.naming import FriendlyCommand, folders_named, named, option, slip
 from tasks.plan import steps_of
 from tasks.state import open_state
 
@@ -54,12 +55,39 @@ class Info(FriendlyCommand, DoitInfo):
     """`doit info STEP:MODEL`: what doit knows of a task."""
 
     def _execute(self, pos_args: list[str], hide_status: bool = False) -> int:
-        """Show a task as doit does, with its model named as people name it."""
-        return int(
-            super()._execute(
-                named(pos_args, tasks=self.task_list, command="doit info"), hide_status
+        """Show a task as doit does, but for what only programs can read."""
+        names = named(pos_args, tasks=self.task_list, command="doit info")
+        for task in self.task_list:
+            if "activity" in (task.meta or {}):
+                task.meta = None
+        return int(super()._execute(names, hide_status))
+
+    @staticmethod
+    def get_reasons(reasons: dict[str, Any]) -> str:
+        """Return doit's reasons; our own, functions to doit, are told by `doit why`."""
+        asked = reasons["uptodate_false"]
+        theirs = [
+            one for one in asked if not getattr(one[0], "__module__", "").startswith("tasks.")
+        ]
+        ours = [" * It is not as it was: `doit why` tells more."] if theirs != asked else []
+        reasons["uptodate_false"] = theirs
+        told = DoitInfo.get_reasons(reasons)
+        return "\n".join([*ours, *filter(None, [told])])
+
+
+class Help(FriendlyCommand, DoitHelp):
+    """`doit help [COMMAND]`: what doit can do."""
+
+    def _execute(self, pos_args: list[str]) -> bool:
+        """Show the options of a task, and say where there is none of that name."""
+        if not super()._execute(pos_args):
+            (word,) = pos_args
+            known = sorted({*self.cmds, *(task.name for task in self.task_list)})
+            hint = (
+                slip(word, known) or did_you_mean(word, known) or "`doit help` lists the commands"
             )
-        )
+            raise InvalidCommand(f"There is no command or task `{word}`\n\nhint: {hint}")
+        return True
 
 
 class Forget(FriendlyCommand, DoitForget):

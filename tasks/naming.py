@@ -49,7 +49,7 @@ def parsed(command: Any, words: list[str], first: str = "") -> tuple[Any, list[s
         options, rest = command.cmdparser.parse(words)
     except CmdParseError as error:
         reason = str(error).partition("(parsing options")[0].strip().rpartition("parsing Command: ")
-        meant = _slip(first, command.loader.cmd_names) or _option_meant(command, reason[2])
+        meant = slip(first, command.loader.cmd_names) or _option_meant(command, reason[2])
         raise InvalidCommand(
             f"`doit {command.name}`: {_no_number(command, words, reason[2]) or reason[2]}\n\n"
             f"hint: {meant or f'`doit help {command.name}` lists its options'}"
@@ -57,7 +57,7 @@ def parsed(command: Any, words: list[str], first: str = "") -> tuple[Any, list[s
     return options, rest
 
 
-def _slip(word: str, known: Iterable[str]) -> str:
+def slip(word: str, known: Iterable[str]) -> str:
     """Return `did you mean ...?` for the known word of which this is a slip, or nothing."""
     meant = slips.meant(word, known)
     return f"did you mean `{meant}`?" if meant else ""
@@ -92,10 +92,11 @@ class FriendlyCommand:
         return True
 
     def help(self: Any) -> str:
-        """Return doit's help, without the options for a state of its own: ours is in build/."""
+        """Return doit's help with our defaults, without the options for a state of its own."""
         parser = self.cmdparser
         shown = [one for one in parser.options if one.section not in _OF_DOITS_STATE]
         self._cmdparser = CmdParse(shown)
+        self._cmdparser.overwrite_defaults(generators.CONFIG)
         try:
             return str(Command.help(self))
         finally:
@@ -244,5 +245,5 @@ def _unknown(
         hint = f"name its step as well: `{how}:{word}`"
     elif ":" not in word:
         known = sorted({*exact, *commands, *(model.name for model in models)})
-        hint = _slip(word, known) or did_you_mean(word, known)
+        hint = slip(word, known) or did_you_mean(word, known)
     return UserError(f"There is no task `{word}`", hint=hint or "`doit list` shows the models")

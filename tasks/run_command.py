@@ -146,8 +146,8 @@ class Run(FriendlyCommand, DoitRun):
             raise InvalidCommand("`--dataset` needs a step: `doit train:MODEL --dataset NAME`")
         if num_process < 0:
             raise InvalidCommand(
-                f"`-n` takes 1 or more, not {num_process}\n\n"
-                "hint: without it there are as many steps at once as processors"
+                f"`-n` takes 0 or more, not {num_process}\n\n"
+                "hint: with 0 or 1 steps run one by one, without it as many at once as processors"
             )
         self._warn_without_models()
         self.sel_tasks: list[str] = named(

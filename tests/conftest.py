@@ -122,7 +122,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 COMMANDS = (
-    *("accept", "list", "why", "check", "readme", "clean", "doctor", "forget", "info", "run"),
+    *(
+        "accept",
+        "list",
+        "why",
+        "check",
+        "readme",
+        "clean",
+        "doctor",
+        "forget",
+        "info",
+        "run",
+        "help",
+    ),
     *("ignore", "store", "gc", "verify", "affected", "compare", "serve", "resources"),
 )
 

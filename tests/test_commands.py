@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tasks import generators
 from tasks.plan import file_name
 from tasks.runs import hold
 from tests.assertions import assert_works, configure
@@ -80,6 +81,47 @@ def test_help_without_what_is_doits_own(repository: Repository, command: str) ->
         assert option not in asked_for
     assert "--seek-file" in asked_for
     assert 0 == repository.doit("list", "--check_file_uptodate", "md5").returncode
+
+
+def test_help_shows_the_defaults_that_hold(repository: Repository) -> None:
+    """They are ours where doit has others."""
+    shown = " ".join(repository.doit("help", "run").stdout.split())
+
+    assert "Choose output reporter. [default: modelmake]" in shown
+    assert f"number of subprocesses [default: {generators.CONFIG['num_process']}]" in shown
+    assert "continue executing tasks even after a failure [default: True]" in shown
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("comapre", "did you mean `compare`?"),
+        ("train:god-python", "did you mean `train:good-python`?"),
+        ("nosuch", "`doit help` lists the commands"),
+    ],
+)
+def test_help_of_what_is_not_there(repository: Repository, word: str, hint: str) -> None:
+    """It is told; that of a task is doit's."""
+    repository.add("good-python")
+
+    done = repository.doit("help", word)
+
+    expected = f"ERROR: There is no command or task `{word}`\n\nhint: {hint}\n"
+    assert (3, "", expected) == (done.returncode, done.stdout, done.stderr)
+    helped = repository.doit("help", "train:good-python")
+    assert (0, "train:good-python  train Good Python\n") == (helped.returncode, helped.stdout)
+
+
+def test_info_is_for_people(repository: Repository) -> None:
+    """It shows what doit knows of a step, and nothing of how that is kept."""
+    name = repository.add("good-python")
+
+    shown = repository.doit("info", f"train:{name}").stdout
+
+    assert "status     : run\n * It is not as it was: `doit why` tells more.\n" in shown
+    assert f" - build/models/{name}/train/artefacts.json\n" in shown
+    for word in ("function", "object", "Activity"):
+        assert word not in shown
 
 
 def test_list(varied: Repository) -> None:

@@ -232,8 +232,8 @@ REFUSED = {
     "train:": "ERROR: No model is named\n\nhint: `doit list` shows the models\n",
     "accept --why x": 'ERROR: name a step: `doit accept train:MODEL --why "..."`\n',
     f"-n -1 {TRAIN}": (
-        "ERROR: `-n` takes 1 or more, not -1\n\n"
-        "hint: without it there are as many steps at once as processors\n"
+        "ERROR: `-n` takes 0 or more, not -1\n\n"
+        "hint: with 0 or 1 steps run one by one, without it as many at once as processors\n"
     ),
     "--dataset other": "ERROR: `--dataset` needs a step: `doit train:MODEL --dataset NAME`\n",
 }
