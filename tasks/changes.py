@@ -35,11 +35,11 @@ class Affected(ModelCommand):
     def _execute(self, base: str, json: bool, pos_args: list[str]) -> int:
         """Tell what differs, or print the matrix of CI that builds it."""
         if pos_args or not base:
-            how = "its commit behind `--base`" if pos_args else "a commit"
-            raise InvalidCommand(
-                f"`doit affected` takes {how}\n\n"
-                f"hint: `doit affected --base {pos_args[0] if pos_args else 'origin/main'}`"
-            )
+            how = "takes its commit behind `--base`" if pos_args else "takes a commit"
+            if base:
+                how = f"tells of every model, not of `{pos_args[0]}`"
+            commit = base or next(iter(pos_args), "origin/main")
+            raise InvalidCommand(f"`doit affected` {how}\n\nhint: `doit affected --base {commit}`")
         state = open_state()
         try:
             found = affected.since(_commit(base, git.merge_base, "doit affected --base"), state)
@@ -108,9 +108,18 @@ class Compare(ModelCommand):
 
     def _execute(self, markdown: bool, json: bool, pos_args: list[str]) -> int:
         """Show the models that differ."""
-        if len(pos_args) > 1 or (markdown and json):
-            raise InvalidCommand("`doit compare` takes one commit, and one form")
         revision = pos_args[0] if pos_args else "HEAD"
+        if len(pos_args) > 1:
+            raise InvalidCommand(
+                f"`doit compare` takes one commit, and not `{pos_args[1]}` behind it\n\n"
+                f"hint: `doit compare {revision}` shows what differs of every model"
+            )
+        if markdown and json:
+            raise InvalidCommand(
+                "`doit compare` takes one of `--json` and `--markdown`\n\n"
+                f"hint: `doit compare {revision} --json` is for programs,"
+                " `--markdown` for a pull request"
+            )
         state = open_state()
         try:
             found = affected.since(_commit(revision, git.commit, "doit compare"), state)
