@@ -77,6 +77,8 @@ def make(attempt: Attempt, on: On) -> Made:
         held=_limits(step, on, activity),
     )  # fmt: skip
     attempts.add_logs(run)
+    if on.name == LOCAL:
+        _warn_of_excess(step, result["usage"]["peak_memory"], activity)
     activity.say("checking")
     preparation.check_inputs(prepared, state)
     work = os.path.realpath(run.work) + os.sep  # what training made is part of the key as it is
@@ -108,6 +110,18 @@ def _limits(step: Step, on: On, activity: Activity) -> Amounts | None:
     key = resources.key_of(step.model, step.name, "memory")
     activity.alerts.append(f"it is held to no limit: `{key}` in model.json says none")
     return None
+
+
+def _warn_of_excess(step: Step, peak: int, activity: Activity) -> None:
+    """Say where a step used more memory (bytes) than its limit, to which nothing held it."""
+    most = resources.of(step.model, step.name).limits.memory
+    if most and peak > most:
+        key = resources.key_of(step.model, step.name, "memory")
+        used, allowed = resources.memory_text(peak), resources.memory_text(most)
+        activity.alerts.append(
+            f"it used {used} of memory; where `{key}` in model.json is enforced it is killed at"
+            f" {allowed}"
+        )
 
 
 def _circumstances(attempt: Attempt, began: float, on: On) -> dict[str, Any]:

@@ -272,3 +272,19 @@ def test_check_tells(repository: Repository) -> None:
     for phase in PHASES.values():
         assert f"{path}:" in done.stdout
         assert f"`automation.{phase}.resources.memory`: expected a quantity" in done.stdout
+
+
+def test_more_was_used_than_the_limit(repository: Repository) -> None:
+    """It is told where nothing enforces the limit: elsewhere something will."""
+    name = repository.add("good-python")
+    path = f"model_definitions/{name}/model.json"
+    for limit, warned in (("1Mi", True), ("64Gi", False)):
+        automation = {"training": {"resources": {"limits": {"memory": limit}}}}
+        repository.write(path, {**repository.json(path), "automation": automation})
+
+        done = repository.doit("-a", f"train:{name}")
+
+        assert 0 == done.returncode
+        key = "automation.training.resources.limits.memory"
+        told = f"of memory; where `{key}` in model.json is enforced it is killed at 1Mi\n"
+        assert warned == (told in done.stdout), done.stdout
