@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from tasks.wording import Failure, Shown
 
 LIST_ALL = 20  # up to this many steps, the table lists even those to which nothing happened
-LOG_WIDTH = 100  # of what a restored step once printed, each line is shown up to here
 MEMORY = "  memory"
 WIDTH_WITH_MEMORY = 80  # in narrower terminals the metrics need the room
 LINE_SECONDS = 30.0  # how often a log shows that a step goes on
@@ -91,8 +90,6 @@ class ConsoleReporter(Reporter):
             self._live.refresh()  # or the line of what runs would outlive it for a moment
         word = {"ran": "ok", "failed": "FAILED"}.get(step.state, step.state)
         self._print(f"{name} ", (word, STYLES.get(step.state, "")), f" {duration(step.seconds)}")
-        for line in values_of(step.task).get("log", ()) if step.state == "restored" else ():
-            self._print((f"  {clean(line)[:LOG_WIDTH]}", "dim"))
         if failure is not None and failure.report:
             text = "\n".join(filter(None, [message_of(failure), captured_of(step.task)]))
             self._print("\n".join(f"  {line}".rstrip() for line in clean(text).split("\n")))

@@ -20,7 +20,6 @@ from tasks import (
     local,
     plan,
     preparation,
-    processes,
     records,
     remote,
     runs,
@@ -32,7 +31,7 @@ from tasks.folders import remove_tree
 from tasks.places import HERE, On
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from tasks.fingerprint import Files
     from tasks.plan import Step
@@ -42,24 +41,18 @@ if TYPE_CHECKING:
     from tasks.state import State
 
 
-REPLAYED_LINES = 3
-"""How much is shown of what the model printed when a restored result was made."""
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What came of a step: `state` is `ran`, `restored` (from the store) or `current`.
 
     `seconds` is how long that took, once there was room for it; `saved` is how long a restored
-    result took to make, and `log` the end of what its model printed then.  `usage` is what its
-    processes used when it was made.
+    result took to make.  `usage` is what its processes used when it was made.
     """
 
     state: str
     folder: str
     seconds: float = 0.0
     saved: float = 0.0
-    log: Sequence[str] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     message: str = ""
     usage: Mapping[str, float] = field(default_factory=dict)
@@ -144,10 +137,9 @@ def _known(
     record = store.restore(step, inputs, state, activity.alerts.append)
     if record is None:
         return None
-    log = tuple(processes.tail(f"{step.folder}/{records.LOG}", REPLAYED_LINES).splitlines())
     metrics = _metrics(step, state.files)
     message, saved = _of_attempts(record), record.run["seconds"]
-    return Outcome("restored", step.folder, 0.0, saved, log, metrics, message, record.usage)
+    return Outcome("restored", step.folder, 0.0, saved, metrics, message, record.usage)
 
 
 def _run(  # noqa: PLR0913 - two by name
