@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 LIST_ALL = 20  # up to this many steps, the table lists even those to which nothing happened
 MEMORY = "  memory"
-WIDTH_WITH_MEMORY = 80  # in narrower terminals the metrics need the room
+ROOM_FOR_METRICS = 18  # where memory would leave them less, it is not shown
 LINE_SECONDS = 30.0  # how often a log shows that a step goes on
 
 
@@ -148,22 +148,24 @@ class ConsoleReporter(Reporter):
         width = self._console.width if self._console else sys.maxsize
         states = max(5, *(len(step.state) for step in listed))
         times = max(4, *(len(duration(step.seconds)) for step in listed))
-        notes = max(len(notes_of(step, width)) for step in listed)
+        rest = width - states - times - 6
+        names = min(max(4, *(len(step.task.name) for step in listed)), max(20, rest))
+        rest -= names
+        notes = max(len(notes_of(step, rest)) for step in listed)
         most = {step.task.name: memory_of(step.task) for step in listed}
-        most = most if width >= WIDTH_WITH_MEMORY else dict.fromkeys(most, "")
+        if rest - len(MEMORY) < min(notes, ROOM_FOR_METRICS):
+            most = dict.fromkeys(most, "")
         memory = len(MEMORY) if any(most.values()) else 0
-        rest = width - states - times - memory - 6
-        names = max(4, *(len(step.task.name) for step in listed))
-        names = min(names, max(20, rest - min(notes, width // 3)))
+        rest -= memory
         head = f"{'step':<{names}}  {'state':<{states}}  {'time':>{times}}{MEMORY[:memory]}"
-        measured = any(metrics_of(step.task) for step in listed)
+        measured = rest >= len("metrics") and any(metrics_of(step.task) for step in listed)
         self._print(("\n" + head + ("  metrics" if measured else ""), "dim"))
         for step in listed:
             self._print(
                 f"{shorten(step.task.name, names):<{names}}  ",
                 (f"{step.state:<{states}}", STYLES.get(step.state, "")),
                 f"  {duration(step.seconds):>{times}}{most[step.task.name]:>{memory}}"
-                f"  {notes_of(step, rest - names)}",
+                f"  {notes_of(step, rest)}",
             )
         self._print("")
 

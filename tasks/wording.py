@@ -147,7 +147,7 @@ def main_metrics(metrics: Mapping[str, object], note: str, room: int) -> str:
         line = "  ".join(filter(None, [*parts[:count], *more, note]))
         if len(line) <= room:
             return line
-    return f"{line[: room - 1]}…"
+    return f"{line[: room - 1]}…" if room > 0 else ""
 
 
 def number_text(value: float) -> str:

@@ -370,6 +370,36 @@ def test_narrow_terminal(tmp_path: Path, columns: int) -> None:
     assert max(len(row.rstrip()) for row in rows) <= columns
 
 
+NAMES_ALIKE = """
+def task_evaluate():
+    usage = {"usage": {"peak_memory": 5 << 20}}
+    for name in ("python-mle-xgboost-diabetes", "python-xgboost-diabetes"):
+        measured = ran(accuracy=0.779, recall=0.656, precision=0.755)()
+        yield fake(name, lambda measured=measured: {**measured, **usage})
+"""
+
+
+@pytest.mark.parametrize(
+    ("columns", "note"),
+    [
+        (100, "     5Mi  accuracy 0.779  recall 0.656  +1"),
+        (80, "     5Mi  accuracy 0.779  +2"),
+        (70, "  accuracy 0.779  +2"),
+        (60, "  +3"),
+        (52, ""),
+    ],
+)
+def test_names_alike_on_a_narrow_terminal(tmp_path: Path, columns: int, note: str) -> None:
+    """Names are whole before memory and metrics have room."""
+    write_dodo(tmp_path, NAMES_ALIKE)
+    text = without_colour(on_terminal(tmp_path, "evaluate", columns=columns))
+    head, *rows = text[text.index("\nstep ") + 1 :].splitlines()[:3]
+    assert [f"{f'evaluate:{name}':<36}  ran    2.0 s{note}" for name in (
+        "python-mle-xgboost-diabetes", "python-xgboost-diabetes"
+    )] == [row.rstrip() for row in rows]  # fmt: skip
+    assert len(head.rstrip()) <= columns
+
+
 @pytest.mark.parametrize("threads", [[], ["-n", "2"]])
 def test_interrupt(tmp_path: Path, threads: list[str]) -> None:
     """Ctrl-C leaves the terminal as it was, and the summary says what was under way."""

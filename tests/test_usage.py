@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from tasks import records, usage
-from tasks.console import WIDTH_WITH_MEMORY, ConsoleReporter
+from tasks.console import ConsoleReporter
 from tasks.processes import Ended, Watcher, run_logged
 from tasks.resources import MIB
 from tasks.usage import Meter
@@ -219,11 +219,10 @@ def test_a_result_of_before(repository: Repository) -> None:
 
 def test_the_table_on_narrow_terminals() -> None:
     """The column is left out where the metrics need the room."""
-    task = SimpleNamespace(
-        name="train:a", meta={"activity": object()}, values={"usage": {"peak_memory": 5 * MIB}}
-    )
+    values = {"usage": {"peak_memory": 5 * MIB}, "metrics": {"accuracy": 0.5, "recall": 0.5}}
+    task = SimpleNamespace(name="train:a", meta={"activity": object()}, values=values)
     streams = io.StringIO(), io.StringIO()
-    for stream, width in zip(streams, (WIDTH_WITH_MEMORY, WIDTH_WITH_MEMORY - 1), strict=True):
+    for stream, width in zip(streams, (49, 48), strict=True):
         reporter = ConsoleReporter(stream, {})
         reporter._console = Console(file=stream, width=width)
         reporter._print_table([Shown(task, "ran", seconds=1.0)])
