@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, TextIO
 
 from tasks.front import nothing_to_do
 from tasks.report import STYLES, Reporter
+from tasks.runs import WAITING
 from tasks.wording import (
+    activity_of,
     captured_of,
     clean,
     counted,
@@ -42,6 +44,7 @@ LIST_ALL = 20  # up to this many steps, the table lists even those to which noth
 MEMORY = "  memory"
 ROOM_FOR_METRICS = 18  # where memory would leave them less, it is not shown
 LINE_SECONDS = 30.0  # how often a log shows that a step goes on
+WAIT_SECONDS = 1.0  # a log shows that a step waits for another run of it when it did so for longer
 
 
 class ConsoleReporter(Reporter):
@@ -54,27 +57,34 @@ class ConsoleReporter(Reporter):
         super().__init__(outstream, options)
         self._redraws = outstream.isatty() and os.environ.get("TERM") != "dumb"
         self._lines: dict[str, float] = {}  # when a log last showed that a step goes on
+        self._said: dict[str, str] = {}  # that a step waits, or has started, in a log
         self._console: Console | None = None
         self._live: Live | None = None
 
     def started(self, step: Shown) -> None:
-        """Begin to redraw, or show a plain line."""
-        if not self._redraws:
-            self._print(f"{step.task.name} started")
-        elif self._live is None:
+        """Begin to redraw, or show a plain line where it is clear that there is something to do."""
+        if self._redraws and self._live is None:
             self._go_live()
+        elif activity_of(step.task) is None:
+            self._say(step.task.name, "started")
 
     def went_on(self, running: Sequence[Shown], now: float) -> None:
         """Show a line now and then where there are no live lines."""
         if self._redraws:
             return
         for step in running:
+            if getattr(activity_of(step.task), "phase", "") != WAITING:
+                self._say(step.task.name, "started")
+            elif now - step.began >= WAIT_SECONDS:
+                self._say(step.task.name, f"is {WAITING}")
             if now - self._lines.get(step.task.name, step.began) >= LINE_SECONDS:
                 self._lines[step.task.name] = now
                 self._print(log_line(step, now))
 
     def warned(self, step: str, text: str) -> None:
         """Show a line that stays."""
+        if step:
+            self._say(step, "started")
         place = f" {step}:" if step else ""
         self._print(("warning", STYLES["interrupted"]), f"{place} {clean(text)}")
 
@@ -83,6 +93,10 @@ class ConsoleReporter(Reporter):
         if self._closed.is_set() or not (step.began or failure):
             return
         name = step.task.name
+        if step.state == "up to date" and name not in self._said:
+            return
+        if step.began and step.state != "up to date":
+            self._say(name, "started")
         if self._console is not None:
             widest = max(map(len, [name, *self.planned]))
             name = f"{name:<{min(widest, self._console.width // 2)}} "
@@ -93,6 +107,12 @@ class ConsoleReporter(Reporter):
         if failure is not None and failure.report:
             text = "\n".join(filter(None, [message_of(failure), captured_of(step.task)]))
             self._print("\n".join(f"  {line}".rstrip() for line in clean(text).split("\n")))
+
+    def _say(self, name: str, what: str) -> None:
+        """Show once in a log that a step has started, or waits."""
+        if not self._redraws and self._said.get(name) != what:
+            self._said[name] = what
+            self._print(f"{name} {what}")
 
     def summary(self) -> None:
         """Show the table, the failures and the last line."""

@@ -85,7 +85,7 @@ def run_step(  # noqa: PLR0913 - two by name
             hint="add `--on local`, or leave it out",
         )
     try:
-        activity.say("waiting for another run of this step")
+        activity.say(runs.WAITING)
         with runs.hold(runs.lock_of(step)):
             anew = force or twice
             if anew and on.attempt in (None, 1):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 RUNS = "runs"
 HELD = "held"
 CREATING = f"{HELD}/creating"
+WAITING = "waiting for another run of this step"
 
 
 @dataclass(frozen=True)

@@ -431,6 +431,7 @@ def test_an_older_failure(built: Repository) -> None:
     )
     accepted = built.doit("accept", "train:good-python", "--why", "nobody reads X")
     assert "is up to date: accepted" in accepted.stdout
+    assert "nothing to do: 1 step is up to date\n" == built.doit("train:good-python").stdout
 
 
 def test_a_step_that_is_running(built: Repository, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,24 @@ def release(repository: Repository, process: subprocess.Popen[str]) -> str:
     return output
 
 
+def test_another_doit_waits_and_says_so(
+    waiting: tuple[Repository, subprocess.Popen[str], str],
+) -> None:
+    """Who waits for a run of another process says so once, and takes what comes of it."""
+    repository, process, _ = waiting
+    second = repository.start("train:waits-in-train")
+    assert second.stdout is not None
+    line = second.stdout.readline()
+
+    release(repository, process)
+
+    assert "train:waits-in-train is waiting for another run of this step\n" == line
+    assert re.fullmatch(
+        r"train:waits-in-train up to date \d+\.\d s\nnothing to do: 1 step is up to date\n",
+        second.communicate(timeout=WAIT_SECONDS)[0],
+    )
+
+
 def test_input_edited_while_training_runs(
     waiting: tuple[Repository, subprocess.Popen[str], str],
 ) -> None:

@@ -170,8 +170,6 @@ def without_colour(text: str) -> str:
 PLAIN = """\
 train:good started
 train:good ok 0.0 s
-train:old started
-train:old up to date 0.0 s
 train:stored started
 train:stored ok 0.0 s
 train:bad started
