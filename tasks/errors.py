@@ -72,6 +72,7 @@ class NotGoodEnough(UserError):
         """Keep the numbers, which a report shows although there is no result."""
         super().__init__(headline, *facts, hint=hint)
         self.metrics = dict(metrics)
+        self.missed = self.facts  # to which others are added, such as where the run was kept
 
 
 class AttemptFailed(UserError):

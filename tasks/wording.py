@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tasks.errors import NotGoodEnough
 from tasks.resources import memory_text
 
 if TYPE_CHECKING:
@@ -69,10 +70,17 @@ def message_of(failure: Failure) -> str:
 
 
 def first_line(failure: Failure) -> str:
-    """Return the line of the message that says most: of a traceback, the exception."""
-    if failure.traceback and getattr(failure, "user_error", None) is None:
+    """Return the line of the message that says most: of a traceback, the exception.
+
+    Of an evaluation that is not good enough it says by which metrics.
+    """
+    error = getattr(failure, "user_error", None)
+    if failure.traceback and error is None:
         return clean(failure.traceback[-1]).strip().partition("\n")[0]
-    return clean(message_of(failure)).strip().partition("\n")[0]
+    line = clean(message_of(failure)).strip().partition("\n")[0]
+    missed = error.missed if isinstance(error, NotGoodEnough) else ()
+    parts = [f"{one_line(name)} {wrong.partition(';')[0]}" for name, wrong in missed]
+    return f"{line}: {', '.join(parts)}" if parts else line
 
 
 def parts_of(task: Task, failure: Failure) -> dict[str, object]:

@@ -219,3 +219,13 @@ def test_json_reporter_has_the_metrics_too(repository: Repository) -> None:
     events = [json.loads(line) for line in done.stdout.splitlines()]
 
     assert [{"accuracy": 0.61, "loss": 0.5}] == [e["metrics"] for e in events if "metrics" in e]
+
+
+def test_the_last_lines_name_what_is_not_good_enough(repository: Repository) -> None:
+    """Who looks at the end of a run alone sees each metric that breaks its threshold."""
+    done = repository.doit(f"evaluate:{repository.add(MISSES)}")
+
+    assert (
+        f"failed evaluate:{MISSES}: Model `{MISSES}` is not good enough: accuracy 0.61 is below the"
+        " minimum 0.7, loss 0.5 is above the maximum 0.4, f1 was not measured\n"
+    ) in done.stdout
