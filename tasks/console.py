@@ -6,6 +6,7 @@ redraws in a thread of its own and takes no lock of ours.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 LIST_ALL = 20  # up to this many steps, the table lists even those to which nothing happened
 MEMORY = "  memory"
+PREDICTIONS = "predictions.csv"
 ROOM_FOR_METRICS = 18  # where memory would leave them less, it is not shown
 LINE_SECONDS = 30.0  # how often a log shows that a step goes on
 WAIT_SECONDS = 1.0  # a log shows that a step waits for another run of it when it did so for longer
@@ -126,6 +128,7 @@ class ConsoleReporter(Reporter):
         if total > LIST_ALL:
             listed = [step for step in listed if step.seconds is not None or step.note]
         self._print_table(listed)
+        self._print_predictions(listed)
         for step in listed:
             if step.state == "failed":
                 self._print(("failed", STYLES["failed"]), f" {step.task.name}: {step.note}")
@@ -188,6 +191,16 @@ class ConsoleReporter(Reporter):
                 f"  {notes_of(step, rest)}",
             )
         self._print("")
+
+    def _print_predictions(self, listed: Sequence[Shown]) -> None:
+        """Show where the predictions of each scoring are, and how many lines they have."""
+        for step in listed:
+            place = values_of(step.task).get("folder")
+            if step.task.name.startswith("score:") and step.seconds is not None and place:
+                lines = ""
+                with contextlib.suppress(OSError), open(f"{place}/{PREDICTIONS}", "rb") as file:
+                    lines = f"/{PREDICTIONS}  {counted(sum(1 for _ in file), 'line')}"
+                self._print(f"predictions  {place}{lines}")
 
     def _print(self, *pieces: str | tuple[str, str]) -> None:
         """Write one line of texts, some with a style."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tasks.wording import counted
+
 if TYPE_CHECKING:
     from tests.conftest import Repository
 
@@ -39,10 +41,11 @@ def add(repository: Repository, *, init: str | None = "", **modules: str) -> str
     return name
 
 
-def run(repository: Repository, *words: str) -> None:
-    """Run doit, which must succeed."""
+def run(repository: Repository, *words: str) -> str:
+    """Run doit, which must succeed, and return what it said."""
     done = repository.doit(*words)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def artefact(repository: Repository, path: str) -> str:
@@ -157,9 +160,12 @@ def test_score_returns_or_writes(repository: Repository, form: str) -> None:
     text, path, expected = SCORES[form]
     add(repository, training=TRAINS, scoring=text)
 
-    run(repository, "score:model")
+    said = run(repository, "score:model")
 
     assert artefact(repository, f"score/{path}").replace("\r\n", "\n") == expected
+    place, lines = "build/models/model/score", counted(expected.count("\n"), "line")
+    place += f"/{path}  {lines}" if path == "predictions.csv" else ""
+    assert f"\npredictions  {place}\n" in said
 
 
 SCORER = """
