@@ -43,6 +43,8 @@ class Change:
         """Name, before, after, delta, threshold and verdict as the tables show them."""
         numbers = ["" if n is None else number_text(n) for n in (self.before, self.after)]
         delta = "" if self.delta is None else _delta_text(self.delta)
+        if delta and all(text.lstrip("-").isdigit() for text in numbers):
+            delta = f"{int(self.delta):+}" if self.delta else "0"
         bounds = ((">=", self.least), ("<=", self.most))
         threshold = ", ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
         good = "ok" if threshold and self.after is not None else ""

@@ -101,10 +101,10 @@ def _aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
         if widths[widest] <= _SHORTEST:
             break
         widths[widest] -= 1
-    lines = []
+    lines, measured = [], any(one[1] == "metric" for one in rows)
     for one in rows:
         cells = [shorten(text, wide) for text, wide in zip(one, widths, strict=True)]
-        right = one[1] == "metric"
+        right = one[1] == "metric" or (measured and one is rows[0])
         lines.append(
             "  ".join(
                 f"{text:>{wide}}" if right and column >= _RIGHT else f"{text:<{wide}}"

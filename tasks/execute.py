@@ -129,8 +129,10 @@ def _known(
     step: Step, inputs: Mapping[str, str], state: State, activity: Activity
 ) -> Outcome | None:
     """Return what came of a step with these inputs whose result is there or stored, else None."""
-    if not records.reasons(records.read(step.folder, state.files), inputs, state.files):
-        return Outcome("current", step.folder, metrics=_metrics(step, state.files))
+    made = records.read(step.folder, state.files)
+    if made and not records.reasons(made, inputs, state.files):
+        measured = _metrics(step, state.files)
+        return Outcome("current", step.folder, metrics=measured, usage=made.usage)
     if not store.serves(step):
         return None
     activity.say("store")

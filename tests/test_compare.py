@@ -241,7 +241,10 @@ def test_a_table_fits(width: int) -> None:
     lines = table(one, width)[:-2]
     assert 6 == len(lines)
     assert width >= max(map(len, lines))
-    assert any(line.split()[-1] == "+0.250" for line in lines)
+    (measured,) = (line for line in lines if line.endswith("+0.250"))
+    assert lines[0].endswith("  delta")
+    assert len(lines[0]) == len(measured)
+    assert lines[0].index("now") + len("now") == measured.index("0.750") + len("0.750")
     assert "| file | `a/very/long/way/to/some/source" in markdown(one)
 
 

@@ -190,6 +190,20 @@ def test_recorded_and_told(repository: Repository) -> None:
     ]
 
 
+def test_what_is_found_current_keeps_it(repository: Repository) -> None:
+    """A step whose result is there although doit knows of another one shows what that took."""
+    name = trained(repository)
+    training = f"model_definitions/{name}/model_modules/training.py"
+    assert 0 == repository.doit(f"train:{name}").returncode
+    repository.write(training, f"{repository.read(training)}\nX = 1\n")
+    repository.doit("accept", f"train:{name}", "--why", "unused")
+
+    told = finished(repository.doit("run", "--reporter", "json", f"train:{name}").stdout)
+
+    usage = repository.json(f"build/models/{name}/train/run.json")["usage"]
+    assert ("up to date", usage) == (told["state"], told["usage"])
+
+
 def test_a_runner_with_many_files(tmp_path: Path) -> None:
     """A command is run also where its output has a descriptor that `select` does not take."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
