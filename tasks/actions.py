@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
@@ -9,7 +10,9 @@ from doit.exceptions import TaskFailed
 from tasks import manifests
 from tasks.environments import build, days, lock_file, locks
 from tasks.errors import InvalidModel, UserError
+from tasks.explain import packages_changed
 from tasks.state import open_state
+from tasks.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,9 +45,25 @@ def lock(model: Model, activity: Activity, *, as_of: str) -> dict[str, Any]:
     _refuse_broken(model)
     activity.say("lock")
     day = days.day_of(model, as_of) if as_of else ""
+    before = _versions(model)
     if not locks.make_lock(model, open_state(), say=activity.tell, upgrade=True, as_of=day):
         return {"state": "ran", "message": "no requirements to lock"}
-    return {"state": "ran", "folder": lock_file.lock_path(model)}
+    now = _versions(model) or {}
+    changes = [] if before is None else packages_changed(before, now)
+    same = "the same versions" if before else counted(len(now), "package")
+    message = f"{counted(len(changes), 'package')} changed" if changes else same
+    folder = lock_file.lock_path(model)
+    return {"state": "ran", "folder": folder, "message": message, "changes": changes}
+
+
+def _versions(model: Model) -> dict[str, str] | None:
+    """Return the versions of a model's lock by package, None where no lock can be read."""
+    with contextlib.suppress(UserError):  # of a later runner: it is made anew
+        found = lock_file.read_lock(model, open_state().files)
+        if found:
+            own = {name: version for name, version, *_ in map(str.split, found.library)}
+            return {**found.versions, **own}
+    return None
 
 
 def manifest(model: Model, activity: Activity) -> dict[str, Any]:

@@ -128,7 +128,7 @@ class ConsoleReporter(Reporter):
         if total > LIST_ALL:
             listed = [step for step in listed if step.seconds is not None or step.note]
         self._print_table(listed)
-        self._print_predictions(listed)
+        self._print_made(listed)
         for step in listed:
             if step.state == "failed":
                 self._print(("failed", STYLES["failed"]), f" {step.task.name}: {step.note}")
@@ -192,10 +192,12 @@ class ConsoleReporter(Reporter):
             )
         self._print("")
 
-    def _print_predictions(self, listed: Sequence[Shown]) -> None:
-        """Show where the predictions of each scoring are, and how many lines they have."""
+    def _print_made(self, listed: Sequence[Shown]) -> None:
+        """Show what changed in locks, where predictions are, and how many lines they have."""
         for step in listed:
             place = values_of(step.task).get("folder")
+            for change in values_of(step.task).get("changes", ()):
+                self._print(f"{step.task.name}: {change}")
             if step.task.name.startswith("score:") and step.seconds is not None and place:
                 lines = ""
                 with contextlib.suppress(OSError), open(f"{place}/{PREDICTIONS}", "rb") as file:

@@ -368,4 +368,7 @@ def test_doit_refreshes_a_lock(shop: Workshop) -> None:
 
     assert (0, 0) == (kept.returncode, done.returncode), kept.stdout + done.stdout
     assert (["one==1.5"], ["one==1.7"]) == (before, shop.pins(model))
+    assert "\nlock:tiny: package one changed from 1.5 to 1.7\n" in done.stdout
+    assert " 1 package changed\n" in done.stdout
+    assert " the same versions\n" in shop.repository.doit("lock:tiny").stdout
     assert ["tiny.txt"] == [path.name for path in (shop.repository.path / "envs/locks").iterdir()]
