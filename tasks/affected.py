@@ -64,7 +64,7 @@ def since(commit: str, state: State) -> Found:
 
 def _bases(then: Revision, named: Named, state: State) -> tuple[dict[str, Basis], dict[str, Basis]]:
     """Return the models that may differ, as they were and as they are, by folder."""
-    folders_ = {*named.readers(then.changed), *_owners(then.changed)}
+    folders_ = {*named.readers(then.changed, then.moved), *_owners(then.changed)}
     with then.there():
         locked = os.path.isdir(LOCKS)
         folders_ |= set(_owners(then.changed))

@@ -4,11 +4,13 @@ A model is looked at closely, now and as it was, only where something that it ma
 ten thousand these are few.  Too many is a matter of time, too few would be wrong.  So whatever
 might stand for a path counts: a name is compared with the last name of each word in the files that
 name others, and what is spelled in a way that a plain look does not see counts as all of them.
+Where a link leads elsewhere, so does each word that goes through a folder of its name.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 # What does not belong to a path in JSON or in requirements; a backslash begins what JSON escapes.
 _WORDS = re.compile(rb"""[^"'\\\s\[\](){};,:#=@]+""")
+_AROUND = re.compile(rb"""[^"'\\\s\[\](){};,:#=@/]+/""")
 _SPELLED = re.compile(rb"\\u|%[0-9A-Fa-f]{2}|\A(?:\xff\xfe|\xfe\xff)")
 _ANYTHING = b"*"
 """Stands among words for any word."""
@@ -49,7 +52,10 @@ def owner(path: str) -> str:
 
 
 class Named:
-    """What the files of every model of the working directory name, as the last names of paths."""
+    """What the files of every model of the working directory name, as the last names of paths.
+
+    The names before these are there with a slash behind them.
+    """
 
     def __init__(self) -> None:
         """Look through the files: some fifty microseconds each."""
@@ -59,16 +65,18 @@ class Named:
             for folder in looks.model_folders()
         }
 
-    def readers(self, changed: Iterable[str]) -> list[str]:
+    def readers(self, changed: Iterable[str], moved: Iterable[str] = ()) -> list[str]:
         """Return the folders of the models that may read one of these paths.
 
-        Those that the paths belong to are not looked for.
+        Of those that have `moved` all that is below counts as well.  Models that the paths belong
+        to are not looked for.
         """
-        paths = list(changed)
+        paths, tops = list(changed), set(moved)
         names = _last_names(paths)
-        if names is None:
+        if names is None or not tops.isdisjoint((frameworks.FOLDER, LOCKS)):
             return list(self._by_folder)
-        names |= {_ANYTHING, b"", b".", b".."}
+        ways = _last_names(os.path.basename(top) for top in tops) or set()
+        names |= {_ANYTHING, b"", b".", b"..", *(way + b"/" for way in ways)}
         locks = {path for path in paths if path.startswith(f"{LOCKS}/")}
         words = _framework_names(paths)
         return [
@@ -81,16 +89,20 @@ class Named:
 
 
 def _last_names(paths: Iterable[str]) -> set[bytes] | None:
-    """Return how paths, and the folders around them, end as words; None where one has no word."""
+    """Return how paths, and the folders around them, end as words; None where one has no word.
+
+    As they are, and as JSON spells them, a tab for instance.
+    """
     names: set[str] = set()
     for path in paths:
         names.update(path.split("/"))
     found = set()
     for name in names - {".."}:
-        words = _WORDS.findall(os.fsencode(name))
-        if not words:
-            return None
-        found.add(words[-1])
+        for text in (name, json.dumps(name, ensure_ascii=False)):
+            words = _WORDS.findall(os.fsencode(text))
+            if not words:
+                return None
+            found.add(words[-1])
     return found
 
 
@@ -123,6 +135,7 @@ def _words(path: str, included: dict[str, frozenset[bytes]]) -> frozenset[bytes]
     if data is None or _SPELLED.search(data):
         return frozenset([_ANYTHING])
     found = {word.rstrip(b"/").rpartition(b"/")[2] for word in _WORDS.findall(data)}
+    found.update(_AROUND.findall(data))
     for value in _INCLUDED.findall(data) if not path.endswith(".json") else ():
         target = os.path.normpath(os.path.join(os.path.dirname(path), os.fsdecode(value)))
         if target not in included:

@@ -41,8 +41,9 @@ class Revision:
     """The repository at a commit: the folder with its files, and a State for reading them.
 
     `changed` are the paths that are not as they are now, relative to the repository and normal,
-    also as links lead to them; `untracked` are those among them that Git does not hold.
-    `here` is the repository itself.
+    also as links lead to them; `untracked` are those among them that Git does not hold, and below
+    those that have `moved` anything may be other than it was: links that lead elsewhere, folders
+    that were links, submodules.  `here` is the repository itself.
     """
 
     commit: str
@@ -51,6 +52,7 @@ class Revision:
     state: State
     changed: frozenset[str]
     untracked: frozenset[str]
+    moved: frozenset[str]
 
     @contextlib.contextmanager
     def there(self) -> Iterator[None]:
@@ -114,11 +116,11 @@ def at(commit: str, state: State) -> Iterator[Revision]:
         os.makedirs(folder, exist_ok=True)  # all that there is now may be new
         then = copy.copy(state)  # the same memory of interpreters, other files
         then.files = _FilesBefore(state.files, pointers)
-        changed = _with_links(trees, top)
+        moved = _moved(trees, top)
+        changed = _with_links(trees, top) | moved
         untracked = frozenset(path for tree in trees for path in tree.untracked)
-        yield Revision(
-            commit, folder, here, then, _relative(changed, prefix), _relative(untracked, prefix)
-        )
+        paths = (_relative(some, prefix) for some in (changed, untracked, moved))
+        yield Revision(commit, folder, here, then, *paths)
 
 
 def _relative(paths: frozenset[str], prefix: str) -> frozenset[str]:
@@ -181,6 +183,38 @@ def _pointers(tree: git.Tree, place: str, prefix: str) -> dict[str, str]:
         if pointer:
             found[os.path.relpath(path, prefix)] = pointer[1].decode()
     return found
+
+
+def _moved(trees: list[git.Tree], top: str) -> frozenset[str]:
+    """Return the paths that are, or were, a way to elsewhere, and the links that lead over one."""
+    found = {
+        path
+        for tree in trees
+        for path in tree.changed
+        if os.path.isdir(f"{top}/{path}") or _was_link(tree.before.get(path))
+    }
+    links = (link for tree in trees for link in tree.links) if found else ()
+    places = {f"{top}/{path}" for path in found}
+    return frozenset(found.union(link for link in links if _leads_over(places, f"{top}/{link}")))
+
+
+def _was_link(entry: git.Entry | None) -> bool:
+    return entry is not None and entry.mode == git.LINK
+
+
+def _leads_over(places: set[str], link: str) -> bool:
+    """Return whether one of these places is met where a link is followed; all are absolute."""
+    at, names, followed = os.path.dirname(link), [os.path.basename(link)], 0
+    while names and followed <= _MOST_LINKS:
+        at = os.path.normpath(os.path.join(at, names.pop()))  # `..` is behind no link here
+        if at in places:
+            return True
+        if os.path.islink(at):
+            target = os.readlink(at)
+            at = "/" if target.startswith("/") else os.path.dirname(at)
+            names += reversed(target.split("/"))
+            followed += 1
+    return bool(names)
 
 
 def _with_links(trees: list[git.Tree], top: str) -> frozenset[str]:

@@ -422,6 +422,107 @@ def test_links(clone: Versioned) -> None:
     assert [GOOD] == [*clone.affected("HEAD~1")]
 
 
+def leading(clone: Versioned, link: str, target: str) -> None:
+    """Have a link lead elsewhere, whatever is in its place."""
+    path = clone.path / link
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    path.symlink_to(target)
+
+
+@pytest.fixture(name="linked")
+def linked_data(clone: Versioned) -> Versioned:
+    """Return a repository with a model each that names data through links, in several ways."""
+    ways = {"below": "data/cur/x", "file": "data/file", "folder": "../../data/inner/in it"}
+    ways |= {"whole": "data/all", "plain": "data/C/x"}
+    for name, data in ways.items():
+        clone.add(GOOD, name)
+        for step in ("train", "evaluate", "score"):
+            clone.write(f"model_definitions/{name}/datasets/{step}.json", {"data_path": data})
+    for name in "ABC":
+        clone.write(f"data/{name}/x", f"{name}\n")
+        clone.write(f"data/{name}/sub/in it/y", f"{name}\n")
+    for link, target in {
+        "data/cur": "A",
+        "data/file": "cur/x",
+        "data/all/deep/link": "../../cur",
+        "data/inner": "all/deep/link/sub",
+    }.items():
+        (clone.path / link).parent.mkdir(parents=True, exist_ok=True)
+        leading(clone, link, target)
+    clone.write("data/here", "1\n")
+    leading(clone, "data/all/here", "../here")
+    clone.commit()
+    assert {} == clone.affected()
+    return clone
+
+
+def test_a_link_that_leads_elsewhere(linked: Versioned) -> None:
+    """Whatever is named by a path through it counts, also by one through a link to there."""
+    leading(linked, "data/cur", "B")
+    expected = {"below", "file", "folder", "whole"}
+    assert expected == linked.affected().keys()
+    assert "data data/cur/x changed" == linked.affected()["below"]["train"][0]
+    linked.commit()
+    assert expected == linked.told_affected("HEAD~1").keys()
+
+
+def test_a_folder_that_becomes_a_link(linked: Versioned) -> None:
+    """And back."""
+    leading(linked, "data/A", "B")
+    expected = {"below", "file", "folder", "whole"}
+    assert expected == linked.affected().keys()
+    linked.commit()
+    assert expected == linked.affected("HEAD~1").keys()
+    (linked.path / "data/A").unlink()
+    shutil.copytree(linked.path / "data/C", linked.path / "data/A")
+    assert expected == linked.affected().keys()
+    linked.commit()
+    assert expected == linked.affected("HEAD~1").keys()
+
+
+def test_what_a_moved_link_does_not_reach(linked: Versioned) -> None:
+    """A link to the same bytes is no difference; of others than its readers nothing is asked."""
+    shutil.rmtree(linked.path / "data/B")
+    shutil.copytree(linked.path / "data/A", linked.path / "data/B")
+    linked.commit()
+    leading(linked, "data/cur", "B")
+    assert {} == linked.affected()
+    leading(linked, "data/here", "A/x")
+    assert ["whole"] == [*linked.affected()]
+
+
+def test_a_package_behind_a_link(clone: Versioned) -> None:
+    """A package, and what requirements include, may be behind a link that leads elsewhere."""
+    for name in "ab":
+        clone.write(f"packages/{name}/p/pyproject.toml", f'[project]\nname = "p{name}"\n')
+        clone.write(f"packages/{name}/base.txt", f"numpy=={ord(name)}\n")
+    leading(clone, "packages/cur", "a")
+    for name, line in (("package", "../../../packages/cur/p"), ("included", "-r ../cur.txt")):
+        clone.add(GOOD, name)
+        clone.write(f"model_definitions/{name}/model_modules/requirements.txt", f"{line}\n")
+    leading(clone, "model_definitions/included/cur.txt", "../../packages/cur/base.txt")
+    clone.commit()
+    assert {} == clone.affected()
+
+    leading(clone, "packages/cur", "b")
+    assert {"package", "included"} == clone.affected().keys()
+
+
+def test_locks_behind_a_link(clone: Versioned) -> None:
+    """Where the folder of locks is another, each model may have another."""
+    clone.write(f"{FOLDER}/model_modules/requirements.txt", "numpy\n")
+    for number in range(2):
+        lock(clone, GOOD, f"numpy=={number}")
+        shutil.move(clone.path / "envs/locks", clone.path / f"locks{number}")
+    leading(clone, "envs/locks", "../locks0")
+    clone.commit()
+    assert {} == clone.affected()
+    leading(clone, "envs/locks", "../locks1")
+    assert [GOOD] == [*clone.affected()]
+
+
 def test_a_model_behind_a_link(clone: Versioned) -> None:
     """A whole model, or its datasets, may be elsewhere in the repository."""
     shutil.move(clone.path / FOLDER, clone.path / "elsewhere")

@@ -144,6 +144,9 @@ def test_paths_however_they_are_spelled(clone: Versioned) -> None:
         '{"data_path": "big/folder/"}': ["big/folder/deep/in/it.csv", "big/folder"],
         '{"data_path": "../.."}': ["anything", "at/all"],
         '{"database": "tables/ü.duckdb"}': ["tables/ü.duckdb"],
+        '{"data_path": "data/a\\tb\\nc.csv"}': ["data/a\tb\nc.csv"],
+        '{"data_path": "data/a\\bc.csv"}': ["data/a\bc.csv"],
+        '{"data_path": "data/a\\\\new.csv"}': ["data/a\\new.csv"],
     }
     for text, paths in spelled.items():
         clone.write(f"{FOLDER}/datasets/train.json", text)
