@@ -223,7 +223,8 @@ class Check(ModelCommand):
         from tasks import readme, strays  # noqa: PLC0415 - no other command needs them
 
         models = models_named(pos_args)
-        faults = [fault for model in models for fault in (*model.faults, *_warnings(model))]
+        each = [[*model.faults, *_found(model)] for model in models]
+        faults = [fault for found in each for fault in found]
         if not pos_args:
             faults += strays.warnings({model.folder for model in models})
             others = (no_models(), readme.fault())
@@ -234,7 +235,7 @@ class Check(ModelCommand):
             for fault in faults:
                 print(fault)
             warnings = sum(fault.warning for fault in faults)
-            good = sum(not model.broken for model in models)
+            good = sum(all(fault.warning for fault in found) for found in each)
             print(
                 f"{counted(len(models), 'model')}, of which {good} can run:"
                 f" {counted(len(faults) - warnings, 'fault')}, {counted(warnings, 'warning')}"
@@ -243,11 +244,13 @@ class Check(ModelCommand):
         return 1 if any(not fault.warning for fault in faults) else 0
 
 
-def _warnings(model: Model) -> list[Fault]:
-    """Return what the sources of a model show, its lock and its data."""
-    from tasks import data_checks  # noqa: PLC0415 - no other command needs it
+def _found(model: Model) -> list[Fault]:
+    """Return what the sources of a model show, its requirements, its lock and its data."""
+    from tasks import data_checks  # noqa: PLC0415 - no other command needs them
+    from tasks.environments import faults  # noqa: PLC0415
 
     found = [] if model.broken else [*_unparsed(model), *_steps_without(model)]
+    found += [] if model.broken else faults.of_requirements(model, open_state())
     found += [] if model.broken else _damaged_lock(model)
     return [*found, *data_checks.warnings(model)]
 

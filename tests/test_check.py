@@ -1,4 +1,4 @@
-"""What `doit check` warns of beyond the faults of models: it keeps nothing from running."""
+"""What `doit check` says beyond the faults of a model's JSON files."""
 
 from __future__ import annotations
 
@@ -220,3 +220,32 @@ def test_no_folder_for_models(repository: Repository, name: str, hint: str) -> N
     counted = "0 models, of which 0 can run: 1 fault, 0 warnings\n"
     assert (1, f"model_definitions: {wrong}{counted}") == (told.returncode, told.stdout)
     assert (0, "") == ((listed := repository.doit("list")).returncode, listed.stderr)
+
+
+def test_what_requirements_ask_for(repository: Repository) -> None:
+    """A line that cannot be met is a fault, with its file and line, and nothing is resolved."""
+    name = repository.add("good-python")
+    place = f"{MODEL}/model_modules"
+    lines = ["# ours", "numpy \\", "  >=1.26", "", "pyyaml=6.0  # as conda has it", "pandas (2"]
+    lines += ["../../../packages/feat", "../../../packages/features[fast]", "-r more.txt"]
+    lines += ["one==1 --hash=sha256:00", "https://host.invalid/two.whl", "three==${V}", "-r no.txt"]
+    repository.write(f"{place}/requirements.txt", "\n".join(lines))
+    repository.write(f"{place}/more.txt", "--no-index\n\nfour>>1\n")
+    repository.write("packages/features/pyproject.toml", "")
+
+    such = "expected a requirement such as `numpy>=1.26`, found"
+    paths = "a path starts at the file's folder or at the repository"
+    none = "expected the folder of a package, found none at"
+    expected = [
+        f"{place}/requirements.txt:5: {such} `pyyaml=6.0`",
+        "  hint: did you mean `pyyaml==6.0`?",
+        f"{place}/requirements.txt:6: {such} `pandas (2`",
+        f"{place}/requirements.txt:7: {none} `../../../packages/feat`",
+        f"  hint: {paths}; a package has a pyproject.toml",
+        f"{place}/more.txt:3: {such} `four>>1`",
+        f"{place}/requirements.txt: `{place}/no.txt` cannot be read",
+        "  hint: see that it is there, and that it is text in UTF-8",
+    ]
+    assert (1, expected) == checked(repository)
+    told = repository.doit("check", name).stdout.splitlines()[-1]
+    assert "1 model, of which 0 can run: 5 faults, 0 warnings" == told

@@ -201,11 +201,25 @@ def test_the_resolver_explains_what_cannot_be_satisfied(shop: Workshop) -> None:
 
 
 def test_a_requirement_that_is_none(shop: Workshop) -> None:
+    """It is told by its file and line, and once for all Pythons."""
+    message = refused(shop, f"{OFFLINE}two\none=1.0\n")
+
+    path = "model_definitions/tiny/model_modules/requirements.txt"
+    expected = f"""\
+The requirements of model `tiny` cannot be locked
+    {path}:4: expected a requirement such as `numpy>=1.26`, found `one=1.0`
+      hint: did you mean `one==1.0`?
+
+hint: `doit check tiny` shows the same, and locks nothing"""
+    assert expected == message
+
+
+def test_a_requirement_that_uv_alone_refuses(shop: Workshop) -> None:
     """uv's own arrow points at it, and no path of a temporary folder is in the way."""
-    message = refused(shop, f"{OFFLINE}one==\n", python=OWN)
+    message = refused(shop, f"{OFFLINE}one=${{ONE}}\n", python=OWN)
 
     assert "Couldn't parse requirement in `requirements.txt`" in message
-    assert re.search(r"\n +one==\n +\^\^\n", message)
+    assert re.search(r"\n +one=.*\n +\^+\n", message)
 
 
 def test_one_that_fits_all_pythons_of_a_range_is_preferred(shop: Workshop) -> None:

@@ -164,7 +164,7 @@ def test_a_package_that_is_not_there(shop: Workshop) -> None:
         asked(shop, "one\n./packages/feature\n")
 
     expected = f"""\
-`{HERE}/requirements.txt` names a package folder that is not there
+`{HERE}/requirements.txt:2` names a package folder that is not there
   requirement  ./packages/feature
 
 hint: a path starts at the file's folder or at the repository; a package has a pyproject.toml"""

@@ -24,7 +24,7 @@ from tasks.environments.requirements import Requirements, read, wanted
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from tasks.environments.resolve import Answer
     from tasks.fingerprint import Files
@@ -104,16 +104,34 @@ def make_lock(
         candidates = of_the_time(allowed(asked.python, installed(state)), asked.as_of)
         if not candidates:
             raise no_python(model, None, requirements, state)
-        from tasks.environments import resolve  # noqa: PLC0415 - slow to import, seldom needed
-
         lines = _lock_library(model, state, say=say, upgrade=upgrade)
-        answer = resolve.resolve(
-            model, asked, candidates, kept="" if upgrade else lock_file.pins_of(path), say=say
-        )
+        kept = "" if upgrade else lock_file.pins_of(path)
+        answer = _resolved(model, asked, candidates, kept, state, say)
         notes = [f"package: {one.path}{one.extras}" for one in requirements.packages]
         notes += [*_notes(answer, as_of), *lines]
         lock_file.write(model, wanted(requirements, state.files), answer, notes, state.files)
     return True
+
+
+def _resolved(  # noqa: PLR0913, PLR0917 - all that is known
+    model: Model,
+    asked: Requirements,
+    candidates: Sequence[Interpreter],
+    kept: str,
+    state: State,
+    say: Callable[[str], None],
+) -> Answer:
+    """Return what `resolve` does; of lines that nothing can answer these are told, and no more."""
+    from tasks.environments import faults, resolve  # noqa: PLC0415 - slow to import, seldom needed
+
+    try:
+        return resolve.resolve(model, asked, candidates, kept=kept, say=say)
+    except UserError as error:
+        wrong = [("", fault) for fault in faults.of_requirements(model, state)]
+        if not wrong:
+            raise
+        hint = f"`doit check {model.name}` shows the same, and locks nothing"
+        raise UserError(error.headline, *wrong, hint=hint) from error
 
 
 def _taken_over(model: Model, requirements: Requirements, state: State) -> bool:

@@ -139,8 +139,8 @@ def read(model: Model, state: State) -> Requirements:
         )
     found: dict[str, set[str]] = {"line": set(), "constraint": set(), "option": set()}
     packages, seen, dead = set(), list[str](), set()
-    for kind, line, source in _entries(path, "line", files, seen):
-        package = _package(line, source) if kind == "line" else None
+    for kind, line, source, number in entries(path, "line", files, seen):
+        package = package_of(line, source, number) if kind == "line" else None
         living = renamed(line) if kind == "line" else line
         if living != line:
             dead.add((line, living))
@@ -171,43 +171,52 @@ def _name(line: str) -> str:
     return normal(re.split(r"[^\w.-]", line, maxsplit=1)[0])
 
 
-def _entries(path: str, kind: str, files: Files, seen: list[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield each entry's kind, text and file; what a file includes is read in its place."""
+def entries(
+    path: str, kind: str, files: Files, seen: list[str]
+) -> Iterator[tuple[str, str, str, int]]:
+    """Yield each entry's kind, text, file and line; what a file includes is read in its place."""
     if path in seen:
         return
     seen.append(path)
     try:
-        lines = json.loads(files.note(path, "requirements 1", _logical_lines))
+        lines = json.loads(files.note(path, "requirements 2", _logical_lines))
     except (OSError, ValueError) as error:
         hint = "see that it is there, and that it is text in UTF-8"
         raise UserError(f"`{path}` cannot be read", ("reason", error), hint=hint) from error
-    for line in lines:
+    for number, line in lines:
         option = _OPTION.fullmatch(line)
         name, value = option.groups() if option else ("", "")
         near = os.path.normpath(os.path.join(os.path.dirname(path), value))
         if name in ("-r", "--requirement"):
-            yield from _entries(near, kind, files, seen)
+            yield from entries(near, kind, files, seen)
         elif name in ("-c", "--constraint"):
-            yield from _entries(near, "constraint", files, seen)
+            yield from entries(near, "constraint", files, seen)
         elif name in ("-e", "--editable"):
-            yield kind, value, path
+            yield kind, value, path, number
         elif name in _FIND_LINKS and "://" not in value:
-            yield "option", f"--find-links {near if os.path.exists(near) else value}", path
+            yield "option", f"--find-links {near if os.path.exists(near) else value}", path, number
         elif name:
-            yield "option", line, path
+            yield "option", line, path, number
         else:
-            yield kind, line, path
+            yield kind, line, path, number
 
 
 def _logical_lines(data: bytes) -> str:
-    """Return the lines as JSON: decoded as editors of every system write them, without comments."""
+    """Return the lines as JSON, each with its number, without comments.
+
+    They are decoded as editors of every system write them.
+    """
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = data.decode("utf-16" if wide else "utf-8-sig").replace("\r\n", "\n")
-    lines = (re.sub(r"(^|\s)#.*$", "", line) for line in text.replace("\\\n", " ").splitlines())
-    return json.dumps([line.strip() for line in lines if line.strip()])
+    found, number = [], 1
+    for line in text.replace("\\\n", "\0").splitlines():
+        said = re.sub(r"(^|\s)#.*$", "", line.replace("\0", " ")).strip()
+        found += [(number, said)] if said else []
+        number += 1 + line.count("\0")
+    return json.dumps(found)
 
 
-def _package(line: str, source: str) -> Package | None:
+def package_of(line: str, source: str, number: int) -> Package | None:
     """Return the package of this repository that a requirement names, or None for the index's."""
     named = _NAMED.fullmatch(line)
     place = _PATH.fullmatch(named[2] if named else line)
@@ -222,7 +231,7 @@ def _package(line: str, source: str) -> Package | None:
             extras = (named and named[1]) or place[2] or ""
             return Package(path, extras.replace(" ", ""), (place[3] or "").strip())
     raise UserError(
-        f"`{source}` names a package folder that is not there",
+        f"`{source}:{number}` names a package folder that is not there",
         ("requirement", line),
         hint="a path starts at the file's folder or at the repository;"
         " a package has a pyproject.toml",
