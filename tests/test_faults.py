@@ -67,6 +67,36 @@ def test_fault_is_told_and_mended(trained: Repository, tmp_path: Path, fault: st
     assert_works(repository, fault, "30.0")
 
 
+@pytest.mark.parametrize(
+    ("step", "path", "function", "said"),
+    [
+        ("train", "train", "train", "there is no {training}"),
+        ("train", "training", "trian", "no function `train` in {training}"),
+        ("evaluate", "scoring", "eval", "no function `evaluate` in {evaluation}"),
+        ("score", "scoring", "scored", "no function `score` and no class `ModelScorer` in {own}"),
+    ],
+)
+def test_a_name_that_is_not_looked_for(
+    repository: Repository, step: str, path: str, function: str, said: str
+) -> None:
+    """A file that is not there is not told as one that lacks a function."""
+    name = repository.add("good-python")
+    modules = f"model_definitions/{name}/model_modules"
+    assert 0 == repository.doit(f"train:{name}").returncode
+    for entry in {"train": ["training"], "evaluate": ["evaluation"]}.get(step, []):
+        (repository.path / modules / f"{entry}.py").unlink()
+    repository.write(f"{modules}/{path}.py", f"def {function}(): 1\n")
+
+    done = repository.doit(f"{step}:{name}")
+
+    training, *others = (
+        f"`model_modules/{entry}.py`" for entry in ("training", "evaluation", "evaluate", "scoring")
+    )
+    expected = said.format(training=training, evaluation=" or ".join(others), own=others[-1])
+    meant = f", but `{function}`: did you mean `{step}`?" if function != step else ""
+    assert f"  Model `{name}` cannot {step}: {expected}{meant}\n" in done.stdout
+
+
 def test_status_of_a_model_that_exits_is_told(repository: Repository) -> None:
     """A training that ends itself with a status of its own has no result."""
     name = repository.add("os-exits-in-train")

@@ -37,6 +37,15 @@ def test_a_fault_is_told(repository: Repository, fault: str) -> None:
     assert {} == results(repository)
 
 
+def test_a_file_that_is_not_there(repository: Repository) -> None:
+    """It is not told as one that lacks a function."""
+    write_model(repository, train="train <- function() 1")
+
+    said = repository.doit("train:tiny").stdout
+
+    assert "  Model `tiny` cannot train: there is no `model_modules/training.R`\n" in said
+
+
 def test_a_model_is_trained_evaluated_and_scored(repository: Repository) -> None:
     """Metrics come from the returned list, predictions from the data frame, digit by digit."""
     name = add(repository, "good-r")

@@ -1,5 +1,6 @@
 """Call a Python model."""
 
+import difflib
 import importlib
 import importlib.util
 import inspect
@@ -20,8 +21,7 @@ def call(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
     if function is None and step == "score":
         return score_rows(request)
     if function is None:
-        tried = " or ".join(f"`{PACKAGE}/{name}.py`" for name in request["modules"])
-        raise ModelFault(f"no function `{step}` in {tried}")
+        raise lacking(f"function `{step}`", request)
     context = context_of(step, arguments)
     tables.begin(arguments["data_conf"])
     returned = function(**select(function, {**arguments, "context": context}))
@@ -34,18 +34,35 @@ def call(request: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
 
 def find(name: str, modules: List[str]) -> Optional[Callable[..., Any]]:
     """Return a function or class from the first module, or the package, that has it."""
-    present = [m for m in modules if importlib.util.find_spec(f"{PACKAGE}.{m}")]
-    for module in [f"{PACKAGE}.{m}" for m in present] + [PACKAGE]:
+    for module in [*there(modules), PACKAGE]:
         found = getattr(importlib.import_module(module), name, None)
         if callable(found):
             return found  # type: ignore[no-any-return]
     return None
 
 
+def there(modules: List[str]) -> List[str]:
+    """Return those of the modules that are in the package, by their full names."""
+    return [f"{PACKAGE}.{m}" for m in modules if importlib.util.find_spec(f"{PACKAGE}.{m}")]
+
+
+def lacking(what: str, request: Dict[str, Any]) -> ModelFault:
+    """Return the fault of a model that has no file for a step, or no such `what` in it."""
+    step, modules = request["step"], request["modules"]
+    files = " or ".join(f"`{PACKAGE}/{name}.py`" for name in modules)
+    present = there(modules)
+    if not present:
+        return ModelFault(f"there is no {files}")
+    known = [name for one in present for name in vars(importlib.import_module(one))]
+    near = difflib.get_close_matches(step, known, 1)
+    meant = f", but `{near[0]}`: did you mean `{step}`?" if near else ""
+    return ModelFault(f"no {what} in {files}{meant}")
+
+
 def score_rows(request: Dict[str, Any]) -> None:
     """Score the rows of the data files with the model's `ModelScorer`."""
     if find("ModelScorer", request["modules"]) is None:
-        raise ModelFault("no function `score` and no class `ModelScorer` in `scoring.py`")
+        raise lacking("function `score` and no class `ModelScorer`", request)
     if not request["data_files"]:
         raise ModelFault("no function `score`, and the dataset names no file to score")
     model = model_scorer(request, request["arguments"])

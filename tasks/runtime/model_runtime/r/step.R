@@ -47,8 +47,10 @@ call_step <- function(request, arguments) {
   }
   name <- find_function(request$step, request$modules)
   if (is.null(name)) {
-    files <- sprintf("`model_modules/%s.R`", request$modules)
-    fault("no function `%s` in %s", request$step, paste(files, collapse = " or "))
+    files <- sprintf("model_modules/%s.R", request$modules)
+    listed <- paste0("`", files, "`", collapse = " or ")
+    if (!any(file.exists(files))) fault("there is no %s", listed)
+    fault("no function `%s` in %s", request$step, listed)
   }
   plain(call_function(name, arguments))
 }
