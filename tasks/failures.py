@@ -97,8 +97,21 @@ def failed(  # noqa: PLR0913, PLR0917 - all that is known
     headline = f"Model `{model}` failed to {step.name}: {error['type']}: {said}"
     where = f"{step.model.root}/{error['where']}" if error["where"] else "outside its own files"
     reason = "oom" if error["type"] == "MemoryError" else "error"
-    hint = _way_out(step, said)
+    hint = _about_key(step, said[1:-1]) if error["type"] == "KeyError" else _way_out(step, said)
     return AttemptFailed(headline, ("where", where), ("log", lines), hint=hint, reason=reason)
+
+
+def _about_key(step: Step, key: str) -> str:
+    """Return why a step may miss a key: `doit check` warns of it, or there is no dataset."""
+    model = step.model
+    for fault in model.faults:
+        near = fault.warning and f"`{key}`" in fault.hint
+        if near and fault.file in (model.config_path, step.dataset.path):
+            return f"`doit check {model.name}` warns of {fault.file}:{fault.line}: {fault.hint}"
+    if step.dataset.path:
+        return ""
+    file = f"{model.folder}/datasets/{step.name}.json"
+    return f"the step has no dataset, and is given `{{}}` as `data_conf`: {file} makes one"
 
 
 def _way_out(step: Step, said: str) -> str:

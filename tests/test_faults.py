@@ -97,6 +97,32 @@ def test_a_name_that_is_not_looked_for(
     assert f"  Model `{name}` cannot {step}: {expected}{meant}\n" in done.stdout
 
 
+def test_a_key_that_is_missing(repository: Repository) -> None:
+    """Where `doit check` warns of it the hint says so; where there is no dataset, that."""
+    name = repository.add("good-python")
+    folder = f"model_definitions/{name}"
+    repository.write(f"{folder}/config.json", '{\n  "hyperParametres": {"factor": 2}\n}')
+    repository.write(f"{folder}/datasets/train.json", {"data_paht": "data.csv"})
+
+    said = repository.doit(f"train:{name}").stdout
+    place = f"hint: `doit check {name}` warns of {folder}"
+    assert f"{place}/config.json:2: did you mean `hyperParameters`?\n" in said
+
+    configure(repository, name, factor=2)
+    said = repository.doit(f"train:{name}").stdout
+    assert f"{place}/datasets/train.json:2: did you mean `data_path`?\n" in said
+
+    (repository.path / folder / "datasets/train.json").unlink()
+    said = repository.doit(f"train:{name}").stdout
+    none = "hint: the step has no dataset, and is given `{}` as `data_conf`"
+    assert f"{none}: {folder}/datasets/train.json makes one\n" in said
+
+    repository.write(f"{folder}/datasets/train.json", {"other": "data.csv"})
+    said = repository.doit(f"train:{name}").stdout
+    assert "KeyError: 'data_path'" in said
+    assert "hint:" not in said
+
+
 def test_status_of_a_model_that_exits_is_told(repository: Repository) -> None:
     """A training that ends itself with a status of its own has no result."""
     name = repository.add("os-exits-in-train")
