@@ -73,11 +73,11 @@ def failed(  # noqa: PLR0913, PLR0917 - all that is known
 ) -> UserError:
     """Return the error for a step that ended with this status, and with this result or none."""
     model = step.model.name
-    lines = processes.tail(run.log, LOG_LINES)
+    lines = processes.tail(run.log, LOG_LINES) or "(empty)"
     if result is None:
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         headline = f"The {step.name} step of model `{model}` ended without a result: it {how}"
-        facts = [("log", lines or "(empty)")]
+        facts = [("log", lines)]
         if status in KILLED and not processes.stopping():
             facts.insert(0, ("peak memory", resources.memory_text(usage.peak_memory)))
             key = resources.key_of(step.model, step.name, "memory")

@@ -115,6 +115,14 @@ def test_failure_in_the_third_statement(model: Repository) -> None:
     assert 0 == model.doit(f"evaluate:{NAME}").returncode
 
 
+@pytest.mark.parametrize("script", ["SELECT {{ nosuch }};\n", "{% if %}\n"])
+def test_a_template_that_is_none(model: Repository, script: str) -> None:
+    """No line of what is told is left open: nothing has been printed."""
+    model.write(f"{MODULES}/training.sql", script)
+
+    assert "    log    (empty)\n" in fails(model, "train")
+
+
 def test_only_a_missing_table_need_not_be_dropped(model: Repository) -> None:
     """A DROP that fails for another reason is a failure."""
     model.write(
