@@ -217,7 +217,8 @@ def read_dataset(path: str, model: Model, files: Files) -> Dataset:
         raise UserError(
             f"`{path}` is no dataset",
             *(("", fault) for fault in wrong or faults),
-            hint="docs/reference.md of modelmake says what a dataset holds",
+            hint="it is a JSON file, which names a CSV by its `url`; docs/reference.md of modelmake"
+            " says what else it holds",
         )
     return Dataset(os.path.basename(path), path, content, locate(content, model.folder, files))
 

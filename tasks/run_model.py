@@ -45,6 +45,9 @@ _ABOUT = {
     "evaluate": "measure the trained model",
     "score": "predict with the trained model",
 }
+_DATASETS = (
+    "`-d` takes the name of a dataset of the model, or a JSON file: that names a CSV by its `url`"
+)
 LAID_OUT = {"checkpoints", "failed", "held", "models", "results", "runs"}
 """What is in a scratch folder."""
 
@@ -132,10 +135,9 @@ def _chosen(asked: Asked, state: State) -> Step:
         name = _ask_dataset(model, mode)
     if asked.data_file and name not in model.dataset_names:
         name, given = DEFAULT_DATASET, discover.read_dataset(asked.data_file, model, state.files)
-    elif name.endswith(".json") and name not in model.dataset_names:
+    elif ("/" in name or "." in name) and name not in model.dataset_names:
         near = did_you_mean(name, model.dataset_names)
-        hint = near or "`-d` takes a JSON file, or the name of a dataset of the model"
-        raise UserError(f"There is no file `{name}`", hint=hint)
+        raise UserError(f"There is no file `{name}`", hint=near or _DATASETS)
     elif name:
         plan.find_task(f"{mode}:{model.name}", name, models, STEPS)
     place = _checked(asked.output) if asked.output else tempfile.mkdtemp(prefix=PREFIX)

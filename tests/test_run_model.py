@@ -353,6 +353,9 @@ NOT_UNDERSTOOD = [
     (("good", "train", "-d", "big"), "Model `good-python` has no dataset `big`"),
     (("good", "train", "-d", "big.json"), "There is no file `big.json`"),
     (("good", "train", "-d", "broken.json"), "broken.json` is no dataset"),
+    (("good", "train", "-d", "data/some.csv"), "There is no file `data/some.csv`\n\nhint: `-d`"),
+    (("good", "train", "-d", "some.csv"), "or a JSON file: that names a CSV by its `url`\n"),
+    (("good", "train", "-d", "mine.csv"), "hint: it is a JSON file, which names a CSV by"),
     (("good", "train", "more"), "`more` is one word too many"),
 ]  # fmt: skip
 
@@ -362,6 +365,7 @@ def test_what_is_not_understood(repository: Repository, words: tuple[str, ...], 
     """A wrong word ends it with status 2 before anything is made, and says what would be right."""
     repository.add("good-python")
     repository.write("broken.json", '{"data_path": }')
+    repository.write("mine.csv", "1,2\n")
 
     done = run_model(repository, *words)
 
