@@ -4,7 +4,7 @@ A module imports only from those before it in this list (tests/test_ladder.py ho
 
 errors, looks, profiles, surroundings, snapshot, model, retries, positions, resources, cron,
 cgroups, hashing, status_line, fingerprint, folders, readme, usage, redaction, descendants,
-processes, front, state,
+bounded_log, processes, front, state,
 languages (syntax, reflection, paths, python, r_source, r_home, r_packages, r_cran, r_library, r,
 packing, spark, spark_cluster, spark_size, pyspark, sql), frameworks, slips, datasets, rules,
 validate, sources, discover,
@@ -20,7 +20,7 @@ backend, serving (arrays, schema, examples, payloads, payloads.parsing, payloads
 payloads.plain, payloads.csv_text, payloads.infer, payloads.infer_answer, payloads.invocations,
 payloads.flatbuffers, payloads.arrow_batches, payloads.arrow, payloads.arrow_answer,
 payloads.negotiation, settings, memory, divergence, counts, columns, rows, windows, monitoring,
-released, batches, workers, keeper, pool, metrics, output, access, bodies, openapi, page,
+released, batches, workers, keeper, pool, metrics, output, access, bodies, openapi, page, sending,
 connections, inference, asking, gateway, options, server), images (layers, compiled, parts, bases,
 bill, sealed, build), manifests, actions, generators, serve_image, travelling, worker, naming,
 run_command, commands, serve_command, data_checks, strays, queries, resources_command,

@@ -26,6 +26,9 @@ KILLED = (-signal.SIGKILL, processes.SIGNALLED + signal.SIGKILL)
 _NO_MODULE = re.compile(r"No module named '(\w+)'$")
 _NO_R_PACKAGE = re.compile("there is no package called [\u2018'\"](.+?)[\u2019'\"]")
 
+_ASKS = {"BdbQuit", "EOFError"}
+"""How `breakpoint()` and `input()` fail where nobody answers."""
+
 FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
 """The signals that a process does not raise itself."""
 
@@ -94,10 +97,11 @@ def failed(  # noqa: PLR0913, PLR0917 - all that is known
             hint="docs/reference.md of modelmake says what a model's modules hold",
         )
     said = telling_line(error["message"])
-    headline = f"Model `{model}` failed to {step.name}: {error['type']}: {said}"
+    told = f"{error['type']}: {said}" if said else error["type"]
+    headline = f"Model `{model}` failed to {step.name}: {told}"
     where = f"{step.model.root}/{error['where']}" if error["where"] else "outside its own files"
     reason = "oom" if error["type"] == "MemoryError" else "error"
-    hint = _about_key(step, said[1:-1]) if error["type"] == "KeyError" else _way_out(step, said)
+    hint = _way_out(step, error["type"], said)
     return AttemptFailed(headline, ("where", where), ("log", lines), hint=hint, reason=reason)
 
 
@@ -114,8 +118,14 @@ def _about_key(step: Step, key: str) -> str:
     return f"the step has no dataset, and is given `{{}}` as `data_conf`: {file} makes one"
 
 
-def _way_out(step: Step, said: str) -> str:
-    """Return how a step gets the module or package that it misses, nothing for other errors."""
+def _way_out(step: Step, kind: str, said: str) -> str:
+    """Return how a step gets what it misses, nothing for other errors."""
+    if kind == "KeyError":
+        return _about_key(step, said[1:-1])
+    if kind in _ASKS:
+        return (
+            "a step has no terminal: it cannot be asked or debugged, but what it prints is logged"
+        )
     module, package = _NO_MODULE.search(said), _NO_R_PACKAGE.search(said)
     own = f"{step.model.root}/{PACKAGE}"
     if module and any(os.path.exists(f"{own}/{module[1]}{end}") for end in (".py", "/")):

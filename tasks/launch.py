@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import (
+    bounded_log,
     checkpoints,
     datasets,
     failures,
@@ -221,7 +222,7 @@ def _monitoring(step: Step) -> dict[str, Any] | None:
 def _printed(path: str) -> bytes:
     """Return the end of what a model printed where it ran."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
-        file.seek(max(0, os.path.getsize(path) - processes.TAIL_BYTES))
+        file.seek(max(0, os.path.getsize(path) - bounded_log.TAIL_BYTES))
         return file.read()
     return b""
 

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tasks import checkpoints, git, news, objects, processes, requests, retries, store
+from tasks.bounded_log import BoundedLog
 from tasks.errors import AttemptFailed, UserError
 from tasks.failures import LOG_LINES, took_too_long
 from tasks.places import Request
@@ -34,7 +35,7 @@ class _Follower:
         self._policy = retries.of(step.model.document, step.name)
         self._due: float | None = None
         self._file = open(attempt.run.log, "wb", buffering=0)  # noqa: SIM115 - closed by whoever follows
-        self._log = processes.BoundedLog(self._file)
+        self._log = BoundedLog(self._file)
         self._reader = news.Reader(self._write, self._hear)
         self.feed = self._reader.feed
 

@@ -215,6 +215,22 @@ def test_links_among_artefacts(repository: Repository) -> None:
         assert {*expected} == {*left["files"]} - {"models/metrics.json"}
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("breakpoint()", "BdbQuit"), ("input()", "EOFError: EOF when reading a line")],
+)
+def test_nobody_answers(repository: Repository, line: str, said: str) -> None:
+    """A step that stops for its debugger, or asks, is told that nobody is there."""
+    name = repository.add("good-python")
+    text = f"def train(data_conf, model_conf):\n    {line}\n    print()\n"
+    repository.write(f"model_definitions/{name}/model_modules/training.py", text)
+
+    done = repository.doit(f"train:{name}")
+
+    assert f"Model `{name}` failed to train: {said}\n" in done.stdout
+    assert "hint: a step has no terminal" in done.stdout
+
+
 def test_metrics_of_training_are_not_those_of_evaluation(repository: Repository) -> None:
     """An evaluation that writes nothing does not pass with what training wrote."""
     name = repository.add("no-metrics")

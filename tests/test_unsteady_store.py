@@ -30,10 +30,10 @@ from tasks import (
     store,
     storekeeping,
 )
+from tasks.bounded_log import HEAD_BYTES, TAIL_BYTES
 from tasks.errors import UserError
 from tasks.model import Model
 from tasks.plan import Step
-from tasks.processes import HEAD_BYTES, TAIL_BYTES
 from tasks.progress import Activity
 from tasks.snapshot import STATE_FILE
 from tasks.state import State

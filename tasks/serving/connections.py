@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import socket
-import struct
-import sys
-import termios
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from tasks.serving.sending import Joining
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,52 +39,9 @@ LENGTH_DIGITS = 19
 
 _INVALID = "Invalid HTTP request received."
 
-_AT_ONCE = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing drops all
-
-_HEAD = b"HTTP/1.1 "
 _REFUSAL = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _LATE = _REFUSAL % b"408 Request Timeout"
 _LARGE = _REFUSAL % b"431 Request Header Fields Too Large"
-
-
-class _Joining:
-    """A transport that sends the head of an answer and its body in one call of the system."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._send: Callable[[bytes], None] = transport.write
-        self._held = b""
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a transport has
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Send it; a head is held until its body comes, or until this turn of the loop ends."""
-        if data.startswith(_HEAD) and not self._held:
-            self._held = data
-            self._loop.call_soon(self._flush)
-        else:
-            held, self._held = self._held, b""
-            self._send(held + data if held else data)
-
-    def close(self) -> None:
-        """Send what is held, and close."""
-        self._flush()
-        self._transport.close()
-
-    def end(self) -> None:
-        """Send nothing more: the connection is lost, and some have answers still."""
-        self._held = b""
-        self._send = _dropped
-
-    def _flush(self) -> None:
-        if self._held:
-            held, self._held = self._held, b""
-            self._send(held)
-
-
-def _dropped(_data: bytes) -> None:
-    """Send nothing."""
 
 
 BufferFor = Callable[[Any, int], "memoryview | None"]
@@ -159,7 +113,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn's signature
         """Begin to wait for the first request."""
         self._parts: list[bytes] = []
-        self._joining = _Joining(transport, self.loop)
+        self._joining = Joining(transport, self.loop)
         super().connection_made(self._joining)  # type: ignore[arg-type]
         self._wait()
         self._look()
@@ -309,11 +263,9 @@ class Connection(HttpToolsProtocol):
 
     def _look(self) -> None:
         """Look now and then whether what was answered is being read."""
-        before, self._unread = self._unread, _unread(self.transport)
+        before, self._unread = self._unread, self._joining.unread
         if self._unread and self._unread == before:
-            # Nor is the kernel to hold what it has for as long as the client likes.
-            self.transport.get_extra_info("socket").setsockopt(*_AT_ONCE)
-            self.transport.abort()
+            self._joining.give_up()
         else:
             self._looking = self.loop.call_later(PATIENCE_SECONDS, self._look)
 
@@ -325,15 +277,6 @@ class Connection(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.write(answer)
             self.transport.close()
-
-
-def _unread(transport: asyncio.Transport) -> int:
-    """Return how many bytes a client has not taken, where they are more than the kernel holds."""
-    here = transport.get_write_buffer_size()
-    if not here:
-        return 0
-    number = transport.get_extra_info("socket").fileno()
-    return here + int.from_bytes(fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 def _leave(cycle: Any) -> None:  # noqa: ANN401 - uvicorn does not export its type
