@@ -122,20 +122,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 COMMANDS = (
-    *(
-        "accept",
-        "list",
-        "why",
-        "check",
-        "readme",
-        "clean",
-        "doctor",
-        "forget",
-        "info",
-        "run",
-        "help",
-    ),
-    *("ignore", "store", "gc", "verify", "affected", "compare", "serve", "resources"),
+    *("accept", "list", "why", "check", "readme", "clean", "doctor", "forget", "info", "run"),
+    *("ignore", "store", "gc", "verify", "affected", "compare", "serve", "resources", "help"),
 )
 
 
