@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.datasets import way_out
 from tasks.errors import Fault, without_password
+from tasks.fetching import way_out
 from tasks.model import SAMPLES, STEPS
 from tasks.positions import parse, shown
 from tasks.slips import meant, squashed

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tasks import datasets, discover, frameworks, plan, records, results
+from tasks import datasets, discover, fetching, frameworks, plan, records, results
 from tasks.environments import build
 from tasks.errors import InvalidModel, UserError
 from tasks.folders import links_on
@@ -83,7 +83,7 @@ def prepare(step: Step, state: State, activity: Activity) -> Prepared:
     state.files.forget(there)
     state.files.digest_ahead(there, activity.tell)
     for data_file in step.dataset.files:
-        datasets.fetch(data_file, step.dataset.path, state.files, activity.tell)
+        fetching.fetch(data_file, step.dataset.path, state.files, activity.tell)
     inputs = plan.inputs(step, state.files, environment.identity)
     looks = _looks(step, state.files)
     return Prepared(step, environment, inputs, plan.key(step, inputs), looks)

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tasks import datasets
+from tasks import fetching
 from tasks.diagnosis import MISSING, OK, WARNING, Check, Finding, finding_of, unfetched
 from tasks.environments import build, lock_file, locks, requirements
 from tasks.environments.reasons import unlocked
@@ -140,12 +140,12 @@ def _check_data(data_file: DataFile, where: str, state: State) -> None:
     """Raise UserError for what is wrong with a data file."""
     there = os.path.exists(data_file.path)
     if data_file.url:  # its checksum was compared when it came
-        if there or datasets.in_mirror(data_file):
+        if there or fetching.in_mirror(data_file):
             return
         if trouble := unfetched(data_file.url):
-            raise datasets.not_to_be_had(data_file, where, trouble)
+            raise fetching.not_to_be_had(data_file, where, trouble)
     elif not there or os.path.getsize(data_file.path) <= HASHED_BYTES:
-        datasets.check(data_file, where, state.files)
+        fetching.check(data_file, where, state.files)
 
 
 def _environment(model: Model, environment: Environment | None) -> Iterator[Finding]:

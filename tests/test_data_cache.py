@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import datasets
+from tasks import datasets, fetching
 from tasks.fingerprint import Files
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ SHA256 = hashlib.sha256(DATA).hexdigest()
 
 FETCH = """
 import sys
-from tasks import datasets
+from tasks import datasets, fetching
 from tasks.fingerprint import Files
 (data,) = datasets.locate({"url": sys.argv[1], "sha256": sys.argv[2]}, ".", Files())
-datasets.fetch(data, "train.json", Files(), lambda message: None)
+fetching.fetch(data, "train.json", Files(), lambda message: None)
 """
 
 
@@ -112,7 +112,7 @@ def test_killed_while_fetching(server: Server, cached: DataFile) -> None:
 
     assert (1, False) == (len(left), Path(cached.path).exists())
 
-    datasets.fetch(cached, "train.json", Files(), print)
+    fetching.fetch(cached, "train.json", Files(), print)
 
     assert DATA == Path(cached.path).read_bytes()
     assert [".held", "data.csv"] == sorted(path.name for path in folder.iterdir())

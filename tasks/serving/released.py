@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tasks import datasets, frameworks, metrics, plan, preparation, records
+from tasks import fetching, frameworks, metrics, plan, preparation, records
 from tasks.environments import build
 from tasks.errors import UserError
 from tasks.explain import has_failed, why
@@ -131,7 +131,7 @@ def find(model: Model, state: State, say: Callable[[str], None]) -> Release:
     environment = build.ensure(step.model, state, say, say)
     if frameworks.language(step.model).engine == "sql":  # rows become the table of that file's kind
         for data_file in step.dataset.files:
-            datasets.fetch(data_file, step.dataset.path, state.files, say)
+            fetching.fetch(data_file, step.dataset.path, state.files, say)
     schema, known = examples.read(step.model)
     return Release(step, trained, environment, code_of(step, state.files), schema, known, where)
 
