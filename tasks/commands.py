@@ -16,6 +16,7 @@ from doit.exceptions import InvalidCommand
 from tasks import (
     generators,
     results,
+    runs,
     store,
 )
 from tasks.errors import UserError, did_you_mean, refused
@@ -25,7 +26,25 @@ from tasks.plan import steps_of
 from tasks.state import open_state
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from tasks.plan import Step
+
+
+def _each_alone(steps: Iterable[Step], act: Callable[[Step], None]) -> None:
+    """Do something to each step, its lock held; say at the end which are being run.
+
+    Raises InvalidCommand where some are.
+    """
+    running = []
+    for step in steps:
+        try:
+            with runs.alone(step):
+                act(step)
+        except UserError as error:  # noqa: PERF203 - of a step that says nothing of the others
+            running.append(str(error))
+    if running:
+        raise InvalidCommand("\n".join(running))
 
 
 class Clean(FriendlyCommand, DoitClean):
@@ -43,12 +62,13 @@ class Clean(FriendlyCommand, DoitClean):
 
     def clean_tasks(self, tasks: Sequence[Any], dryrun: bool, cleanforget: bool) -> None:
         """Remove the results of our steps; the tasks of a user's own doit cleans."""
-        for step in [task.meta["step"] for task in tasks if "step" in (task.meta or {})]:
-            if not dryrun:
-                results.remove(step, print)
-            elif os.path.lexists(step.folder):
+        steps = [task.meta["step"] for task in tasks if "step" in (task.meta or {})]
+        for step in steps if dryrun else ():
+            if os.path.lexists(step.folder):
                 print(f"would remove {step.folder}")
         super().clean_tasks(tasks, dryrun, cleanforget)
+        if not dryrun:
+            _each_alone(steps, lambda step: results.remove(step, print))
 
 
 class Info(FriendlyCommand, DoitInfo):
@@ -115,14 +135,15 @@ class Forget(FriendlyCommand, DoitForget):
                 *(sub for name in known for sub in subtasks_iter(tasks, tasks[name])),
             ]
         super()._execute(forget_sub, forget_disable_default, forget_all)
-        for task in chosen:
-            step = (task.meta or {}).get("step")
-            if step:
-                try:
-                    store.forget(step, open_state())
-                except OSError as error:
-                    raise InvalidCommand(str(refused(error))) from error
-                results.remove(step, print)
+
+        def forget(step: Step) -> None:
+            store.forget(step, open_state())
+            results.remove(step, print)
+
+        try:
+            _each_alone([t.meta["step"] for t in chosen if "step" in (t.meta or {})], forget)
+        except OSError as error:
+            raise InvalidCommand(str(refused(error))) from error
 
 
 class Accept(FriendlyCommand, DoitCmdBase):

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 LIST_ALL = 20  # up to this many steps, the table lists even those to which nothing happened
 MEMORY = "  memory"
 PREDICTIONS = "predictions.csv"
+PIECE = 1 << 20  # bytes of it that are read at once
 ROOM_FOR_METRICS = 18  # where memory would leave them less, it is not shown
 LINE_SECONDS = 30.0  # how often a log shows that a step goes on
 WAIT_SECONDS = 1.0  # a log shows that a step waits for another run of it when it did so for longer
@@ -199,9 +200,8 @@ class ConsoleReporter(Reporter):
             for change in values_of(step.task).get("changes", ()):
                 self._print(f"{step.task.name}: {change}")
             if step.task.name.startswith("score:") and step.seconds is not None and place:
-                lines = ""
-                with contextlib.suppress(OSError), open(f"{place}/{PREDICTIONS}", "rb") as file:
-                    lines = f"/{PREDICTIONS}  {counted(sum(1 for _ in file), 'line')}"
+                count = _lines(f"{place}/{PREDICTIONS}")
+                lines = "" if count is None else f"/{PREDICTIONS}  {counted(count, 'line')}"
                 self._print(f"predictions  {place}{lines}")
 
     def _print(self, *pieces: str | tuple[str, str]) -> None:
@@ -250,3 +250,13 @@ class ConsoleReporter(Reporter):
         for line in lines:
             line.truncate(width, overflow="ellipsis")
         return Text("\n").join(lines)
+
+
+def _lines(path: str) -> int | None:
+    """Return how many lines a file has, None where there is none."""
+    count = 0
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        while piece := file.read(PIECE):
+            count += piece.count(b"\n")
+        return count
+    return None

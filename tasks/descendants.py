@@ -1,6 +1,7 @@
 """The processes that one has left behind in sessions of their own, where no group holds them.
 
-They are known by a variable that each process gets from the one that started it, on Linux alone.
+They are known by a variable that each process gets from the one that started it.  That is so on
+Linux, where Python has what it takes.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def end(mark: str) -> None:
 
 def _marked(entry: bytes) -> Iterator[int]:
     """Yield a handle of each process with this among its variables: a number may be used anew."""
-    if not sys.platform.startswith("linux"):
+    if not hasattr(os, "pidfd_open"):  # some builds of Python have it on Linux, others not
         return
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _PLACES = ["."]
 """The folders whose files are the repository's."""
 
+MOST_LINKS = 40
+"""So many links follow one another at most, as the kernel has it; more may lead in a circle."""
+
 MOST_NAMES = 8
 """Folders that link to each other have more ways through them than can be walked."""
 
@@ -81,7 +84,7 @@ def links_on(paths: Iterable[str]) -> set[str]:
     """Return the links that are followed on the way to these paths, each by where it is."""
     found: set[str] = set()
     waiting = {prefix for path in paths for prefix in _prefixes(path)}
-    while waiting:
+    for _ in range(MOST_LINKS):
         links = {path for path in waiting - found if os.path.islink(path)}
         found |= links
         ends = (os.path.join(os.path.dirname(link), os.readlink(link)) for link in links)

@@ -80,7 +80,11 @@ def make(attempt: Attempt, on: On) -> Made:
     if on.name == LOCAL:
         _warn_of_excess(step, result["usage"]["peak_memory"], activity)
     activity.say("checking")
-    preparation.check_inputs(prepared, state)
+    for folder in preparation.check_inputs(prepared, state):
+        activity.alerts.append(
+            f"something was in `{folder}` for a while and is gone: if the step may have read it,"
+            f" `doit -a {step.task}` makes the result anew"
+        )
     work = os.path.realpath(run.work) + os.sep  # what training made is part of the key as it is
     preparation.check_imports(
         prepared, [path for path in result["imported"] if not path.startswith(work)]

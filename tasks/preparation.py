@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class Prepared:
     """A step that is ready to run: its files read anew, its environment built, its key known.
 
-    `looks` is how all that it reads looks: files, folders of data, and the links on the way.
+    `looks` is how all that it reads looks, files and the links on the way to them, `listed` how the
+    folders of data do.
     """
 
     step: Step
@@ -38,6 +39,7 @@ class Prepared:
     inputs: Mapping[str, str]
     key: str
     looks: Mapping[str, tuple[Look, str]]
+    listed: Mapping[str, Look]
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,16 @@ def prepare(step: Step, state: State, activity: Activity) -> Prepared:
     for data_file in step.dataset.files:
         fetching.fetch(data_file, step.dataset.path, state.files, activity.tell)
     inputs = plan.inputs(step, state.files, environment.identity)
-    looks = _looks(step, state.files)
-    return Prepared(step, environment, inputs, plan.key(step, inputs), looks)
+    key, looks = plan.key(step, inputs), _looks(step, state.files)
+    return Prepared(step, environment, inputs, key, looks, _listed(step))
 
 
-def check_inputs(prepared: Prepared, state: State) -> None:
-    """Refuse a result whose inputs moved under it: nobody could say what it was made from."""
+def check_inputs(prepared: Prepared, state: State) -> list[str]:
+    """Refuse a result whose inputs moved under it: nobody could say what it was made from.
+
+    Return the folders of data in which something was for a while: a file that the step may have
+    read, or one that a library keeps beside a database while that is open.
+    """
     step = prepared.step
     model = discover.read_again(step.model, state.files)
     state.files.forget(plan.data_paths(step))
@@ -116,23 +122,27 @@ def check_inputs(prepared: Prepared, state: State) -> None:
             *(("changed", name) for name in moved),
             hint="run `doit` again; if the model itself writes there, let it write to models/",
         )
+    return sorted({path for path, _ in _listed(step).items() ^ prepared.listed.items()})
 
 
 def _looks(step: Step, files: Files) -> dict[str, tuple[Look, str]]:
     """Return how all that a step reads looks now.
 
-    Of a file all bytes count, whichever of them are in the key.  The times of a folder of data tell
-    that something was in it meanwhile, those of a link that it led elsewhere.
+    Of a file all bytes count, whichever of them are in the key; a link's times tell that it led
+    elsewhere.
     """
     paths = plan.read_paths(step, files)
-    data = [item.path for item in step.dataset.files]
-    listed = [folder for path in data for folder in datasets.folders_of(path)]
-    links = links_on([*paths, *data, step.model.folder])
+    links = links_on([*paths, *(item.path for item in step.dataset.files), step.model.folder])
     return {
         **{path: (look(path), files.digest(path)) for path in paths if os.path.exists(path)},
-        **{f"{folder}/": (look(folder), "") for folder in listed},
         **{f"{link} -> {os.readlink(link)}": (times(os.lstat(link)), "") for link in links},
     }
+
+
+def _listed(step: Step) -> dict[str, Look]:
+    """Return how the folders of a step's data look: their times tell that something was in them."""
+    data = [item.path for item in step.dataset.files]
+    return {folder: look(folder) for path in data for folder in datasets.folders_of(path)}
 
 
 def check_imports(prepared: Prepared, imported: list[str]) -> None:

@@ -39,7 +39,7 @@ STDOUT = 1  # the descriptor
 SIGNALLED = 128
 """What a shell adds to the number of the signal that ended a command, as its exit status."""
 
-_running: set[subprocess.Popen[bytes]] = set()
+_running: dict[subprocess.Popen[bytes], str] = {}  # with the marks of what they leave behind
 _elsewhere: set[object] = set()
 _stopping = threading.Event()
 
@@ -92,7 +92,7 @@ def run_logged(  # noqa: PLR0913 - all but two by name
         command, cwd=cwd, env={**env, descendants.VARIABLE: mark}, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
-    _running.add(process)
+    _running[process] = mark
     if started:
         started(process.pid)
     try:
@@ -106,7 +106,7 @@ def run_logged(  # noqa: PLR0913 - all but two by name
         _end_group(process, signal.SIGKILL)
         process.wait()
         descendants.end(mark)
-        _running.discard(process)
+        del _running[process]
         if process.stdout:
             process.stdout.close()
 
@@ -239,8 +239,9 @@ def stop_all() -> None:
         if all(process.poll() is not None for process in list(_running)):
             break
         time.sleep(0.05)
-    for process in list(_running):
+    for process, mark in list(_running.items()):
         _end_group(process, signal.SIGKILL)
+        descendants.end(mark)
     deadline += ELSEWHERE_SECONDS - STOP_SECONDS
     while _elsewhere and time.monotonic() < deadline:
         time.sleep(0.05)

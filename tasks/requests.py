@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import json
 import os
+import stat
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,7 @@ def put(
     step = prepared.step
     upstream = records.read(step.upstream.folder, state.files) if step.upstream else None
     files, downloads = _digests(step, state)
-    programs = [path for path in files if os.access(path, os.X_OK)]
+    programs = [path for path in files if os.stat(path).st_mode & stat.S_IXUSR]
     contents = Contents(
         step.model.folder, step.name, step.dataset_name, files, downloads, programs,
         prepared.inputs, upstream.inputs if upstream else None, commit,

@@ -115,18 +115,14 @@ def sync_folder(folder: str) -> None:
 
 
 def remove(step: Step, say: Callable[[str], None]) -> None:
-    """Remove a step's result, and what it might have gone on from.
-
-    Raises UserError while the step is being run.
-    """
-    with runs.alone(step):
-        checkpoints.drop(step, say)
-        if os.path.lexists(step.folder):
-            say(f"removing {step.folder}")
-            result = _own_result(step)
-            if os.path.islink(step.folder):
-                os.unlink(step.folder)
-            remove_tree(result or step.folder)
+    """Remove a step's result, and what it might have gone on from; its lock is to be held."""
+    checkpoints.drop(step, say)
+    if os.path.lexists(step.folder):
+        say(f"removing {step.folder}")
+        result = _own_result(step)
+        if os.path.islink(step.folder):
+            os.unlink(step.folder)
+        remove_tree(result or step.folder)
 
 
 def sweep(build: str = plan.BUILD) -> None:

@@ -21,7 +21,7 @@ from tasks.positions import parse
 from tasks.scaffold import line, slug
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tasks.model import Model
 
@@ -47,9 +47,7 @@ def rename(model: Model, new: str) -> Model:
     renamed = replace(model, name=name, folder=f"{MODELS}/{name}")
     if name != model.name and os.path.lexists(renamed.folder):
         raise UserError(f"`{renamed.folder}` exists", hint="choose another name for the model")
-    with contextlib.ExitStack() as held:
-        for step in plan.steps_of(model):
-            held.enter_context(runs.alone(step))
+    with _alone(model):
         _write_name(f"{model.folder}/model.json", title)
         if name != model.name:
             os.rename(model.folder, renamed.folder)
@@ -125,8 +123,24 @@ def unsaved(model: Model) -> int:
     return sum(path.is_file() for path in Path(model.folder).rglob("*"))
 
 
+@contextlib.contextmanager
+def _alone(model: Model) -> Iterator[None]:
+    """Hold the locks of a model's steps that ever ran.  Raises UserError where one is being run."""
+    with contextlib.ExitStack() as held:
+        for step in plan.steps_of(model):
+            if os.path.exists(runs.lock_of(step)):
+                held.enter_context(runs.alone(step))
+        yield
+
+
 def remove(model: Model, say: Callable[[str], None]) -> None:
-    """Remove a model with its lock and results."""
+    """Remove a model with its lock and results.  Raises UserError where a step is being run."""
+    with _alone(model):
+        _remove(model, say)
+    readme.update()
+
+
+def _remove(model: Model, say: Callable[[str], None]) -> None:
     for step in plan.steps_of(model):
         results.remove(step, say)
         for folder in (step.failed_folder, step.checkpoint_folder):
@@ -144,7 +158,6 @@ def remove(model: Model, say: Callable[[str], None]) -> None:
             os.rename(model.folder, f"{temporary}/model")
     if os.path.dirname(model.folder) != MODELS:
         _drop_empty(os.path.dirname(model.folder))
-    readme.update()
 
 
 def _drop_empty(folder: str) -> None:

@@ -144,12 +144,13 @@ def test_a_step_that_is_running_is_left_alone(varied: Repository, command: str) 
     """Its result is about to be published; it is not taken away from under it."""
     task = "train:current"
     with hold(f"{varied.path}/build/held/{file_name(task)}"):
-        done = varied.doit(command, task)
+        done = varied.doit(command, task, "evaluate:current", "train:changed")
 
-    assert 0 != done.returncode
-    assert f"`{task}` is being run, by another `doit`" in done.stderr
-    assert "hint: try again when that has ended" in done.stderr
+    told = f"ERROR: `{task}` is being run, by another `doit`\n\nhint: try again when that has ended"
+    assert (3, told) == (done.returncode, done.stderr.rstrip())
     assert (varied.path / "build/models/current/train").exists()
+    assert not (varied.path / "build/models/current/evaluate").exists()
+    assert not (varied.path / "build/models/changed/train").exists()
     assert 0 == varied.doit(command, task).returncode
     assert not (varied.path / "build/models/current/train").exists()
 

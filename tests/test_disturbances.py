@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tasks import descendants
 from tests.assertions import (
     WAIT_SECONDS,
     assert_works,
@@ -25,6 +26,7 @@ from tests.assertions import (
     results,
     told,
     trained,
+    wait_until,
 )
 
 if TYPE_CHECKING:
@@ -166,6 +168,41 @@ def test_process_of_its_own_session_ends_with_it(repository: Repository) -> None
 
     assert done.returncode == 0, done.stdout
     assert not is_alive(trained(repository, name))
+
+
+@pytest.mark.parametrize("words", [[], ["-n", "2"]])
+def test_process_of_its_own_session_ends_with_the_runner(
+    repository: Repository, words: list[str]
+) -> None:
+    """So it does where the run is interrupted."""
+    name = repository.add("leaves-a-child")
+    place = repository.path / "process"
+    text = "import subprocess, time\ndef train(data_conf, model_conf):\n"
+    text += "    child = subprocess.Popen(['sleep', '1000'], start_new_session=True)\n"
+    text += f"    open({str(place)!r}, 'w').write(f'{{child.pid}}\\n')\n    time.sleep(1000)\n"
+    repository.write(f"model_definitions/{name}/model_modules/training.py", text)
+    process = repository.start(*words, f"train:{name}")
+    assert wait_until(lambda: place.exists() and place.read_text().endswith("\n"))
+
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=WAIT_SECONDS)
+
+    assert wait_until(lambda: not is_alive(place.read_text().strip()))
+
+
+def test_where_python_cannot_hold_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some builds have no way to name one for sure: then none is ended."""
+    mark = descendants.new_mark()
+    variables = {descendants.VARIABLE: mark, "PATH": os.defpath}
+    with subprocess.Popen(["sleep", "1000"], env=variables) as process:
+        with monkeypatch.context() as patched:
+            patched.delattr(os, "pidfd_open")
+            descendants.end(mark)
+        assert process.poll() is None
+
+        descendants.end(mark)
+
+        assert -signal.SIGKILL == process.wait(WAIT_SECONDS)
 
 
 def truncate(path: Path) -> None:

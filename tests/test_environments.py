@@ -223,19 +223,22 @@ def test_one_with_a_package_more_is_refused(shop: Workshop) -> None:
     model = shop.model(f"{OFFLINE}one\n", python=OWN)
     environment = shop.ensure(model)
     (packages,) = Path(environment.folder).glob("lib/*/site-packages")
-    for kept in ("one-1.0.dist-info/tables.py", "__pycache__/six.pyc"):
+    for kept in ("one-1.0.dist-info/tables.py", "__pycache__/six.pyc", ".DS_Store"):
         (packages / kept).parent.mkdir(exist_ok=True)
         (packages / kept).write_text("")
     contents.altered.cache_clear()
     assert environment == shop.ensure(model)
-    (packages / "six.py").write_text("__version__ = '9.9'\n")
-    contents.altered.cache_clear()
+    for added in (packages / "six.py", Path(environment.folder) / "lib/R/jsonlite/DESCRIPTION"):
+        added.parent.mkdir(parents=True, exist_ok=True)
+        added.write_text("1")
+        contents.altered.cache_clear()
 
-    with pytest.raises(UserError) as caught:
-        shop.ensure(model)
+        with pytest.raises(UserError) as caught:
+            shop.ensure(model)
 
-    assert "is not as it was built" in str(caught.value)
-    assert "site-packages/six.py" in str(caught.value)
+        assert "is not as it was built" in str(caught.value)
+        assert str(added).removeprefix(environment.folder) in str(caught.value)
+        added.unlink()
 
 
 def test_one_that_was_altered_is_refused(shop: Workshop) -> None:

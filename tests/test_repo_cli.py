@@ -510,16 +510,16 @@ class TestRename:
     def test_of_one_that_is_running(self, repository: Repository, words: list[str]) -> None:
         """Nothing of it is moved away from under the run."""
         repository.add("good-python", "old")
-        assert 0 == repository.doit("train:old").returncode
+        assert 0 == repository.doit("evaluate:old").returncode
         before = files(repository.path / "model_definitions")
 
-        with hold(f"{repository.path}/build/held/{file_name('train:old')}"):
+        with hold(f"{repository.path}/build/held/{file_name('evaluate:old')}"):
             done = repo_cli(repository.path, *words)
 
         assert 0 != done.returncode
-        assert "`train:old` is being run, by another `doit`" in done.stderr
+        assert "`evaluate:old` is being run, by another `doit`" in done.stderr
         assert before == files(repository.path / "model_definitions")
-        assert {"old/train"} == set(results(repository))
+        assert {"old/train", "old/evaluate"} == set(results(repository))
         assert 0 == repo_cli(repository.path, *words).returncode
 
     def test_of_its_name_alone(self, repository: Repository) -> None:

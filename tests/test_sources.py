@@ -101,6 +101,9 @@ CASES = {
         {"training.py": "await asyncio.create_subprocess_exec(*words)", "helper.py": ""},
         {"helper.py"},
     ),
+    "a program by an import of all": (
+        {"training.py": "from os import *\nsystem(command)", "helper.py": ""}, {"helper.py"},
+    ),
     "the name of the system": (
         {"training.py": "import platform\nprint(platform.system())", "helper.py": ""}, set(),
     ),

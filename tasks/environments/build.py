@@ -142,7 +142,8 @@ def check_unaltered(environment: Environment) -> None:
             ("folder", environment.folder),
             ("altered", altered),
             hint="remove the folder and run `doit` again; if a package was edited in it, run"
-            " `uv cache clean` as well, which shares files with it",
+            " `uv cache clean` as well, which shares files with it; what a step installs belongs in"
+            " the requirements",
         )
 
 

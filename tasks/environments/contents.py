@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 from typing import Any
 
 from tasks.fingerprint import canonical
 from tasks.records import write_json
 
 FILE = "environment.json"
+
+_PACKAGE = re.compile(r"(?:/site-packages/|^/lib/R/)([^./][^/]*)")  # of Python, or of R
 
 
 @functools.cache
@@ -32,9 +35,9 @@ def altered(folder: str) -> str:
 
 
 def _package(name: str) -> str:
-    """Return which part of `site-packages` a file is of, empty where it is of none."""
-    _, found, below = name.partition("/site-packages/")
-    return below.partition("/")[0] if found else ""
+    """Return the package that a file is of, empty where it is of none."""
+    found = _PACKAGE.search(name)
+    return found[1] if found else ""
 
 
 def described(folder: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ VERSIONS = ("model_version", "model_table")
 """The words for the version of the trained model: itself, and a table that has it in its name."""
 
 # With the Python that reads, for another knows newer syntax.
-_KIND = f"source 13 {sys.version_info[0]}.{sys.version_info[1]}"
+_KIND = f"source 14 {sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def _nobody(_detail: str) -> None:

@@ -81,6 +81,7 @@ def read_source(data: bytes) -> tuple[list[str] | None, list[str], str]:
         dynamic = dynamic or (isinstance(node, ast.Name) and node.id in _DYNAMIC) or _starts(node)
     dynamic = dynamic or any(name.partition(".")[0] in _DYNAMIC for name in imports)
     names = {getattr(node, "id", getattr(node, "attr", "")) for node in nodes}
+    dynamic = dynamic or bool({"os.*", "asyncio.*"} & imports and names & _STARTS)
     dynamic = dynamic or bool(names & _OWN_PLACE and reflection.reads_folders(nodes, names))
     if dynamic or reflection.sees_itself(nodes, imports):
         digest = ""
