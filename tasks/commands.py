@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def _each_alone(steps: Iterable[Step], act: Callable[[Step], None]) -> None:
     """Do something to each step, its lock held; say at the end which are being run.
 
-    Raises InvalidCommand where some are.
+    Raises InvalidCommand where some are, or a file cannot be changed.
     """
     running = []
     for step in steps:
@@ -43,6 +43,8 @@ def _each_alone(steps: Iterable[Step], act: Callable[[Step], None]) -> None:
                 act(step)
         except UserError as error:  # noqa: PERF203 - of a step that says nothing of the others
             running.append(str(error))
+        except OSError as error:
+            raise InvalidCommand(str(refused(error))) from error
     if running:
         raise InvalidCommand("\n".join(running))
 
@@ -140,10 +142,7 @@ class Forget(FriendlyCommand, DoitForget):
             store.forget(step, open_state())
             results.remove(step, print)
 
-        try:
-            _each_alone([t.meta["step"] for t in chosen if "step" in (t.meta or {})], forget)
-        except OSError as error:
-            raise InvalidCommand(str(refused(error))) from error
+        _each_alone([t.meta["step"] for t in chosen if "step" in (t.meta or {})], forget)
 
 
 class Accept(FriendlyCommand, DoitCmdBase):

@@ -226,6 +226,22 @@ def test_links_to_results_that_cannot_be_read(repository: Repository) -> None:
     assert set(before) < set(os.listdir(results))
 
 
+@pytest.mark.parametrize("command", ["clean", "forget"])
+def test_a_link_that_may_not_be_removed(repository: Repository, command: str) -> None:
+    """It is named with the reason, and without a traceback."""
+    name = repository.add("good-python")
+    assert 0 == doit(repository, f"train:{name}").returncode
+    folder = repository.path / f"build/models/{name}"
+
+    folder.chmod(0o555)
+    done = doit(repository, command, f"train:{name}")
+    folder.chmod(0o755)
+
+    said = f"ERROR: `build/models/{name}/train` cannot be used\n  reason  Permission denied\n"
+    assert 3 == done.returncode
+    assert done.stderr.startswith(said)
+
+
 REMOVE = "from tasks.folders import remove_tree; remove_tree('top')"
 
 
