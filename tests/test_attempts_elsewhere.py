@@ -101,9 +101,9 @@ class Worker:
 
 
 def epochs_in(path: Path) -> bytes:
-    """Return how many epochs a checkpoint in the store is of."""
+    """Return how many epochs a stored checkpoint is of, nothing while the first is written."""
     with tarfile.open(path) as archive:
-        file = archive.extractfile("epochs")
+        file = archive.extractfile("epochs") if "epochs" in archive.getnames() else None
         return file.read() if file else b""
 
 
