@@ -26,7 +26,7 @@ KILLED = (-signal.SIGKILL, processes.SIGNALLED + signal.SIGKILL)
 _NO_MODULE = re.compile(r"No module named '(\w+)'$")
 _NO_R_PACKAGE = re.compile("there is no package called [\u2018'\"](.+?)[\u2019'\"]")
 
-_ASKS = {"BdbQuit", "EOFError"}
+_UNANSWERED = re.compile("BdbQuit|EOFError: EOF when reading a line")
 """How `breakpoint()` and `input()` fail where nobody answers."""
 
 FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
@@ -122,7 +122,7 @@ def _way_out(step: Step, kind: str, said: str) -> str:
     """Return how a step gets what it misses, nothing for other errors."""
     if kind == "KeyError":
         return _about_key(step, said[1:-1])
-    if kind in _ASKS:
+    if _UNANSWERED.match(f"{kind}: {said}"):
         return (
             "a step has no terminal: it cannot be asked or debugged, but what it prints is logged"
         )

@@ -82,8 +82,8 @@ def make(attempt: Attempt, on: On) -> Made:
     activity.say("checking")
     for folder in preparation.check_inputs(prepared, state):
         activity.alerts.append(
-            f"something was in `{folder}` for a while and is gone: if the step may have read it,"
-            f" `doit -a {step.task}` makes the result anew"
+            f"`{folder}` was written to meanwhile, and has what it had: if the step may have read"
+            f" what was there for a while, `doit -a {step.task}` makes the result anew"
         )
     work = os.path.realpath(run.work) + os.sep  # what training made is part of the key as it is
     preparation.check_imports(

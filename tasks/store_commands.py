@@ -124,15 +124,14 @@ class Gc(StoreCommand):
         root = _root(shared=shared)
         policy = _policy(keep, age, size)
         chosen: list[Stored] = []
-        needed_by_git: set[str] | None = None
+        asked = False
 
         def to_go(stock: Stock) -> Sequence[Stored]:
-            nonlocal policy, needed_by_git
+            nonlocal policy, asked
             chosen[:] = storekeeping.to_go(stock, policy, storekeeping.clock(root))
-            if chosen and needed_by_git is None:  # else nobody needs to ask Git
-                needed_by_git = _needed()
-                policy = replace(policy, keys=policy.keys | needed_by_git)
-                return to_go(stock)
+            if chosen and not asked:  # else nobody needs to ask Git
+                policy, asked = replace(policy, keys=policy.keys | _needed()), True
+                chosen[:] = storekeeping.to_go(stock, policy, storekeeping.clock(root))
             return chosen
 
         found = storekeeping.stock(root)

@@ -231,6 +231,18 @@ def test_nobody_answers(repository: Repository, line: str, said: str) -> None:
     assert "hint: a step has no terminal" in done.stdout
 
 
+def test_a_file_that_ends_early_is_nobodys_answer(repository: Repository) -> None:
+    """An empty pickle fails in the same way, and has nothing to do with a terminal."""
+    name = repository.add("good-python")
+    text = "import pickle\ndef train(data_conf, model_conf):\n    pickle.loads(b'')\n"
+    repository.write(f"model_definitions/{name}/model_modules/training.py", text)
+
+    done = repository.doit(f"train:{name}")
+
+    assert f"Model `{name}` failed to train: EOFError: Ran out of input\n" in done.stdout
+    assert "terminal" not in done.stdout
+
+
 def test_metrics_of_training_are_not_those_of_evaluation(repository: Repository) -> None:
     """An evaluation that writes nothing does not pass with what training wrote."""
     name = repository.add("no-metrics")

@@ -530,7 +530,7 @@ def test_what_is_in_a_folder_of_data_for_a_while(repository: Repository) -> None
     done = repository.doit(f"train:{name}")
 
     assert 0 == done.returncode, done.stdout
-    assert "something was in `data/parts` for a while and is gone" in done.stdout
+    assert "`data/parts` was written to meanwhile, and has what it had" in done.stdout
     assert "`doit -a train:good-python` makes the result anew" in done.stdout
     assert "nothing to do: 1 step is up to date\n" == repository.doit(f"train:{name}").stdout
 

@@ -24,7 +24,7 @@ from tasks.environments.requirements import Requirements, read, wanted
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from tasks.environments.resolve import Answer
     from tasks.fingerprint import Files
@@ -106,30 +106,24 @@ def make_lock(
             raise no_python(model, None, requirements, state)
         lines = _lock_library(model, state, say=say, upgrade=upgrade)
         kept = "" if upgrade else lock_file.pins_of(path)
-        answer = _resolved(model, asked, candidates, kept, state, say)
+        from tasks.environments import resolve  # noqa: PLC0415 - slow to import, seldom needed
+
+        try:
+            answer = resolve.resolve(model, asked, candidates, kept=kept, say=say)
+        except UserError as error:
+            _check_lines(error, model, state)
+            raise
         notes = [f"package: {one.path}{one.extras}" for one in requirements.packages]
         notes += [*_notes(answer, as_of), *lines]
         lock_file.write(model, wanted(requirements, state.files), answer, notes, state.files)
     return True
 
 
-def _resolved(  # noqa: PLR0913, PLR0917 - all that is known
-    model: Model,
-    asked: Requirements,
-    candidates: Sequence[Interpreter],
-    kept: str,
-    state: State,
-    say: Callable[[str], None],
-) -> Answer:
-    """Return what `resolve` does; of lines that nothing can answer these are told, and no more."""
-    from tasks.environments import faults, resolve  # noqa: PLC0415 - slow to import, seldom needed
+def _check_lines(error: UserError, model: Model, state: State) -> None:
+    """Raise, in place of what could not be resolved, the lines that nothing can answer."""
+    from tasks.environments import faults  # noqa: PLC0415 - slow to import, seldom needed
 
-    try:
-        return resolve.resolve(model, asked, candidates, kept=kept, say=say)
-    except UserError as error:
-        wrong = [("", fault) for fault in faults.of_requirements(model, state)]
-        if not wrong:
-            raise
+    if wrong := [("", fault) for fault in faults.of_requirements(model, state)]:
         hint = f"`doit check {model.name}` shows the same, and locks nothing"
         raise UserError(error.headline, *wrong, hint=hint) from error
 
