@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError
-from tasks.languages import RUNTIME, Command, Start, spark, spark_cluster, spark_size
+from tasks.languages import RUNTIME, Command, Start, spark, spark_classes, spark_cluster, spark_size
+from tasks.languages.spark_classes import QUICK_JAVA, Archives, quoted
 from tasks.model import resources
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 MASTER = "MODEL_SPARK_MASTER"
 """The variable that names Spark's master for this run, whatever `model.json` says."""
@@ -24,8 +25,7 @@ MORE = "AOA_SPARK_CONF"
 DEFAULT_MASTER = "local[*]"
 
 
-# A short job is mostly the start of its JVM: compile quickly, collect simply, show no web pages.
-_QUICK_JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+# A short job shows no web pages.
 _QUICK = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "4"}
 
 # Into how many parts data fall decides what `randomSplit` and the like make of them.  Spark would
@@ -54,7 +54,8 @@ def command(start: Start) -> Command:
         mode = "client"
     said = {**defaults, **spark_cluster.properties(arguments)}
     manager = spark_cluster.manager(master)
-    conf = _conf(start, master, mode)
+    archives = spark_classes.archives(start, found) if mode == "client" else Archives()
+    conf = _conf(start, master, mode, archives.driver)
     conf |= spark_size.properties(manager, mode, start.cpu, start.memory, said)
     program, output = start.program, ""
     if not spark.is_local(master):
@@ -70,7 +71,7 @@ def command(start: Start) -> Command:
         words += [] if key in defaults else ["--conf", f"{key}={value}"]
     return Command(
         (f"{found.home}/bin/spark-submit", *words, *arguments, *program),
-        _variables(start, found, master),
+        _variables(start, found, master, archives.launcher),
         trusted=(found.home,),
         direct=False,
         tie=(start.python, "-E", "-s", "-S", str(RUNTIME / "start.py"), str(os.getpid())),
@@ -154,7 +155,7 @@ def _apart(text: str, where: str) -> tuple[str, list[str]]:
     return master, rest
 
 
-def _conf(start: Start, master: str, mode: str) -> dict[str, str]:
+def _conf(start: Start, master: str, mode: str, archives: Sequence[str]) -> dict[str, str]:
     """Return the properties that every step gets, as far as nobody sets them otherwise."""
     logs = Path(start.work, "logs")
     events = logs / "spark-events"
@@ -165,9 +166,10 @@ def _conf(start: Start, master: str, mode: str) -> dict[str, str]:
         java += [f"-Dmodelmake.logs={logs}"]
     else:
         java += [f"-Djava.io.tmpdir={start.variables['MODEL_SCRATCH']}"]  # swept with the run
+        java += archives
     rest: dict[str, str] = {}
     if spark.is_local(master):
-        java, rest = [*_QUICK_JAVA, *java], {**_QUICK, **_REPEATED}
+        java, rest = [*QUICK_JAVA, *java], {**_QUICK, **_REPEATED}
         rest["spark.executorEnv.PYTHONDONTWRITEBYTECODE"] = "1"  # nothing beside the sources
     elif master.startswith("yarn"):
         rest = {"spark.hadoop.yarn.resourcemanager.connect.max-wait.ms": "60000"}
@@ -178,18 +180,20 @@ def _conf(start: Start, master: str, mode: str) -> dict[str, str]:
         "spark.eventLog.dir": events.as_uri(),
         "spark.eventLog.rolling.enabled": "false",
         "spark.eventLog.compress": "false",
-        "spark.driver.extraJavaOptions": " ".join(f'"{word}"' for word in java),
+        "spark.driver.extraJavaOptions": quoted(java),
         **rest,
     }
 
 
-def _variables(start: Start, found: spark.Spark, master: str) -> dict[str, str]:
+def _variables(
+    start: Start, found: spark.Spark, master: str, archives: Sequence[str]
+) -> dict[str, str]:
     """Return the variables of the process: which Spark, Java and Python, and what starts quickly.
 
     A cluster's executors may need a Python of their own, which the user names.
     """
     variables = {
-        "SPARK_LAUNCHER_OPTS": " ".join(_QUICK_JAVA),
+        "SPARK_LAUNCHER_OPTS": " ".join([*QUICK_JAVA, *archives]),
         "PYSPARK_PYTHON": start.python,
         **({"SPARK_LOCAL_IP": "127.0.0.1"} if spark.is_here(master) else {}),
         **start.variables,

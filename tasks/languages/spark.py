@@ -135,14 +135,19 @@ def java_version(release: str) -> str:
     return found[1] if found else ""
 
 
+def java_major(version: str) -> int:
+    """Return the first number of a Java's version, as people say it."""
+    first, second = _first_two(version)
+    return second if first == 1 else first  # Java 8 calls itself 1.8
+
+
 def _first_two(version: str) -> tuple[int, int]:
     numbers = [int(number) for number in re.findall(r"\d+", version)]
     return (numbers[0], numbers[1]) if numbers[1:] else (numbers[0], 0)
 
 
 def _check_java(found: Spark, version: str, java: str, variables: Mapping[str, str]) -> None:
-    first, second = _first_two(java)
-    major = second if first == 1 else first  # Java 8 calls itself 1.8
+    major = java_major(java)
     fitting = _JAVAS[max(since for since in _JAVAS if since <= max(found.version, (2, 0)))]
     if major in fitting:
         return
