@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tasks.containers import EPOCH
 from tasks.languages import Start, spark, spark_classes
 from tests.conftest import Repository
 from tests.spark import add_tiny, without_java
@@ -140,10 +141,10 @@ def test_what_has_lost_its_end_is_not_used(sham: Callable[[str], Start], tmp_pat
 
 
 def test_not_where_few_steps_follow(sham: Callable[[str], Start], tmp_path: Path) -> None:
-    """Neither by the run that builds the environment, nor in a container, nor for a server."""
+    """Neither by the run that builds the environment, nor in an image, nor for a server."""
     one = sham("exit 1")
 
-    for seconds, lasting in ((time.time() + AN_HOUR, False), (0, False), (None, True)):
+    for seconds, lasting in ((time.time() + AN_HOUR, False), (EPOCH, False), (None, True)):
         dated(one.python, time.time() - AN_HOUR if seconds is None else seconds)
         assert (spark_classes.Archives(), []) == told(start(one.python, tmp_path, lasting=lasting))
 

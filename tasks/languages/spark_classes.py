@@ -37,6 +37,7 @@ _SECONDS = 300.0
 _BASE, _TOP, _SIZES, _LOG = "java.jsa", "spark.jsa", "sizes.json", "log"
 _KEPT = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "USER")
 _BEGAN = time.time()
+_IMAGES = 1_000_000_000.0  # 2001: the files of an image are older, what is built here is not
 
 
 class Archives(NamedTuple):
@@ -74,10 +75,10 @@ def archives(start: Start, found: Spark) -> Archives:
 def _is_time(start: Start) -> bool:
     """Return whether archives pay: not where few steps may follow.
 
-    That is so in the run that builds the environment, and in a container, whose files have the time
-    0, as it forgets what it makes.  Who waits for a server does not wait for them besides.
+    That is so in the run that builds the environment, and where that is part of an image: a
+    container forgets what it makes.  Who waits for a server does not wait for them besides.
     """
-    return not start.lasting and 0 < os.lstat(start.python).st_mtime < _BEGAN
+    return not start.lasting and _IMAGES < os.lstat(start.python).st_mtime < _BEGAN
 
 
 def _fits(place: str, start: Start) -> bool:
