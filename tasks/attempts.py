@@ -53,7 +53,7 @@ def until_made(  # noqa: PLR0913 - what an attempt is given
     """
     step = prepared.step
     policy = retries.of(step.model.document, step.name)
-    number, last = on.attempt or 1, on.attempt or 1 + policy.retries
+    number, last = on.attempt or 1, on.attempt or 1 + (0 if on.terminal else policy.retries)
     while True:
         try:
             with attempted(prepared, state, activity, on, number, fresh=fresh) as attempt:

@@ -61,13 +61,14 @@ def call(  # noqa: PLR0913 - three by name
     watcher: Watcher,
     tell: Callable[[str], None],
     held: Amounts | None = None,
+    terminal: str = "",
 ) -> dict[str, Any]:
     """Run the step's function and return its result; `version` is that of the trained model.
 
     The result says `where` that was, as far as its language knows, and what it took (`usage`).
     `tell` is told what takes long before that.  Where limits are given (`held`), the kernel holds
-    the step to them.  Raises UserError, with the end of the log, where the model failed or took too
-    long.
+    the step to them.  With a `terminal` it reads and prints there, and has no time limit.  Raises
+    UserError, with the end of the log, where the model failed or took too long.
     """
     policy = retries.of(step.model.document, step.name)
     request_path, result_path = f"{run.folder}/request.json", f"{run.folder}/result.json"
@@ -78,12 +79,14 @@ def call(  # noqa: PLR0913 - three by name
         "progress": os.path.abspath(run.progress),
         "trusted": command.trusted,
         "parent": os.getpid() if command.direct else 0,
+        "terminal": terminal,
     }
     asked = request(step, run, version)
     asked["arguments"]["checkpoint"] = checkpoints.FOLDER if checkpoints.offered(run) else None
     write_json(request_path, {**asked, **process})
+    most = None if terminal else policy.timeout
     try:
-        ended, kills = _run_logged(run, command, policy.timeout, held, watcher)
+        ended, kills = _run_logged(run, command, most, held, watcher)
     except processes.TimedOut:
         raise failures.took_too_long(step, policy, run) from None
     finally:

@@ -74,7 +74,7 @@ def make(attempt: Attempt, on: On) -> Made:
     result = launch.call(
         run, step, prepared.environment, version,
         here=on.here, watcher=attempt.watcher, tell=activity.tell,
-        held=_limits(step, on, activity),
+        held=_limits(step, on, activity), terminal=on.terminal,
     )  # fmt: skip
     attempts.add_logs(run)
     if on.name == LOCAL:

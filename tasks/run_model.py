@@ -6,12 +6,14 @@ What the model prints and how far it is goes to stderr, the result to stdout.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shlex
 import signal
 import sys
 import tempfile
+import termios
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +25,13 @@ from tasks.errors import NotGoodEnough, UserError, did_you_mean, refused
 from tasks.folders import remove_tree, repository_of
 from tasks.looks import MODELS
 from tasks.model import DEFAULT_DATASET, STEPS
+from tasks.places import HERE, On
 from tasks.screen import Screen
 from tasks.state import open_state
 from tasks.wording import number_text, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tasks.execute import Outcome
     from tasks.model import Model
@@ -61,6 +64,7 @@ class Asked:
     data: str
     data_file: str
     output: str
+    debug: bool
 
 
 def main(words: Sequence[str]) -> int:
@@ -73,9 +77,11 @@ def main(words: Sequence[str]) -> int:
         os.chdir(repository_of(os.getcwd()))
         publish.publisher()
         state = open_state()
+        on = On(terminal=_terminal()) if asked.debug else HERE
         step = _chosen(asked, state)
         status = 1
-        return _run(step, state, temporary=not asked.output)
+        with _restored(on.terminal):
+            return _run(step, state, on, temporary=not asked.output)
     except UserError as error:
         error.facts = tuple(fact for fact in error.facts if fact[0] != "log")  # it was shown
         sys.stderr.write(f"{error}\n")
@@ -95,8 +101,8 @@ def _parsed(words: Sequence[str]) -> Asked:
     """Return what the command line says; it ends here, with status 2, where that is no sense."""
     parser = argparse.ArgumentParser(
         prog="run-model-cli.py",
-        usage="%(prog)s [-id MODEL] [-m MODE] [-d DATASET] [-o DIR]\n"
-        "       %(prog)s MODEL MODE [-d DATASET] [-o DIR]",
+        usage="%(prog)s [-id MODEL] [-m MODE] [-d DATASET] [-o DIR] [--debug]\n"
+        "       %(prog)s MODEL MODE [-d DATASET] [-o DIR] [--debug]",
         description="Run one step of a model as `doit` would, into a scratch folder.",
         epilog="What is not said is asked for. Exit status: 0 done, 1 the step failed,"
         " 2 not understood, 130 ended by Ctrl-C.",
@@ -107,6 +113,7 @@ def _parsed(words: Sequence[str]) -> Asked:
     add("-m", "--mode", metavar="MODE", help=f"{', '.join(STEPS[:-1])} or {STEPS[-1]}")
     add("-d", "--data", metavar="DATASET", help="a dataset of the model, or a JSON file anywhere")
     add("-o", "--output", metavar="DIR", help="the scratch folder; else a new temporary one")
+    add("--debug", action="store_true", help="give the step this terminal; an error opens pdb")
     found = parser.parse_args(words)
     rest = iter(found.words)
     model, mode = found.model_id or next(rest, ""), found.mode or next(rest, "")
@@ -117,7 +124,30 @@ def _parsed(words: Sequence[str]) -> Asked:
         parser.error(f"there is no mode `{mode}`: {', '.join(STEPS)}" + (near and f"; {near}"))
     data, output = found.data or "", found.output and os.path.abspath(found.output)
     data_file = os.path.abspath(data) if os.path.isfile(data) else ""
-    return Asked(model, mode, data, data_file, output or "")
+    return Asked(model, mode, data, data_file, output or "", found.debug)
+
+
+def _terminal() -> str:
+    """Return the path of the terminal that a person sits at.  Raises UserError without one."""
+    try:
+        return os.ttyname(sys.stdin.fileno())
+    except (OSError, ValueError):
+        raise UserError(
+            "There is no terminal to debug the step in",
+            hint="leave `--debug` out, or start the command in a terminal",
+        ) from None
+
+
+@contextlib.contextmanager
+def _restored(terminal: str) -> Iterator[None]:
+    """Leave a terminal as it was: a process that is ended while it is edited does not."""
+    number = sys.stdin.fileno() if terminal else None
+    before = termios.tcgetattr(number) if number is not None else None
+    try:
+        yield
+    finally:
+        if number is not None and before is not None:
+            termios.tcsetattr(number, termios.TCSADRAIN, before)
 
 
 def _chosen(asked: Asked, state: State) -> Step:
@@ -169,13 +199,13 @@ def _ask_dataset(model: Model, mode: str) -> str:
     return DEFAULT_DATASET if answer == default else answer
 
 
-def _run(step: Step, state: State, *, temporary: bool) -> int:
+def _run(step: Step, state: State, on: On, *, temporary: bool) -> int:
     """Run the step and show what came of it; return the exit status."""
     status = 1
     try:
-        with Screen(sys.stderr) as screen:
+        with Screen(sys.stderr, live=not on.terminal) as screen:
             screen.say(f"in {step.build}")
-            outcome = _waited_for(lambda: scratch.run(step, state, screen.begin, screen.say))
+            outcome = _waited_for(lambda: scratch.run(step, state, screen.begin, screen.say, on))
         status = 0
     except NotGoodEnough as error:
         _show_metrics(error.metrics)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tasks import plan, results
 from tasks.execute import run_step
 from tasks.explain import why
+from tasks.places import HERE, On
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 
 
 def run(
-    step: Step, state: State, activity_of: Callable[[Step], Activity], say: Callable[[str], None]
+    step: Step,
+    state: State,
+    activity_of: Callable[[Step], Activity],
+    say: Callable[[str], None],
+    on: On = HERE,
 ) -> Outcome:
     """Run a step whose `build` is a folder of its own, and return what came of it.
 
@@ -34,7 +39,7 @@ def run(
     results.sweep(step.build)
     if step.upstream:
         _train(step.upstream, state, activity_of, say)
-    return run_step(step, state, activity_of(step), force=True)
+    return run_step(step, state, activity_of(step), on, force=True)
 
 
 def _train(

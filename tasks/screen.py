@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 class Screen:
     """Shows the steps of one run, one after the other."""
 
-    def __init__(self, stream: TextIO) -> None:
-        """See whether there is a terminal, and one that can redraw its lines."""
+    def __init__(self, stream: TextIO, *, live: bool = True) -> None:
+        """See whether there is a terminal, and one that can redraw its lines; `live` lets it."""
         self._stream = stream
-        self._redraws = stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._redraws = live and stream.isatty() and os.environ.get("TERM") != "dumb"
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._line = ""  # what has come of a line that has no end yet
         self._shown: Shown | None = None

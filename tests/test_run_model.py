@@ -13,13 +13,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tasks.wording import number_text
-from tests.assertions import WAIT_SECONDS, await_end, await_file, is_alive
+from tests.assertions import WAIT_SECONDS, await_end, await_file, is_alive, wait_until
 from tests.conftest import RUNNER, TIMEOUT_SECONDS, Repository
 from tests.r_models import add as add_r
 
@@ -394,6 +395,73 @@ def test_a_model_with_faults(repository: Repository, tmp_path: Path) -> None:
     assert [] == os.listdir(tmp_path / "temporary")
 
 
+class TestDebugging:
+    """`--debug`, on a terminal."""
+
+    def test_a_breakpoint(self, repository: Repository, scratch: Path) -> None:
+        """The step stops there, answers what is asked, and goes on."""
+        name = self.written(repository, "    breakpoint()\n    answer = input('how many? ')")
+        terminal = Terminal(repository, name, "train", "-o", str(scratch), "--debug")
+
+        terminal.until("(Pdb) ")
+        terminal.type(b"p 'is', 40 + answer\r")
+        terminal.until("('is', 42)")
+        terminal.type(b"c\r")
+        terminal.until("how many? ")
+        terminal.type(b"3\r")
+
+        assert 0 == terminal.status(), terminal.text
+        assert "train:debugged ok" in terminal.text
+        result = scratch / "models/debugged/train"
+        assert "3" == (result / "models/answer").read_text()
+        assert "what the step prints goes to the terminal\n" == (result / "run.log").read_text()
+
+    def test_an_error(self, repository: Repository, scratch: Path) -> None:
+        """A person can look at where it was raised, once, and then the step has failed."""
+        name = self.written(repository, "    raise ValueError(answer)")
+        terminal = Terminal(repository, name, "train", "-o", str(scratch), "--debug")
+
+        terminal.until("(Pdb) ")
+        assert "ValueError: 2" in terminal.text
+        terminal.type(b"p 'is', 40 + answer\r")
+        terminal.until("('is', 42)")
+        terminal.type(b"q\r")
+
+        assert 1 == terminal.status(), terminal.text
+        assert "failed to train: ValueError: 2" in terminal.text
+
+    def test_an_end_amid_debugging(self, repository: Repository, scratch: Path) -> None:
+        """Ctrl-C ends the step as well, and leaves the terminal as it was."""
+        name = self.written(repository, "    breakpoint()")
+        terminal = Terminal(repository, name, "train", "-o", str(scratch), "--debug")
+        before = terminal.settings()
+        terminal.until("(Pdb) ")
+
+        terminal.type(INTERRUPT)
+
+        assert wait_until(lambda: before == terminal.settings(), WAIT_SECONDS)
+        assert 130 == terminal.status(), terminal.text
+
+    def test_without_a_terminal(self, repository: Repository, scratch: Path) -> None:
+        """Nothing is run."""
+        name = self.written(repository, "    breakpoint()")
+
+        done = run_model(repository, name, "train", "-o", str(scratch), "--debug")
+
+        assert 2 == done.returncode
+        assert "There is no terminal to debug the step in" in done.stderr
+        assert not scratch.exists()
+
+    def written(self, repository: Repository, lines: str) -> str:
+        """Write a model whose training has these lines, and return its name."""
+        repository.write("model_definitions/debugged/model.json", {"id": "d", "name": "Debugged",
+                         "language": "python", "timeout": 0.1, "retries": 1})  # fmt: skip
+        text = f"def train(data_conf, model_conf):\n    answer = 2\n{lines}\n"
+        text += "    open('models/answer', 'w').write(answer)\n"
+        repository.write("model_definitions/debugged/model_modules/training.py", text)
+        return "debugged"
+
+
 def test_another_python(tmp_path: Path) -> None:
     """A Python without the runner's packages hands over to the bootstrap of the checkout."""
     (tmp_path / "cli").mkdir()
@@ -433,6 +501,10 @@ class Terminal:
         """Read until this is there."""
         while text not in self.text:
             assert self._read(), self.text
+
+    def settings(self) -> list[object]:
+        """Return how the terminal is set, once it is for whoever comes next."""
+        return list(termios.tcgetattr(self._handle))
 
     def type(self, keys: bytes) -> None:
         """Press keys; what was read before is forgotten."""

@@ -119,7 +119,8 @@ class On:
     `commit` is what the step's files are of, where that is not what is checked out here.  With
     `enforce`, the kernel is to hold a process of this machine's to the limits of the step.
     `attempt` is the number of the only one to be made, of a step that was sent here: who sent it
-    tries again.
+    tries again.  `terminal` is the path of that which a step's process here is given, to be
+    debugged: it is tried once, and may take as long as it takes.
     """
 
     name: str = LOCAL
@@ -128,6 +129,7 @@ class On:
     commit: str | None = None
     enforce: bool = False
     attempt: int | None = None
+    terminal: str = ""
 
 
 HERE = On()

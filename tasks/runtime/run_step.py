@@ -19,6 +19,7 @@ The working directory is the step's own folder.  REQUEST is a JSON file:
     trusted       folders outside the environment whose code need not be told
     parent        the process id of the runner, or 0 where another program stands between; when
                   the parent dies this process dies
+    terminal      that which the step reads from and prints to, so that it can be debugged, or empty
 
 RESULT is written as JSON, last of all, through a rename:
 
@@ -58,6 +59,10 @@ def main(paths: List[str]) -> int:
     die_with_parent(request["parent"])
     result: Dict[str, Any] = {"format": FORMAT, "ok": False, "returned": None}
     root, trusted = request["root"], trusted_folders(request)
+    terminal = None
+    if request["terminal"]:
+        terminal = importlib.import_module("model_runtime.terminal")  # seldom, and pdb takes long
+        terminal.take(request["terminal"])
     try:
         prepare(request, trusted)
         engine = importlib.import_module(f"model_runtime.engines.{request['engine']}")
@@ -69,6 +74,8 @@ def main(paths: List[str]) -> int:
         result["ok"] = True
     except BaseException as error:  # noqa: BLE001 - a SystemExit is a failure too
         result["error"] = describe(error, root)
+        if terminal:
+            terminal.look_at(error)
     result["imported"] = loaded(trusted)
     flush()
     write(result_path, result)
