@@ -124,8 +124,8 @@ def _way_out(step: Step, kind: str, said: str) -> str:
         return _about_key(step, said[1:-1])
     if _UNANSWERED.match(f"{kind}: {said}"):
         return (
-            "a step has no terminal: `cli/run-model-cli.py --debug` of modelmake gives it one, and"
-            " what it prints is logged"
+            f"a step has no terminal: `cli/run-model-cli.py {step.model.name} {step.name} --debug`"
+            " of modelmake gives it one"
         )
     module, package = _NO_MODULE.search(said), _NO_R_PACKAGE.search(said)
     own = f"{step.model.root}/{PACKAGE}"

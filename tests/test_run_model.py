@@ -414,7 +414,10 @@ class TestDebugging:
         assert "train:debugged ok" in terminal.text
         result = scratch / "models/debugged/train"
         assert "3" == (result / "models/answer").read_text()
-        assert "what the step prints goes to the terminal\n" == (result / "run.log").read_text()
+        assert (
+            "the step has the terminal: what it prints is in no log\n"
+            == (result / "run.log").read_text()
+        )
 
     def test_an_error(self, repository: Repository, scratch: Path) -> None:
         """A person can look at where it was raised, once, and then the step has failed."""

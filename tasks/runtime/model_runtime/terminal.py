@@ -14,7 +14,7 @@ HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 def take(path: str) -> None:
     """Read from this terminal, and print to it, from now on; the log says so."""
     terminal = os.open(path, os.O_RDWR | os.O_NOCTTY)
-    sys.stdout.write("what the step prints goes to the terminal\n")
+    sys.stdout.write("the step has the terminal: what it prints is in no log\n")
     sys.stdout.flush()
     for stream in range(3):
         os.dup2(terminal, stream)
