@@ -21,9 +21,9 @@ payloads.plain, payloads.csv_text, payloads.infer, payloads.infer_answer, payloa
 payloads.flatbuffers, payloads.arrow_batches, payloads.arrow, payloads.arrow_answer,
 payloads.negotiation, settings, memory, divergence, counts, columns, rows, windows, monitoring,
 released, batches, workers, keeper, pool, metrics, output, access, bodies, openapi, page, sending,
-connections, inference, asking, gateway, options, server), images (layers, compiled, parts, bases,
-bill, sealed, build), manifests, actions, generators, serve_image, travelling, worker, naming,
-run_command, commands, serve_command, data_checks, strays, queries, resources_command,
+connections, inference, asking, refusals, gateway, options, server), images (layers, compiled,
+parts, bases, bill, sealed, build), manifests, actions, generators, serve_image, travelling, worker,
+naming, run_command, commands, serve_command, data_checks, strays, queries, resources_command,
 store_commands, changes, diagnosis, readiness, machine, doctor, matrix, prompts, run_model,
 templates, scaffold, upkeep, repository
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from dataclasses import replace
 from http import HTTPStatus
@@ -15,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 
-from tasks.serving import access, inference, openapi
+from tasks.serving import access, inference, openapi, refusals
 from tasks.serving.arrays import RequestError
 from tasks.serving.asking import asked, body_of, understood, written
 from tasks.serving.batches import GONE
@@ -35,11 +34,6 @@ if TYPE_CHECKING:
     from tasks.serving.metrics import Metrics
     from tasks.serving.payloads import Reader, Wanted
     from tasks.serving.pool import Pool
-
-LONGEST_MESSAGE = 1000
-"""Letters of what is told of an error, which may name what the client has sent."""
-
-_LOG = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -110,7 +104,7 @@ class Gateway:
             pass
         except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
             if status == GONE:  # nothing was answered yet
-                await failure(*_refusal(error), scope, name)(scope, receive, sending)
+                await refusals.answer(error, scope, name)(scope, receive, sending)
         scope["state"].pop("body", None)  # of a request that was refused before it was read
         seconds = time.perf_counter() - began
         if told:
@@ -291,30 +285,3 @@ def _served(pool: Pool) -> openapi.Served:
         explains=pool.explains,
         monitoring=pool.monitor is not None,
     )
-
-
-def _refusal(error: Exception) -> tuple[RequestError, Mapping[str, str]]:
-    """Return what a client is told of an error, and headers; of ours the log has the traceback."""
-    if isinstance(error, RequestError):
-        return error, {}
-    if isinstance(error, HTTPException):
-        return RequestError(error.detail, error.status_code), error.headers or {}
-    _LOG.error("A request cannot be answered", exc_info=error)
-    return RequestError("an error of the server's own", HTTPStatus.INTERNAL_SERVER_ERROR), {}
-
-
-def failure(
-    error: RequestError, headers: Mapping[str, str], scope: Scope, request_id: bytes
-) -> Response:
-    """Return the answer to a request that cannot be answered, as its protocol has it."""
-    message = str(error).encode(errors="backslashreplace").decode()
-    if len(message) > LONGEST_MESSAGE:
-        message = f"{message[: LONGEST_MESSAGE - 4]} ..."
-    told = {"status": error.status, "message": message, "request": request_id.decode()}
-    more = dict(headers)
-    if error.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        more["Retry-After"] = "1"
-    if error.status == HTTPStatus.UNAUTHORIZED:
-        more["WWW-Authenticate"] = "Bearer"
-    body = {"error": message if scope["path"].startswith("/v2") else told}
-    return JSONResponse(body, error.status, more)
