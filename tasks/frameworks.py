@@ -49,6 +49,10 @@ def _no_settings(_document: Mapping[str, Any], _step: str) -> dict[str, str]:
     return {}
 
 
+def _cold(_start: Start) -> str:
+    return ""
+
+
 def _no_fault(data: bytes) -> tuple[int, str]:
     del data
     return 0, ""
@@ -70,7 +74,9 @@ class Language:
     that depend on the machine or the sources; it is told the packages that the model itself names,
     as the index spells them.  `tools` names the programs from outside the environment, with the
     version that counts for a result.  `settings` is what of `model.json` counts for a step besides
-    what counts for every language; `library` is about packages that uv knows nothing of.  `plainly`
+    what counts for every language; `warm_up` makes what
+    its processes start quickly from, once for each environment, and returns what is to be told
+    where that failed; `library` is about packages that uv knows nothing of.  `plainly`
     is how a source is to bring in others, so that their changes are seen.
     """
 
@@ -84,6 +90,7 @@ class Language:
     requirements: Callable[[Model, State, AbstractSet[str]], tuple[str, ...]] = _no_lines
     tools: Callable[[Model, State], dict[str, str]] = _nothing
     settings: Callable[[Mapping[str, Any], str], dict[str, str]] = _no_settings
+    warm_up: Callable[[Start], str] = _cold
     library: Library | None = None
     plainly: str = (
         "import it from model_modules/ by a plain statement, or make it a package that"
@@ -105,7 +112,7 @@ LANGUAGES: Mapping[str, Language] = {
     "pyspark": Language(
         ".py", "pyspark", _PYTHON_ENTRIES, python.read_source, python.parse_fault, pickles=True,
         command=pyspark.command, requirements=python.requirements, tools=spark.tools,
-        settings=pyspark.settings,
+        settings=pyspark.settings, warm_up=pyspark.warm_up,
     ),
     "r": Language(
         ".R", "r",

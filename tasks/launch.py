@@ -139,20 +139,30 @@ def command_for(  # noqa: PLR0913 - two by name alone
     tell: Callable[[str], None] = lambda _detail: None,
 ) -> Command:
     """Return the command that starts a program of the runtime in the model's environment."""
+    start = replace(_start(step, environment, run, tell), program=tuple(program), lasting=lasting)
+    return frameworks.language(step.model).command(start)
+
+
+def warm_up(step: Step, environment: Environment, run: Run, tell: Callable[[str], None]) -> str:
+    """Make what the steps of an environment start quickly from here, where its language has such.
+
+    Returns what is to be told where that failed.
+    """
+    return frameworks.language(step.model).warm_up(_start(step, environment, run, tell))
+
+
+def _start(step: Step, environment: Environment, run: Run, tell: Callable[[str], None]) -> Start:
     most = resources.of(step.model, step.name).limits
-    return frameworks.language(step.model).command(
-        Start(
-            document=step.model.document,
-            step=step.name,
-            python=environment.python,
-            program=tuple(program),
-            work=os.path.abspath(run.work),
-            variables=variables(environment, run),
-            lasting=lasting,
-            tell=tell,
-            cpu=most.cpu,
-            memory=most.memory,
-        )
+    return Start(
+        document=step.model.document,
+        step=step.name,
+        python=environment.python,
+        program=(),
+        work=os.path.abspath(run.work),
+        variables=variables(environment, run),
+        tell=tell,
+        cpu=most.cpu,
+        memory=most.memory,
     )
 
 

@@ -40,7 +40,11 @@ VERSION_DIGITS = 12
 
 def carry_out(attempt: Attempt, on: On) -> None:
     """Run a step by a process on this machine and publish what it made."""
-    step, run, activity, began = attempt.prepared.step, attempt.run, attempt.activity, time.time()
+    step, run, activity = attempt.prepared.step, attempt.run, attempt.activity
+    if on.name == LOCAL:  # neither the step's time nor its record has what is made once
+        failed = launch.warm_up(step, attempt.prepared.environment, run, activity.tell)
+        activity.alerts += [failed] if failed else []
+    began = time.time()
     made = make(attempt, on)
     activity.say("recording")
     circumstances = {**_circumstances(attempt, began, on), "usage": made.usage}

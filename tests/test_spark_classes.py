@@ -28,6 +28,7 @@ AN_HOUR = 3600.0
 PATIENCE_SECONDS = 300
 CLASSES = 20
 """So many at least are loaded of Spark's own before it does anything."""
+WHOLE_BYTES = 150_000_000
 
 # Which files the driver's Java has in memory.
 TELLS = """\
@@ -46,19 +47,21 @@ def dated(python: str, seconds: float) -> str:
     return python
 
 
-def start(python: str, tmp_path: Path, *, lasting: bool = False) -> Start:
+def start(python: str, tmp_path: Path, **more: str) -> Start:
     """Return what is known of a step in an environment."""
     work = tmp_path / "work"
     work.mkdir(exist_ok=True)
-    variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    return Start({}, "train", python, (), str(work), variables, lasting)
+    variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **more}
+    return Start({}, "train", python, (), str(work), variables)
 
 
 def told(one: Start) -> tuple[spark_classes.Archives, list[str]]:
-    """Return the archives for a step, and what was told meanwhile."""
+    """Have the archives made, and return them with what was told meanwhile, and of how it ended."""
     said: list[str] = []
     found = spark.find(one.python, {})
-    return spark_classes.archives(replace(one, tell=said.append), found), said
+    place = spark_classes.place(one, found, "client", {})
+    failed = spark_classes.make(place, replace(one, tell=said.append), found)
+    return spark_classes.archives(place, one), [*said, *([failed] if failed else [])]
 
 
 def from_the_archives(python: str, words: Sequence[str]) -> int:
@@ -113,7 +116,7 @@ def test_a_step_has_spark_from_them(repository: Repository, built: str, tmp_path
     place = Path(f"{Path(built).parent.parent}.classes-{spark_classes.FORMAT}")
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not place.exists() and time.monotonic() < deadline:
-        assert 0 == repository.doit("-a", "train:tiny", **bare).returncode
+        assert 0 == repository.doit("-a", "train:tiny", CI="", **bare).returncode
 
     done = repository.doit("-a", "train:tiny", **bare)
 
@@ -123,50 +126,86 @@ def test_a_step_has_spark_from_them(repository: Repository, built: str, tmp_path
     found, said = told(start(built, tmp_path))
     assert [] == said
     assert from_the_archives(built, found.driver) > CLASSES
+    assert (place / "spark.jsa").stat().st_size > WHOLE_BYTES  # with the last of what is loaded
 
 
-def test_what_has_lost_its_end_is_not_used(sham: Callable[[str], Start], tmp_path: Path) -> None:
-    """Java would end with a signal."""
-    one = sham("exit 1")
+def written(tmp_path: Path, of: str = "") -> Path:
+    """Write archives beside the environment, and return their folder; `of` is another one."""
     place = tmp_path / f"env.classes-{spark_classes.FORMAT}"
     place.mkdir()
     for name in ("java.jsa", "spark.jsa"):
         (place / name).write_text("classes")
-    (place / "sizes.json").write_text('{"java.jsa": 7, "spark.jsa": 7}')
-    whole = f"-XX:SharedArchiveFile={place}/java.jsa"
+    about = {"of": of or str(place), "sizes": {"java.jsa": 7, "spark.jsa": 7}}
+    (place / "archives.json").write_text(json.dumps(about))
+    return place
 
-    assert (((f"{whole}:{place}/spark.jsa",), (whole,)), []) == told(one)
+
+def test_what_has_lost_its_end_is_not_used(sham: Callable[[str], Start], tmp_path: Path) -> None:
+    """Java would end with a signal."""
+    one, place = sham("exit 1"), written(tmp_path)
+
+    (driver, launcher), said = told(one)
+
+    assert f"-XX:SharedArchiveFile={place}/java.jsa:{place}/spark.jsa" == driver[0]
+    assert f"-XX:SharedArchiveFile={place}/java.jsa" == launcher[0]
+    assert [] == said
     os.truncate(place / "spark.jsa", 6)
     assert (spark_classes.Archives(), []) == told(one)
 
 
-def test_not_where_few_steps_follow(sham: Callable[[str], Start], tmp_path: Path) -> None:
-    """Neither by the run that builds the environment, nor in an image, nor for a server."""
-    one = sham("exit 1")
-
-    for seconds, lasting in ((time.time() + AN_HOUR, False), (EPOCH, False), (None, True)):
-        dated(one.python, time.time() - AN_HOUR if seconds is None else seconds)
-        assert (spark_classes.Archives(), []) == told(start(one.python, tmp_path, lasting=lasting))
-
-
-def test_what_cannot_be_made_is_not_tried_again(
-    sham: Callable[[str], Start], tmp_path: Path
+@pytest.mark.parametrize(
+    ("seconds", "more"),
+    [
+        pytest.param(AN_HOUR, {}, id="built in this run"),
+        pytest.param(EPOCH - time.time(), {}, id="in an image"),
+        pytest.param(-AN_HOUR, {"CI": "true"}, id="in CI"),
+    ],
+)
+def test_not_where_few_steps_follow(
+    sham: Callable[[str], Start], tmp_path: Path, seconds: float, more: dict[str, str]
 ) -> None:
-    """The log says why; the step goes on without."""
-    one = sham("echo no archives here; exit 1")
+    """Who makes them would have nothing of them."""
+    one = sham("exit 1")
+    dated(one.python, time.time() + seconds)
 
-    found, said = told(one)
+    assert (spark_classes.Archives(), []) == told(start(one.python, tmp_path, **more))
 
-    assert spark_classes.Archives() == found
-    assert ["archiving Spark's classes", ""] == [text.partition(",")[0] for text in said]
+
+def test_what_cannot_be_made(sham: Callable[[str], Start], tmp_path: Path) -> None:
+    """That is told, the log says why, and it is tried again after a day, or as soon as it may be.
+
+    What Java has written all the same, as it does, is not kept.
+    """
     place = tmp_path / f"env.classes-{spark_classes.FORMAT}"
-    assert "no archives here\n" == (place / "log").read_text()
-    assert {} == json.loads((place / "sizes.json").read_text())
-    assert (found, []) == told(one)
+    one = sham(f"echo no archives; touch {place}.making/spark.jsa; exit 7")
+    failed = f"Spark's classes could not be archived: {place}/log says why"
+    expected = (spark_classes.Archives(), ["archiving Spark's classes (once)", "", failed])
 
-    os.utime(place, (time.time() - 2 * AN_HOUR,) * 2)  # the environment was built anew since
+    assert expected == told(one)
+    log = (place / "log").read_text()
+    assert "no archives\n" in log
+    assert "exit status 7" in log
+    assert ["archives.json", "log"] == sorted(os.listdir(place))
+    assert (spark_classes.Archives(), []) == told(one)
 
-    assert said == told(one)[1]
+    os.utime(place, (time.time() - 25 * AN_HOUR,) * 2)
+    dated(one.python, time.time() - 30 * AN_HOUR)
+
+    assert expected == told(one)
+
+
+@pytest.mark.parametrize("name", ["moved", "built anew"])
+def test_archives_of_another_environment(
+    sham: Callable[[str], Start], tmp_path: Path, name: str
+) -> None:
+    """Those of a folder that was moved, or of an environment before, are not put before Java."""
+    one = sham("exit 1")
+    place = written(tmp_path, of="elsewhere" if name == "moved" else "")
+    if name == "built anew":
+        os.utime(place, (time.time() - 2 * AN_HOUR,) * 2)
+
+    assert spark_classes.Archives() == spark_classes.archives(str(place), one)
+    assert "archiving Spark's classes (once)" == told(one)[1][0]
 
 
 def test_where_nothing_can_be_written(sham: Callable[[str], Start], tmp_path: Path) -> None:
@@ -177,6 +216,28 @@ def test_where_nothing_can_be_written(sham: Callable[[str], Start], tmp_path: Pa
     assert (spark_classes.Archives(), []) == told(one)
 
 
+@pytest.mark.parametrize(
+    ("mode", "said", "variables"),
+    [
+        ("cluster", {}, {}),
+        ("client", {"spark.driver.extraClassPath": "/a.jar"}, {}),
+        ("client", {"spark.driver.extraJavaOptions": "-Dx=y"}, {}),
+        ("client", {}, {"SPARK_CONF_DIR": "/conf"}),
+    ],
+)
+def test_where_java_could_not_use_them(
+    sham: Callable[[str], Start],
+    tmp_path: Path,
+    mode: str,
+    said: dict[str, str],
+    variables: dict[str, str],
+) -> None:
+    """Another class path, or options in the place of ours: nobody waits for what is of no use."""
+    one = start(sham("exit 1").python, tmp_path, **variables)
+
+    assert not spark_classes.place(one, spark.find(one.python, {}), mode, said)
+
+
 def test_the_users_own_java_has_none(sham: Callable[[str], Start], tmp_path: Path) -> None:
     """Nobody knows when it changes."""
     one = sham("exit 1")
@@ -185,5 +246,9 @@ def test_the_users_own_java_has_none(sham: Callable[[str], Start], tmp_path: Pat
 
     found = spark.find(one.python, {"JAVA_HOME": str(home)})
 
-    assert spark_classes.Archives() == spark_classes.archives(one, found)
-    assert not list(tmp_path.glob("env.classes*"))
+    assert not spark_classes.place(one, found, "client", {})
+
+
+def test_words_are_quoted_as_spark_splits_them() -> None:
+    """A path may have any character."""
+    assert r'"a b" "c\"d" "e\\f"' == spark_classes.quoted(["a b", 'c"d', r"e\f"])

@@ -48,13 +48,14 @@ def command(start: Start) -> Command:
     found = spark.find(start.python, start.variables)
     defaults = spark.defaults(found, start.variables)
     master, mode, arguments = destination(start.document, start.step, start.variables, defaults)
+    _, said, _ = _understood(arguments, defaults)
     if start.cpu is not None and master == DEFAULT_MASTER:
         master = f"local[{spark_size.cores(start.cpu)}]"
     if start.lasting:  # those who ask it are to reach it here
         mode = "client"
-    said = {**defaults, **spark_cluster.properties(arguments)}
     manager = spark_cluster.manager(master)
-    archives = spark_classes.archives(start, found) if mode == "client" else Archives()
+    place = spark_classes.place(start, found, mode, said)
+    archives = spark_classes.archives(place, start) if place else Archives()
     conf = _conf(start, master, mode, archives.driver)
     conf |= spark_size.properties(manager, mode, start.cpu, start.memory, said)
     program, output = start.program, ""
@@ -81,6 +82,18 @@ def command(start: Start) -> Command:
     )
 
 
+def warm_up(start: Start) -> str:
+    """Make what a step's Java starts quickly from; return what is to be told where that failed.
+
+    Raises UserError where Spark or its Java cannot be used.
+    """
+    found = spark.find(start.python, start.variables)
+    _, arguments = resolve(start.document, start.step, start.variables)
+    mode, said, _ = _understood(arguments, spark.defaults(found, start.variables))
+    place = spark_classes.place(start, found, mode, said)
+    return spark_classes.make(place, start, found) if place else ""
+
+
 def destination(
     document: Mapping[str, Any],
     step: str,
@@ -93,12 +106,19 @@ def destination(
     """
     master, arguments = resolve(document, step, variables)
     master = master or defaults.get("spark.master", DEFAULT_MASTER)
-    mode, arguments = spark_cluster.taken(arguments, "--deploy-mode")
-    said = {**defaults, **spark_cluster.properties(arguments)}
-    mode = mode or said.get("spark.submit.deployMode", "client")
+    mode, said, arguments = _understood(arguments, defaults)
     spark_cluster.check(master, mode, said)
     spark.check_master(master, variables)
     return master, mode, arguments
+
+
+def _understood(
+    arguments: list[str], defaults: Mapping[str, str]
+) -> tuple[str, dict[str, str], list[str]]:
+    """Return the mode, the properties that are set, and the arguments without the mode."""
+    mode, rest = spark_cluster.taken(arguments, "--deploy-mode")
+    said = {**defaults, **spark_cluster.properties(rest)}
+    return mode or said.get("spark.submit.deployMode", "client"), said, rest
 
 
 def resolve(
