@@ -74,10 +74,10 @@ class Language:
     that depend on the machine or the sources; it is told the packages that the model itself names,
     as the index spells them.  `tools` names the programs from outside the environment, with the
     version that counts for a result.  `settings` is what of `model.json` counts for a step besides
-    what counts for every language; `warm_up` makes what
-    its processes start quickly from, once for each environment, and returns what is to be told
-    where that failed; `library` is about packages that uv knows nothing of.  `plainly`
-    is how a source is to bring in others, so that their changes are seen.
+    what counts for every language; `warm_up` makes what its processes start quickly from, once for
+    each environment, and returns what is to be told where that failed; `library` is about packages
+    that uv knows nothing of.  `plainly` is how a source is to bring in others, so that their
+    changes are seen.
     """
 
     suffix: str

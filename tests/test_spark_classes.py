@@ -150,7 +150,8 @@ def test_what_has_lost_its_end_is_not_used(sham: Callable[[str], Start], tmp_pat
     assert f"-XX:SharedArchiveFile={place}/java.jsa" == launcher[0]
     assert [] == said
     os.truncate(place / "spark.jsa", 6)
-    assert (spark_classes.Archives(), []) == told(one)
+    assert spark_classes.Archives() == spark_classes.archives(str(place), one)
+    assert "archiving Spark's classes (once)" == told(one)[1][0]
 
 
 @pytest.mark.parametrize(

@@ -75,14 +75,11 @@ def place(start: Start, found: Spark, mode: str, said: Mapping[str, str]) -> str
 
 def archives(folder: str, start: Start) -> Archives:
     """Return how a step's Java is told of the archives in a folder, nothing where it has none."""
-    sizes = _sizes(folder, start)
-    with contextlib.suppress(OSError):
-        # Java ends with a signal where an archive has lost its end.
-        if sizes and all(os.path.getsize(f"{folder}/{name}") == sizes[name] for name in sizes):
-            base, top = f"{folder}/{_BASE}", f"{folder}/{_TOP}"
-            launcher = () if len(base.split()) > 1 else (f"-XX:SharedArchiveFile={base}", _SILENT)
-            return Archives((f"-XX:SharedArchiveFile={base}:{top}", _SILENT), launcher)
-    return Archives()
+    if not _are_whole(folder, _sizes(folder, start)):
+        return Archives()
+    base, top = f"{folder}/{_BASE}", f"{folder}/{_TOP}"
+    launcher = () if len(base.split()) > 1 else (f"-XX:SharedArchiveFile={base}", _SILENT)
+    return Archives((f"-XX:SharedArchiveFile={base}:{top}", _SILENT), launcher)
 
 
 def make(folder: str, start: Start, found: Spark) -> str:
@@ -106,11 +103,21 @@ def _sizes(folder: str, start: Start) -> dict[str, int] | None:
     return None
 
 
+def _are_whole(folder: str, sizes: Mapping[str, int] | None) -> bool:
+    """Return whether archives are there to their ends, without which Java is ended by a signal."""
+    if not sizes:
+        return False
+    with contextlib.suppress(OSError):
+        return all(os.path.getsize(f"{folder}/{name}") == size for name, size in sizes.items())
+    return False
+
+
 def _stand(folder: str, start: Start) -> bool:
     """Return whether archives are there, or could not be made within the last day."""
     sizes = _sizes(folder, start)
-    lately = sizes is not None and time.time() < os.stat(folder).st_mtime + _DAY_SECONDS
-    return bool(sizes) or lately
+    if sizes == {}:
+        return time.time() < os.stat(folder).st_mtime + _DAY_SECONDS
+    return _are_whole(folder, sizes)
 
 
 def _is_time(start: Start) -> bool:
@@ -155,12 +162,12 @@ def _make(making: str, folder: str, start: Start, found: Spark) -> bool:
     with open(f"{making}/{_LOG}", "w", encoding="utf-8") as log:
         made = _ran(_commands(making, work, found), work, _variables(work, start, found), log)
     shutil.rmtree(work)
-    there = [name for name in (_BASE, _TOP) if os.path.exists(f"{making}/{name}")]
+    there = {path.name: path.stat().st_size for path in Path(making).glob("*.jsa")}
+    made = made and there.keys() == {_BASE, _TOP}
     if not made:  # Java writes one also where the program that it ran has failed
         for name in there:
             os.unlink(f"{making}/{name}")
-    sizes = {name: os.path.getsize(f"{making}/{name}") for name in there if made}
-    about = {"of": folder, "sizes": sizes}
+    about = {"of": folder, "sizes": there if made else {}}
     Path(making, ABOUT).write_text(json.dumps(about), encoding="utf-8")
     for name in os.listdir(making):
         with open(f"{making}/{name}", "rb") as file:
