@@ -12,6 +12,7 @@ from tasks.errors import AttemptFailed, UserError, telling_line
 from tasks.sources import PACKAGE
 
 if TYPE_CHECKING:
+    from tasks.languages import Command
     from tasks.plan import Step
     from tasks.retries import Policy
     from tasks.runs import Run
@@ -56,6 +57,17 @@ def took_too_long(step: Step, policy: Policy, run: Run) -> AttemptFailed:
         hint=f"raise `{policy.timeout_key}` in {step.model.folder}/model.json",
         reason="timeout",
     )
+
+
+def check_terminal(step: Step, command: Command) -> None:
+    """Raise UserError where the model's process is on another machine than the terminal for it."""
+    if command.output:
+        raise UserError(
+            f"The {step.name} step of model `{step.model.name}` cannot be debugged in a terminal:"
+            " it runs on a cluster",
+            hint="have it run here, as with `MODEL_SPARK_MASTER=local[*]` and no `--deploy-mode"
+            " cluster`, or leave `--debug` out",
+        )
 
 
 def check_container(image: str, status: int, run: Run, *, began: bool) -> None:

@@ -74,6 +74,8 @@ def call(  # noqa: PLR0913 - three by name
     request_path, result_path = f"{run.folder}/request.json", f"{run.folder}/result.json"
     program = (_RUN_STEP, os.path.abspath(request_path), os.path.abspath(result_path))
     command = command_for(program, step, environment, run, tell=tell)
+    if terminal:
+        failures.check_terminal(step, command)
     command = here.enclose(command, step, environment, run)
     process = {
         "progress": os.path.abspath(run.progress),

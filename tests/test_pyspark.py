@@ -6,14 +6,17 @@ import socket
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tasks import failures
 from tasks.errors import UserError
 from tasks.languages import Start, packing, pyspark, spark, spark_cluster, spark_size
 from tasks.model import Model
+from tasks.plan import Step
 from tasks.state import State
 from tests.conftest import ask
 
@@ -328,6 +331,16 @@ def on_yarn(place: Place, said: str) -> dict[str, str]:
         "MODEL_SPARK_MASTER": "yarn", "AOA_SPARK_CONF": said, "HADOOP_CONF_DIR": str(folder),
         "PYTHONHASHSEED": "0",
     }  # fmt: skip
+
+
+def test_a_driver_on_a_cluster_has_no_terminal(place: Place) -> None:
+    """Who wants to debug it is told what else there is."""
+    step = Step(Model("churn", "m", "m"), "train")
+
+    failures.check_terminal(step, place.command({}))
+    with pytest.raises(UserError, match="`churn` cannot be debugged in a terminal") as told:
+        failures.check_terminal(step, replace(place.command({}), output="driver.log"))
+    assert "MODEL_SPARK_MASTER" in str(told.value)
 
 
 def test_a_driver_on_yarn(place: Place) -> None:

@@ -506,7 +506,7 @@ class Terminal:
             assert self._read(), self.text
 
     def settings(self) -> list[object]:
-        """Return how the terminal is set, once it is for whoever comes next."""
+        """Return how the terminal is set."""
         return list(termios.tcgetattr(self._handle))
 
     def type(self, keys: bytes) -> None:

@@ -65,9 +65,7 @@ def place(start: Start, found: Spark, mode: str, said: Mapping[str, str]) -> str
     """
     folder = os.path.dirname(os.path.dirname(start.python))
     own = all(path.startswith(f"{folder}{os.sep}") for path in (found.home, found.java))
-    usual = not start.variables.get("SPARK_CONF_DIR") and not any(
-        name in said for name in _NOT_WITH
-    )
+    usual = not (start.variables.get("SPARK_CONF_DIR") or said.keys() & _NOT_WITH)
     modern = spark.java_major(spark.java_version(found.release)) >= FIRST_JAVA
     fits = own and usual and modern and mode == "client" and ":" not in folder
     return f"{folder}.classes-{FORMAT}" if fits else ""

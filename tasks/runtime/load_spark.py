@@ -13,7 +13,7 @@ from typing import Any
 
 def main() -> None:
     """Read and write, count, and train and save a model."""
-    from pyspark.sql import SparkSession  # noqa: PLC0415
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - the environment has it
 
     spark = SparkSession.builder.getOrCreate()
     cells = [(float(number % 2), float(number), str(number)) for number in range(20)]
@@ -32,15 +32,14 @@ def main() -> None:
 
 def train(rows: Any) -> None:
     """Train a model, measure it, save it and load it."""
-    from pyspark.ml import Pipeline, PipelineModel  # noqa: PLC0415
-    from pyspark.ml.classification import LogisticRegression  # noqa: PLC0415
-    from pyspark.ml.evaluation import BinaryClassificationEvaluator  # noqa: PLC0415
-    from pyspark.ml.feature import VectorAssembler  # noqa: PLC0415
+    from pyspark import ml  # noqa: PLC0415 - it needs NumPy
+    from pyspark.ml import classification, evaluation, feature  # noqa: PLC0415
 
-    stages = [VectorAssembler(inputCols=["number"], outputCol="features"), LogisticRegression()]
-    Pipeline(stages=stages).fit(rows).save("model")
-    answers = PipelineModel.load("model").transform(rows)
-    BinaryClassificationEvaluator().evaluate(answers)
+    assembler = feature.VectorAssembler(inputCols=["number"], outputCol="features")
+    pipeline = ml.Pipeline(stages=[assembler, classification.LogisticRegression()])
+    pipeline.fit(rows).save("model")
+    answers = ml.PipelineModel.load("model").transform(rows)
+    evaluation.BinaryClassificationEvaluator().evaluate(answers)
 
 
 if __name__ == "__main__":
